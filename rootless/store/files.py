@@ -1,0 +1,114 @@
+"""Files that are either whole or not there, and locks between processes (flock(2))."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+
+from rootless.errors import StoreError, describe_os_error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_counter = 0
+
+
+def write_atomic(path: str, content: bytes, *, mode: int = 0o644, durable: bool = False) -> None:
+    """Write `content` beside `path` and rename it there: a reader sees the old or the new file.
+
+    durable: also survive a crash of the machine (fsync). Raises StoreError when the disk is full
+    or the place cannot be written; nothing is left behind then.
+    """
+    global _counter
+    _counter += 1
+    temporary = f"{path}.{os.getpid()}.{_counter}.tmp"
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            _write_all(fd, content)
+            if durable:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+    except OSError as error:
+        _unlink_if_there(temporary)
+        raise explain(error, path) from error
+
+
+def _write_all(fd: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _unlink_if_there(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
+def explain(error: OSError, path: str) -> StoreError:
+    """`error` on a file of the store as a StoreError whose hint fits the cause."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        folder = os.path.dirname(path) or "."
+        return StoreError(f"{path}: {error.strerror}", hint=f"df -h {folder}; rl image prune")
+    return StoreError(describe_os_error(error) if error.filename else f"{path}: {error.strerror}")
+
+
+def make_dirs(path: str, *, mode: int = 0o700) -> None:
+    """Create `path` and its parents. Raises StoreError."""
+    try:
+        os.makedirs(path, mode=mode, exist_ok=True)
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+class Lock:
+    """An flock(2) on a file that is created when missing; a context manager.
+
+    The kernel drops it when the last process that holds the descriptor ends, however it ends.
+    """
+
+    def __init__(self, path: str, *, shared: bool = False, blocking: bool = True) -> None:
+        self.path = path
+        self.fd = -1
+        self._operation = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (
+            0 if blocking else fcntl.LOCK_NB
+        )
+
+    def acquire(self) -> bool:
+        """Take the lock; False when it is not to be waited for and somebody else has it."""
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, self._operation)
+        except BlockingIOError:
+            os.close(fd)
+            return False
+        except BaseException:
+            os.close(fd)
+            raise
+        self.fd = fd
+        return True
+
+    def release(self) -> None:
+        """Give the lock back; harmless when it is not held."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __enter__(self) -> Lock:
+        if not self.acquire():
+            raise StoreError(f"{self.path}: locked by another process")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()

@@ -1,0 +1,251 @@
+"""The user's own user namespace: who may be mapped, and how to get inside.
+
+The *canonical* maps of a user are always the same (0 is the user, 1 and up the subordinate ids), so
+that every layer in the store is owned alike whichever container uses it. Wherever files that
+subordinate ids own are made, read or removed, that happens in a process that `start` or `call`
+forks into a namespace with these maps.
+"""
+
+from __future__ import annotations
+
+import errno
+import marshal
+import os
+
+from rootless import log
+from rootless.errors import HostError, RlError
+from rootless.kernel import libc
+from rootless.model.idmap import IdMaps, format_map, parse_map, parse_subid, rootful_map
+from rootless.tools import spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_READY = b"r"
+_MAPPED = b"m"
+
+
+def canonical_maps() -> IdMaps:
+    """The maps of every store and container of this user.
+
+    Without subordinate ids only the user itself is mapped (IdMaps.is_single). For the root of a
+    user namespace (rl inside a container) all ids that it has are mapped to themselves.
+    """
+    uid, gid = os.geteuid(), os.getegid()
+    if uid == 0:
+        return IdMaps(_all_of("/proc/self/uid_map"), _all_of("/proc/self/gid_map"))
+    if spawn.which("newuidmap") is None or spawn.which("newgidmap") is None:
+        return IdMaps(rootful_map(uid, []), rootful_map(gid, []))
+    uids, gids = subordinate_ids("/etc/subuid"), subordinate_ids("/etc/subgid")
+    if not uids or not gids:
+        return IdMaps(rootful_map(uid, []), rootful_map(gid, []))
+    return IdMaps(rootful_map(uid, uids), rootful_map(gid, gids))
+
+
+def _all_of(path: str) -> tuple[tuple[int, int, int], ...]:
+    with open(path) as file:
+        own = parse_map(file.read())
+    return tuple((inside, inside, size) for inside, _, size in own)
+
+
+def subordinate_ids(path: str) -> list[tuple[int, int]]:
+    """This user's ranges in `path` (/etc/subuid or /etc/subgid)."""
+    import pwd
+
+    uid = os.geteuid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = str(uid)
+    try:
+        with open(path) as file:
+            return parse_subid(file.read(), name, uid)
+    except FileNotFoundError:
+        return []
+
+
+class Member:
+    """A process of ours inside a user namespace of its own."""
+
+    def __init__(self, pid: int, pidfd: int) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+
+    def wait(self) -> int:
+        """Its exit code, 128+n after signal n (blocks)."""
+        status = os.waitpid(self.pid, 0)[1]
+        os.close(self.pidfd)
+        return spawn.exit_code_of(status)
+
+
+def start(function: Callable[[], None], maps: IdMaps | None = None) -> Member:
+    """Fork a child that is root in a new user namespace with `maps` and calls `function`.
+
+    Returns when the maps are written. The child ends with exit code 0 when `function` returns;
+    `function` has to report its own failures. Raises HostError when the host forbids it.
+    """
+    maps = canonical_maps() if maps is None else maps
+    from_child, to_parent = os.pipe()
+    from_parent, to_child = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(from_child)
+        os.close(to_child)
+        _run_child(function, from_parent, to_parent)
+    os.close(to_parent)
+    os.close(from_parent)
+    try:
+        _expect_ready(pid, from_child)
+        write_maps(pid, maps)
+        os.write(to_child, _MAPPED)
+    finally:
+        os.close(from_child)
+        os.close(to_child)
+    return Member(pid, os.pidfd_open(pid))
+
+
+def _run_child(function: Callable[[], None], from_parent: int, to_parent: int) -> None:
+    """The child's side; never returns to the caller's stack."""
+    code = 1
+    try:
+        join_new_namespace(from_parent, to_parent)
+        function()
+        code = 0
+    except BaseException as error:
+        os.write(2, f"rl: internal error in a user namespace: {error!r}\n".encode())
+    finally:
+        os._exit(code)
+
+
+def join_new_namespace(from_parent: int, to_parent: int) -> None:
+    """Unshare a user namespace and become its root once the parent has written the maps.
+
+    A failed unshare is told to the parent as its errno; then this process ends.
+    """
+    try:
+        libc.unshare(libc.CLONE_NEWUSER)
+    except OSError as error:
+        os.write(to_parent, b"e%d" % (error.errno or 0))
+        os._exit(1)
+    os.write(to_parent, _READY)
+    os.close(to_parent)
+    if os.read(from_parent, 1) != _MAPPED:
+        os._exit(1)
+    os.close(from_parent)
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    # setresuid made the process undumpable: its /proc/PID would belong to the host's root and
+    # neither slirp4netns nor we could open its namespaces.
+    libc.prctl(libc.PR_SET_DUMPABLE, 1)
+
+
+def _expect_ready(pid: int, from_child: int) -> None:
+    answer = os.read(from_child, 16)
+    if answer == _READY:
+        return
+    os.waitpid(pid, 0)
+    raise _refused(int(answer[1:] or 0))
+
+
+def _refused(number: int) -> HostError:
+    if number == errno.ENOSPC:
+        return HostError(
+            "user namespaces: the limit user.max_user_namespaces is reached",
+            hint="sudo sysctl user.max_user_namespaces=28633",
+        )
+    if number == errno.EPERM:
+        return HostError(
+            "user namespaces: forbidden for unprivileged users on this host",
+            hint="sudo sysctl kernel.unprivileged_userns_clone=1"
+            " kernel.apparmor_restrict_unprivileged_userns=0",
+        )
+    return HostError(f"user namespaces: {os.strerror(number)}")
+
+
+def write_maps(pid: int, maps: IdMaps) -> None:
+    """Give the user namespace of process `pid` its maps: as its owner, or through newuidmap."""
+    if os.geteuid() == 0:
+        _write_directly(pid, maps)
+    elif maps.is_single:
+        _write_own_id(pid, maps)
+    else:
+        _run_helpers(pid, maps)
+
+
+def _write_directly(pid: int, maps: IdMaps) -> None:
+    for name, id_map in (("uid_map", maps.uids), ("gid_map", maps.gids)):
+        log.effect(f"write /proc/{pid}/{name}: {format_map(id_map).strip()!r}")
+        with open(f"/proc/{pid}/{name}", "w") as file:
+            file.write(format_map(id_map))
+
+
+def _write_own_id(pid: int, maps: IdMaps) -> None:
+    # Without privileges a gid may be mapped only after setgroups(2) is given up.
+    with open(f"/proc/{pid}/setgroups", "w") as file:
+        file.write("deny")
+    _write_directly(pid, maps)
+
+
+def _run_helpers(pid: int, maps: IdMaps) -> None:
+    running = []
+    read_end, write_end = os.pipe()
+    for name, id_map in (("newuidmap", maps.uids), ("newgidmap", maps.gids)):
+        argv = [spawn.find(name, "uidmap"), str(pid)]
+        for row in id_map:
+            argv += [str(number) for number in row]
+        running.append(spawn.spawn(argv, stderr=write_end))
+    os.close(write_end)
+    codes = [child.wait() for child in running]
+    with open(read_end, "rb") as file:
+        complaint = file.read().decode(errors="replace").strip()
+    if any(codes):
+        raise HostError(
+            complaint.splitlines()[-1] if complaint else "newuidmap: failed",
+            hint="sudo apt-get install --reinstall uidmap; grep \"$(id -un)\" /etc/subuid /etc/subgid",
+        )
+
+
+def call(function: Callable[[], Any], maps: IdMaps | None = None) -> Any:
+    """Run `function` as root of a user namespace and return what it returns.
+
+    The result must be of the types that `marshal` carries (dict, list, str, bytes, int, None).
+    RlError and OSError raised inside are raised here again.
+    """
+    read_end, write_end = os.pipe()
+
+    def report() -> None:
+        os.close(read_end)
+        with open(write_end, "wb") as file:
+            file.write(marshal.dumps(_outcome(function)))
+
+    member = start(report, maps)
+    os.close(write_end)
+    with open(read_end, "rb") as file:
+        answer = file.read()
+    code = member.wait()
+    if not answer:
+        raise RlError(f"a helper process ended with exit code {code}")
+    return _unwrap(marshal.loads(answer))
+
+
+def _outcome(function: Callable[[], Any]) -> tuple[str, Any]:
+    try:
+        return ("ok", function())
+    except RlError as error:
+        return ("rl", (type(error).__name__, error.message, error.hint, error.exit_code))
+    except OSError as error:
+        return ("os", (error.errno, error.strerror, error.filename))
+
+
+def _unwrap(outcome: tuple[str, Any]) -> Any:
+    kind, value = outcome
+    if kind == "ok":
+        return value
+    if kind == "os":
+        raise OSError(*value)
+    from rootless import errors
+
+    name, message, hint, exit_code = value
+    raise getattr(errors, name)(message, hint, exit_code)

@@ -1,0 +1,184 @@
+"""The one door to child processes.
+
+A child gets an environment made from nothing, only the descriptors that are named, and can be told
+to die with its owner. `subprocess` is not used: its import costs more than the children we start.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from rootless import log
+from rootless.errors import HostError
+from rootless.kernel import libc
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
+
+# Administrators' directories too: newuidmap and friends live in odd places on some distributions.
+_EXTRA_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def which(name: str) -> str | None:
+    """The absolute path of executable `name`, or None."""
+    for folder in f"{os.environ.get('PATH', '')}:{_EXTRA_PATH}".split(":"):
+        path = f"{folder}/{name}"
+        if folder.startswith("/") and os.access(path, os.X_OK) and not os.path.isdir(path):
+            return path
+    return None
+
+
+def find(name: str, package: str) -> str:
+    """The path of `name`. Raises HostError that names Debian's `package` when it is missing."""
+    path = which(name)
+    if path is None:
+        raise HostError(f"{name}: not installed", hint=f"sudo apt-get install {package}")
+    return path
+
+
+def clean_environment() -> dict[str, str]:
+    """What a helper program gets: a path and a neutral locale, nothing of the user's."""
+    return {"PATH": _EXTRA_PATH, "LC_ALL": "C"}
+
+
+def quoted(argv: Sequence[str]) -> str:
+    """`argv` as a line that can be pasted into a shell."""
+    return " ".join(_quote(word) for word in argv)
+
+
+def _quote(word: str) -> str:
+    if word and all(c.isalnum() or c in "@%+=:,./-_" for c in word):
+        return word
+    return "'" + word.replace("'", "'\"'\"'") + "'"
+
+
+class Child:
+    """A running child process of ours; `wait` must be called once."""
+
+    def __init__(self, pid: int, name: str) -> None:
+        self.pid = pid
+        self.name = name
+
+    def wait(self) -> int:
+        """The exit code, 128+n after signal n (blocks)."""
+        return exit_code_of(os.waitpid(self.pid, 0)[1])
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send a signal; a child that has ended is no error."""
+        try:
+            os.kill(self.pid, number)
+        except ProcessLookupError:
+            pass
+
+
+def exit_code_of(status: int) -> int:
+    """A wait status as a shell shows it: the code, or 128 plus the signal's number."""
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    stdin: int | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    pass_fds: Sequence[int] = (),
+    die_with_parent: int = 0,
+) -> Child:
+    """Start `argv` (an absolute path first); None for a standard stream means /dev/null.
+
+    pass_fds keep their numbers in the child. die_with_parent is the signal that the child gets
+    when the calling thread ends (PR_SET_PDEATHSIG), 0 for none.
+    """
+    log.effect(f"run {quoted(argv)}")
+    streams = (stdin, stdout, stderr)
+    owner = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        environment = clean_environment() if env is None else dict(env)
+        _exec_child(argv, environment, streams, pass_fds, die_with_parent, owner)
+    return Child(pid, os.path.basename(argv[0]))
+
+
+def _exec_child(
+    argv: Sequence[str],
+    env: dict[str, str],
+    streams: Sequence[int | None],
+    pass_fds: Sequence[int],
+    death_signal: int,
+    owner: int,
+) -> NoReturn:
+    try:
+        if death_signal:
+            libc.prctl(libc.PR_SET_PDEATHSIG, death_signal)
+            # The owner may have died between fork and prctl: then nobody would signal us. In a
+            # new pid namespace getppid() is 0 and the check does not apply.
+            if os.getppid() not in (owner, 0):
+                os._exit(125)
+        _install_streams(streams)
+        for fd in pass_fds:
+            os.set_inheritable(fd, True)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        for number in (signal.SIGPIPE, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        os.execve(argv[0], list(argv), env)
+    except OSError as error:
+        os.write(2, f"{argv[0]}: {error.strerror}\n".encode())
+    finally:
+        os._exit(127)
+
+
+def _install_streams(streams: Sequence[int | None]) -> None:
+    null = os.open("/dev/null", os.O_RDWR)
+    # First out of the way of 0..2, so that no source is overwritten before it is copied.
+    high = [os.dup(null if fd is None else fd) for fd in streams]
+    while min(high) < 3:
+        high = [os.dup(fd) if fd < 3 else fd for fd in high]
+    for number, fd in enumerate(high):
+        os.dup2(fd, number)
+
+
+class Completed:
+    """The end of a program that `run` waited for."""
+
+    def __init__(self, code: int, stdout: bytes, stderr: bytes) -> None:
+        self.code = code
+        self.stdout = stdout
+        self.stderr = stderr
+
+    def complaint(self) -> str:
+        """The last line of its standard error, for an error message."""
+        lines = self.stderr.decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"exit code {self.code}"
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+) -> Completed:
+    """Run `argv` to its end with `stdin` (at most a pipe's 64 KiB) and collect both outputs.
+
+    Outputs go through memory files, so that no reader has to keep up with the child.
+    """
+    read_end, write_end = os.pipe()
+    out, err = os.memfd_create("stdout"), os.memfd_create("stderr")
+    try:
+        os.write(write_end, stdin)
+        os.close(write_end)
+        write_end = -1
+        code = spawn(argv, env=env, stdin=read_end, stdout=out, stderr=err).wait()
+        return Completed(code, _contents(out), _contents(err))
+    finally:
+        for fd in (read_end, write_end, out, err):
+            if fd >= 0:
+                os.close(fd)
+
+
+def _contents(fd: int) -> bytes:
+    return os.pread(fd, os.fstat(fd).st_size, 0)
