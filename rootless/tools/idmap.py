@@ -14,7 +14,6 @@ import os
 
 from rootless import log
 from rootless.errors import HostError, RlError
-from rootless.kernel import libc
 from rootless.model.idmap import IdMaps, format_map, parse_map, parse_subid, rootful_map
 from rootless.tools import spawn
 
@@ -22,6 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from rootless.model.idmap import IdMap
 
 _READY = b"r"
 _MAPPED = b"m"
@@ -69,24 +70,56 @@ def subordinate_ids(path: str) -> list[tuple[int, int]]:
 class Member:
     """A process of ours inside a user namespace of its own."""
 
-    def __init__(self, pid: int, pidfd: int) -> None:
+    def __init__(self, pid: int) -> None:
         self.pid = pid
-        self.pidfd = pidfd
 
     def wait(self) -> int:
         """Its exit code, 128+n after signal n (blocks)."""
-        status = os.waitpid(self.pid, 0)[1]
-        os.close(self.pidfd)
-        return spawn.exit_code_of(status)
+        return spawn.exit_code_of(os.waitpid(self.pid, 0)[1])
 
 
-def start(function: Callable[[], None], maps: IdMaps | None = None) -> Member:
-    """Fork a child that is root in a new user namespace with `maps` and calls `function`.
+class Pending:
+    """A member whose maps are being written; between the steps the caller may do other work."""
 
-    Returns when the maps are written. The child ends with exit code 0 when `function` returns;
-    `function` has to report its own failures. Raises HostError when the host forbids it.
+    def __init__(self, pid: int, from_child: int, to_child: int) -> None:
+        self.pid = pid
+        self._from_child = from_child
+        self._to_child = to_child
+        self._helpers: MapHelpers | None = None
+
+    def request(self, maps: IdMaps) -> None:
+        """Start writing `maps`; waits for the child's unshare, not for the helpers.
+
+        Raises HostError when the host forbids user namespaces.
+        """
+        answer = os.read(self._from_child, 16)
+        if answer != _READY:
+            os.waitpid(self.pid, 0)
+            self._close()
+            raise _refused(int(answer[1:] or 0))
+        self._helpers = write_maps(self.pid, maps)
+
+    def finish(self) -> Member:
+        """Wait for the maps and let the child go on. Raises HostError; the child is gone then."""
+        try:
+            if self._helpers is not None:
+                self._helpers.wait()
+            os.write(self._to_child, _MAPPED)
+        finally:
+            self._close()
+        return Member(self.pid)
+
+    def _close(self) -> None:
+        os.close(self._from_child)
+        os.close(self._to_child)
+
+
+def begin(function: Callable[[], None]) -> Pending:
+    """Fork a child that unshares a user namespace, waits for its maps and calls `function`.
+
+    The child ends with exit code 0 when `function` returns; `function` has to report its own
+    failures.
     """
-    maps = canonical_maps() if maps is None else maps
     from_child, to_parent = os.pipe()
     from_parent, to_child = os.pipe()
     pid = os.fork()
@@ -96,14 +129,14 @@ def start(function: Callable[[], None], maps: IdMaps | None = None) -> Member:
         _run_child(function, from_parent, to_parent)
     os.close(to_parent)
     os.close(from_parent)
-    try:
-        _expect_ready(pid, from_child)
-        write_maps(pid, maps)
-        os.write(to_child, _MAPPED)
-    finally:
-        os.close(from_child)
-        os.close(to_child)
-    return Member(pid, os.pidfd_open(pid))
+    return Pending(pid, from_child, to_child)
+
+
+def start(function: Callable[[], None], maps: IdMaps | None = None) -> Member:
+    """`begin` with `maps` (the canonical ones by default), until `function` runs."""
+    pending = begin(function)
+    pending.request(canonical_maps() if maps is None else maps)
+    return pending.finish()
 
 
 def _run_child(function: Callable[[], None], from_parent: int, to_parent: int) -> None:
@@ -124,6 +157,8 @@ def join_new_namespace(from_parent: int, to_parent: int) -> None:
 
     A failed unshare is told to the parent as its errno; then this process ends.
     """
+    from rootless.kernel import libc
+
     try:
         libc.unshare(libc.CLONE_NEWUSER)
     except OSError as error:
@@ -141,14 +176,6 @@ def join_new_namespace(from_parent: int, to_parent: int) -> None:
     libc.prctl(libc.PR_SET_DUMPABLE, 1)
 
 
-def _expect_ready(pid: int, from_child: int) -> None:
-    answer = os.read(from_child, 16)
-    if answer == _READY:
-        return
-    os.waitpid(pid, 0)
-    raise _refused(int(answer[1:] or 0))
-
-
 def _refused(number: int) -> HostError:
     if number == errno.ENOSPC:
         return HostError(
@@ -164,14 +191,43 @@ def _refused(number: int) -> HostError:
     return HostError(f"user namespaces: {os.strerror(number)}")
 
 
-def write_maps(pid: int, maps: IdMaps) -> None:
-    """Give the user namespace of process `pid` its maps: as its owner, or through newuidmap."""
+class MapHelpers:
+    """newuidmap and newgidmap at work, side by side; none where we may write the maps ourselves."""
+
+    def __init__(self) -> None:
+        self._children: list[spawn.Child] = []
+        self._complaints, self._write_end = os.pipe()
+
+    def start(self, name: str, pid: int, id_map: IdMap) -> None:
+        """Run helper `name` for process `pid`."""
+        argv = [spawn.find(name, "uidmap"), str(pid)]
+        argv += [str(number) for row in id_map for number in row]
+        self._children.append(spawn.spawn(argv, stderr=self._write_end))
+
+    def wait(self) -> None:
+        """Wait for both. Raises HostError with the words of the one that failed."""
+        os.close(self._write_end)
+        codes = [child.wait() for child in self._children]
+        with open(self._complaints, "rb") as file:
+            complaint = file.read().decode(errors="replace").strip()
+        if any(codes):
+            raise HostError(
+                complaint.splitlines()[-1] if complaint else "newuidmap: failed",
+                hint='grep "$(id -un)" /etc/subuid /etc/subgid; ls -l "$(command -v newuidmap)"',
+            )
+
+
+def write_maps(pid: int, maps: IdMaps) -> MapHelpers:
+    """Start giving the user namespace of process `pid` its maps; call `wait` on the result."""
+    helpers = MapHelpers()
     if os.geteuid() == 0:
         _write_directly(pid, maps)
     elif maps.is_single:
         _write_own_id(pid, maps)
     else:
-        _run_helpers(pid, maps)
+        helpers.start("newuidmap", pid, maps.uids)
+        helpers.start("newgidmap", pid, maps.gids)
+    return helpers
 
 
 def _write_directly(pid: int, maps: IdMaps) -> None:
@@ -186,25 +242,6 @@ def _write_own_id(pid: int, maps: IdMaps) -> None:
     with open(f"/proc/{pid}/setgroups", "w") as file:
         file.write("deny")
     _write_directly(pid, maps)
-
-
-def _run_helpers(pid: int, maps: IdMaps) -> None:
-    running = []
-    read_end, write_end = os.pipe()
-    for name, id_map in (("newuidmap", maps.uids), ("newgidmap", maps.gids)):
-        argv = [spawn.find(name, "uidmap"), str(pid)]
-        for row in id_map:
-            argv += [str(number) for number in row]
-        running.append(spawn.spawn(argv, stderr=write_end))
-    os.close(write_end)
-    codes = [child.wait() for child in running]
-    with open(read_end, "rb") as file:
-        complaint = file.read().decode(errors="replace").strip()
-    if any(codes):
-        raise HostError(
-            complaint.splitlines()[-1] if complaint else "newuidmap: failed",
-            hint="sudo apt-get install --reinstall uidmap; grep \"$(id -un)\" /etc/subuid /etc/subgid",
-        )
 
 
 def call(function: Callable[[], Any], maps: IdMaps | None = None) -> Any:

@@ -11,7 +11,6 @@ import signal
 
 from rootless import log
 from rootless.errors import HostError
-from rootless.kernel import libc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,6 +113,8 @@ def _exec_child(
 ) -> NoReturn:
     try:
         if death_signal:
+            from rootless.kernel import libc
+
             libc.prctl(libc.PR_SET_PDEATHSIG, death_signal)
             # The owner may have died between fork and prctl: then nobody would signal us. In a
             # new pid namespace getppid() is 0 and the check does not apply.

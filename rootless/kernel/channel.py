@@ -1,0 +1,92 @@
+"""Messages and descriptors between two processes of ours, over a socket pair (unix(7)).
+
+A message is a tuple whose first item is its kind, carried by `marshal`: both ends are forks of one
+interpreter, so nothing of an image or a network ever reaches the decoder. The C module `_socket` is
+used directly: importing `socket` costs as much as starting the container's file system.
+"""
+
+from __future__ import annotations
+
+import _socket
+import array
+import marshal
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+_HEADER = 4
+_MAX_FDS = 8
+
+
+class Channel:
+    """One end of the pair. Sends and receives block; not for use from several threads."""
+
+    def __init__(self, sock: _socket.socket) -> None:
+        self._sock = sock
+        self.fd = sock.fileno()
+
+    def send(self, *message: Any, fds: Sequence[int] = ()) -> None:
+        """Send `message` and copies of `fds`. Raises OSError when the other end is gone."""
+        body = marshal.dumps(message)
+        data = len(body).to_bytes(_HEADER, "little") + body
+        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        sent = self._sock.sendmsg([data], rights, _socket.MSG_NOSIGNAL)
+        if sent < len(data):
+            self._sock.sendall(data[sent:])
+
+    def receive(self) -> tuple[tuple[Any, ...], list[int]] | None:
+        """The next message and its descriptors (close-on-exec), None when the other end is gone."""
+        size = array.array("i").itemsize * _MAX_FDS
+        try:
+            head, rights, _, _ = self._sock.recvmsg(
+                _HEADER, _socket.CMSG_SPACE(size), _socket.MSG_CMSG_CLOEXEC
+            )
+        except ConnectionResetError:
+            return None
+        fds = [fd for _, _, raw in rights for fd in _unpack(raw)]
+        body = self._exactly(int.from_bytes(head, "little")) if len(head) == _HEADER else b""
+        return (marshal.loads(body), fds) if body else None
+
+    def _exactly(self, count: int) -> bytes:
+        parts = []
+        while count:
+            part = self._sock.recv(count)
+            if not part:
+                return b""
+            parts.append(part)
+            count -= len(part)
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Close this end; the other one reads the end of the stream."""
+        self._sock.close()
+
+
+def _unpack(raw: bytes) -> array.array[int]:
+    fds = array.array("i")
+    fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
+    return fds
+
+
+def pair() -> tuple[Channel, Channel]:
+    """Two connected channels, close-on-exec."""
+    left, right = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    return Channel(left), Channel(right)
+
+
+def wait_readable(fds: Sequence[int], timeout_ms: int | None = None) -> list[int]:
+    """The descriptors of `fds` that can be read or have been hung up (poll(2))."""
+    import select
+
+    poller = select.poll()
+    for fd in fds:
+        poller.register(fd, select.POLLIN)
+    return [fd for fd, _ in poller.poll(timeout_ms)]
+
+
+def null_fd() -> int:
+    """A new descriptor of /dev/null."""
+    return os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
