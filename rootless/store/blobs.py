@@ -1,0 +1,121 @@
+"""Content-addressed blobs: manifests, configurations and compressed layers.
+
+The store's root is an OCI image layout (image-spec, image-layout.md): `oci-layout`, `index.json`
+and `blobs/sha256/HEX`. A blob that is there is whole: it got its name by rename(2) after its digest
+was checked. Names come from hostile documents, so every digest is checked before it is a path.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless import log
+from rootless.errors import ImageError, StoreError
+from rootless.store import files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.store.paths import Paths
+
+_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+_EMPTY_INDEX = (
+    b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
+)
+_PREFIX = "sha256:"
+_DIGEST_LENGTH = len(_PREFIX) + 64
+
+
+def ensure_layout(paths: Paths) -> None:
+    """Create the directories and the two files of an empty store where they are missing."""
+    if os.path.exists(paths.oci_layout) and os.path.isdir(paths.tmp):
+        return
+    log.effect(f"create the store {paths.root}")
+    for folder in (paths.root, paths.blobs, paths.layers, paths.tmp, paths.locks):
+        files.make_dirs(folder)
+    with files.Lock(f"{paths.locks}/index"):
+        if not os.path.exists(paths.index):
+            files.write_atomic(paths.index, _EMPTY_INDEX)
+    # The mark of a layout comes last: it promises everything else.
+    files.write_atomic(paths.oci_layout, _LAYOUT)
+
+
+def check_digest(digest: object) -> str:
+    """`digest` if it is a sha256 digest in its canonical form. Raises ImageError."""
+    if (
+        isinstance(digest, str)
+        and digest.startswith(_PREFIX)
+        and len(digest) == _DIGEST_LENGTH
+        and not digest[len(_PREFIX) :].strip("0123456789abcdef")
+    ):
+        return digest
+    raise ImageError(f"{digest!r}: not a digest of the form sha256:<64 hexadecimal digits>")
+
+
+def has(paths: Paths, digest: str, size: int | None = None) -> bool:
+    """Whether the blob is present and, where `size` (bytes) is known, of that size."""
+    try:
+        info = os.stat(paths.blob(check_digest(digest)))
+    except FileNotFoundError:
+        return False
+    return size is None or info.st_size == size
+
+
+def adopt(paths: Paths, partial_path: str, digest: str) -> None:
+    """Rename `partial_path`, a file that the caller has verified, to the blob `digest`."""
+    target = paths.blob(check_digest(digest))
+    try:
+        os.rename(partial_path, target)
+    except OSError as error:
+        raise files.explain(error, target) from error
+
+
+def write(paths: Paths, data: bytes) -> str:
+    """Store `data` and return its digest; storing it again changes nothing."""
+    digest = digest_of(data)
+    if not has(paths, digest, len(data)):
+        files.write_atomic(paths.blob(digest), data)
+    return digest
+
+
+def digest_of(data: bytes) -> str:
+    """The sha256 digest of `data`."""
+    import hashlib
+
+    return _PREFIX + hashlib.sha256(data).hexdigest()
+
+
+def read(paths: Paths, digest: str) -> bytes:
+    """The content of a blob, checked against its digest.
+
+    Raises StoreError when it is missing or was damaged on disk.
+    """
+    data = read_trusted(paths, digest)
+    if digest_of(data) != digest:
+        raise StoreError(f"{paths.blob(digest)}: damaged, its content has another digest")
+    return data
+
+
+def read_trusted(paths: Paths, digest: str) -> bytes:
+    """The content of a blob as it is on disk: for the start path, where no hash is loaded.
+
+    It was verified when it came in, and only this user can write to the store.
+    """
+    path = paths.blob(check_digest(digest))
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read()
+    except OSError as error:
+        raise files.explain(error, path) from error
+
+
+def remove(paths: Paths, digest: str) -> bool:
+    """Delete a blob that nothing refers to any more; False when it was not there."""
+    path = paths.blob(check_digest(digest))
+    log.effect(f"remove {path}")
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise files.explain(error, path) from error
+    return True
