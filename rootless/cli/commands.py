@@ -1,0 +1,75 @@
+"""The commands of `rl`: where each one is and what it does in a line.
+
+`rl --help` shows this table without importing any command.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rootless.cli.options import Signature
+
+
+class Entry:
+    """One row: the words of the command, where its Signature stands, and its summary."""
+
+    __slots__ = ("attribute", "module", "path", "summary")
+
+    def __init__(self, path: str, module: str, attribute: str, summary: str) -> None:
+        self.path = path
+        self.module = module
+        self.attribute = attribute
+        self.summary = summary
+
+    def load(self) -> Signature:
+        """The command's signature; imports its module."""
+        module = __import__(f"rootless.cli.{self.module}", fromlist=(self.attribute,))
+        signature: Signature = getattr(module, self.attribute)
+        return signature
+
+
+GROUPS = {
+    "image": "Manage images",
+    "container": "Manage containers",
+    "volume": "Manage volumes",
+}
+
+ENTRIES = {
+    row[0]: Entry(*row)
+    for row in (
+        ("run", "cmd_run", "RUN", "Run a command in a new container"),
+        ("ps", "cmd_containers", "PS", "List containers"),
+        ("rm", "cmd_containers", "RM", "Remove containers"),
+        ("pull", "cmd_images", "PULL", "Fetch an image from a registry"),
+        ("images", "cmd_images", "LIST", "List images"),
+        ("rmi", "cmd_images", "REMOVE", "Remove images"),
+        ("inspect", "cmd_images", "INSPECT", "Show images as JSON"),
+        ("info", "cmd_info", "INFO", "Show the store, the drivers and the host"),
+        ("version", "cmd_info", "VERSION", "Show the version"),
+        ("image ls", "cmd_images", "LIST", "List images"),
+        ("image pull", "cmd_images", "PULL", "Fetch an image from a registry"),
+        ("image rm", "cmd_images", "REMOVE", "Remove images"),
+        ("image inspect", "cmd_images", "INSPECT", "Show images as JSON"),
+        ("container run", "cmd_run", "RUN", "Run a command in a new container"),
+        ("container ls", "cmd_containers", "PS", "List containers"),
+        ("container rm", "cmd_containers", "RM", "Remove containers"),
+        ("volume ls", "cmd_volumes", "LIST", "List volumes"),
+        ("volume rm", "cmd_volumes", "REMOVE", "Remove volumes"),
+    )
+}
+
+
+def find(words: Sequence[str]) -> tuple[Entry, list[str]] | None:
+    """The command that `words` begins with, and its own argv; None when there is none."""
+    length = 2 if words and words[0] in GROUPS else 1
+    entry = ENTRIES.get(" ".join(words[:length]))
+    return (entry, list(words[length:])) if entry else None
+
+
+def children(group: str) -> list[Entry]:
+    """The commands below `group`, "" for those at the top, in the order of the table."""
+    prefix = f"{group} " if group else ""
+    found = (entry for path, entry in ENTRIES.items() if path.startswith(prefix))
+    return [entry for entry in found if " " not in entry.path[len(prefix) :]]

@@ -1,0 +1,195 @@
+"""What somebody wants to run: the flags of `rl run`, read and checked, with nothing looked up yet.
+
+A wish, not a state: nothing changes it after the flags were read.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.model.mountspec import DeviceSpec, MountSpec
+    from rootless.model.ports import PortMapping
+
+DEFAULT_SHM_SIZE = 64 * 1024 * 1024
+DEFAULT_UMASK = 0o022
+
+
+class ContainerSpec:
+    """The wish for one container. Empty texts and lists mean "the image's, or the default".
+
+    image: a reference as the user wrote it, None with `rootfs` (a directory, absolute).
+    command: what follows the image; replaces the image's CMD. entrypoint: None for the image's,
+    [] for none at all (`--entrypoint ""`).
+    env: from flags and files, host variables already filled in. labels, annotations, sysctls:
+    name → value. mounts: in the order of the flags, targets unique. ulimits: as written.
+    shm_size: bytes. timeout: seconds, 0 for none. umask: the process's file mode mask.
+    stop_signal: "SIGTERM" or its like, None for the image's.
+    """
+
+    __slots__ = (
+        "add_hosts",
+        "annotations",
+        "cap_add",
+        "cap_drop",
+        "cgroupns",
+        "cidfile",
+        "command",
+        "devices",
+        "dns",
+        "dns_option",
+        "dns_search",
+        "domainname",
+        "entrypoint",
+        "env",
+        "group_add",
+        "hostname",
+        "image",
+        "init",
+        "interactive",
+        "ipc",
+        "labels",
+        "mounts",
+        "name",
+        "network",
+        "no_hosts",
+        "pid",
+        "platform",
+        "ports",
+        "privileged",
+        "publish_all",
+        "pull",
+        "quiet",
+        "read_only",
+        "read_only_tmpfs",
+        "remove",
+        "replace",
+        "rootfs",
+        "security_opt",
+        "shm_size",
+        "sig_proxy",
+        "stop_signal",
+        "storage_driver",
+        "sysctls",
+        "timeout",
+        "timens",
+        "tty",
+        "ulimits",
+        "umask",
+        "user",
+        "userns",
+        "uts",
+        "workdir",
+    )
+
+    def __init__(
+        self,
+        *,
+        image: str | None = None,
+        rootfs: str | None = None,
+        command: list[str] | None = None,
+        name: str = "",
+        hostname: str = "",
+        domainname: str = "",
+        env: dict[str, str] | None = None,
+        labels: dict[str, str] | None = None,
+        annotations: dict[str, str] | None = None,
+        workdir: str = "",
+        user: str = "",
+        entrypoint: list[str] | None = None,
+        tty: bool = False,
+        interactive: bool = False,
+        remove: bool = False,
+        init: bool = False,
+        read_only: bool = False,
+        read_only_tmpfs: bool = True,
+        privileged: bool = False,
+        cap_add: list[str] | None = None,
+        cap_drop: list[str] | None = None,
+        security_opt: list[str] | None = None,
+        userns: str = "",
+        group_add: list[str] | None = None,
+        network: str = "",
+        ports: list[PortMapping] | None = None,
+        publish_all: bool = False,
+        dns: list[str] | None = None,
+        dns_search: list[str] | None = None,
+        dns_option: list[str] | None = None,
+        add_hosts: list[tuple[str, str]] | None = None,
+        mounts: list[MountSpec] | None = None,
+        devices: list[DeviceSpec] | None = None,
+        ulimits: list[str] | None = None,
+        sysctls: dict[str, str] | None = None,
+        stop_signal: str | None = None,
+        timeout: int = 0,
+        platform: str = "",
+        pull: str = "missing",
+        pid: str = "",
+        ipc: str = "",
+        uts: str = "",
+        cgroupns: str = "",
+        shm_size: int = DEFAULT_SHM_SIZE,
+        storage_driver: str = "",
+        umask: int = DEFAULT_UMASK,
+        timens: bool = False,
+        sig_proxy: bool = True,
+        cidfile: str = "",
+        no_hosts: bool = False,
+        quiet: bool = False,
+        replace: bool = False,
+    ) -> None:
+        self.image = image
+        self.rootfs = rootfs
+        self.command = command or []
+        self.name = name
+        self.hostname = hostname
+        self.domainname = domainname
+        self.env = env or {}
+        self.labels = labels or {}
+        self.annotations = annotations or {}
+        self.workdir = workdir
+        self.user = user
+        self.entrypoint = entrypoint
+        self.tty = tty
+        self.interactive = interactive
+        self.remove = remove
+        self.init = init
+        self.read_only = read_only
+        self.read_only_tmpfs = read_only_tmpfs
+        self.privileged = privileged
+        self.cap_add = cap_add or []
+        self.cap_drop = cap_drop or []
+        self.security_opt = security_opt or []
+        self.userns = userns
+        self.group_add = group_add or []
+        self.network = network
+        self.ports = ports or []
+        self.publish_all = publish_all
+        self.dns = dns or []
+        self.dns_search = dns_search or []
+        self.dns_option = dns_option or []
+        self.add_hosts = add_hosts or []
+        self.mounts = mounts or []
+        self.devices = devices or []
+        self.ulimits = ulimits or []
+        self.sysctls = sysctls or {}
+        self.stop_signal = stop_signal
+        self.timeout = timeout
+        self.platform = platform
+        self.pull = pull
+        self.pid = pid
+        self.ipc = ipc
+        self.uts = uts
+        self.cgroupns = cgroupns
+        self.shm_size = shm_size
+        self.storage_driver = storage_driver
+        self.umask = umask
+        self.timens = timens
+        self.sig_proxy = sig_proxy
+        self.cidfile = cidfile
+        self.no_hosts = no_hosts
+        self.quiet = quiet
+        self.replace = replace
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
+        return f"ContainerSpec({shown})"
