@@ -1,0 +1,165 @@
+"""Unpacked layers, shared by all images that have them.
+
+A layer is the directory `layers/HEX` of its diff id: `diff` is the tree, `layer.json` says what it
+holds. It appears by one rename(2), so a layer that is there is complete. Trees grow (and shrink) in
+a `Workspace` below `tmp`, which a lock marks as alive; `sweep` removes those whose owner died.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+
+from rootless import log
+from rootless.errors import StoreError
+from rootless.store import blobs, files, trees
+from rootless.tools import idmap
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from rootless.store.paths import Paths
+
+_KIND = "unpack-"
+_LOCK = ".lock"
+
+
+def has(paths: Paths, diff_id: str) -> bool:
+    """Whether the layer is there, which means complete."""
+    return os.path.isdir(paths.layer(blobs.check_digest(diff_id)))
+
+
+def info(paths: Paths, diff_id: str) -> dict[str, Any]:
+    """`layer.json`: "size" (bytes in files), "files" (entries), "notes" (what was left out)."""
+    path = f"{paths.layer(blobs.check_digest(diff_id))}/layer.json"
+    try:
+        with open(path, "rb", buffering=0) as file:
+            document = json.loads(file.read())
+    except OSError as error:
+        raise files.explain(error, path) from error
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise StoreError(f"{path}: damaged")
+    return document
+
+
+def commit(paths: Paths, temporary: str, diff_id: str) -> bool:
+    """Rename `temporary` (with `diff` and `layer.json` in it) to the layer.
+
+    False when the layer is there already, from another process: `temporary` stays then.
+    """
+    target = paths.layer(blobs.check_digest(diff_id))
+    try:
+        os.rename(temporary, target)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            return False
+        raise files.explain(error, target) from error
+    return True
+
+
+def remove(paths: Paths, diff_ids: Iterable[str]) -> list[str]:
+    """Remove layers that nothing refers to; the ones that were there are returned.
+
+    The caller holds `guard.removing`. They leave `layers` first, so that none is ever half there.
+    """
+    removed = []
+    with Workspace(paths) as workspace:
+        for diff_id in diff_ids:
+            target = paths.layer(blobs.check_digest(diff_id))
+            log.effect(f"remove {target}")
+            try:
+                os.rename(target, f"{workspace.path}/{os.path.basename(target)}")
+            except FileNotFoundError:
+                continue
+            removed.append(diff_id)
+    return removed
+
+
+class Workspace:
+    """A directory below `tmp` on the store's file system, alive while a process holds its lock.
+
+    A context manager; `close` removes the directory with whatever is in it.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        number = 0
+        while True:
+            number += 1
+            self.path = f"{paths.tmp}/{_KIND}{os.getpid()}-{number}"
+            self.lock = files.Lock(self.path + _LOCK, blocking=False)
+            # Another process with this pid (pid namespace, shared home) may hold the name.
+            if self.lock.acquire():
+                if _is_current(self.lock) and not os.path.lexists(self.path):
+                    break
+                self.lock.release()
+        os.mkdir(self.path, 0o700)
+
+    def close(self) -> None:
+        """Remove the directory; in the user namespace when files of other ids are left in it."""
+        remove_workspace(self.path)
+        os.unlink(self.path + _LOCK)
+        self.lock.release()
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _is_current(lock: files.Lock) -> bool:
+    """Whether the locked file still has its name: a sweep may have unlinked it in between."""
+    try:
+        named = os.stat(lock.path)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(named, os.fstat(lock.fd))
+
+
+def remove_workspace(path: str) -> None:
+    """Remove a workspace's directory, which nobody uses any more."""
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise files.explain(error, path) from error
+        try:
+            idmap.call(lambda: trees.remove_tree(path))
+        except OSError as inner:
+            raise files.explain(inner, path) from inner
+
+
+def sweep(paths: Paths) -> int:
+    """Remove the workspaces that killed processes left in `tmp`; how many there were.
+
+    Cheap when there are none: one listing of one directory.
+    """
+    try:
+        names = os.listdir(paths.tmp)
+    except FileNotFoundError:
+        return 0
+    candidates = {name.removesuffix(_LOCK) for name in names if name.startswith(_KIND)}
+    return sum(_sweep_one(f"{paths.tmp}/{name}") for name in sorted(candidates))
+
+
+def _sweep_one(path: str) -> bool:
+    # A directory without a lock file lost it to a sweep that was itself cut: the lock is taken
+    # before the directory is made and unlinked after it is gone.
+    lock = files.Lock(path + _LOCK, blocking=False)
+    if not lock.acquire():
+        return False
+    try:
+        if _is_current(lock):
+            log.effect(f"sweep {path}")
+            remove_workspace(path)
+            os.unlink(path + _LOCK)
+    finally:
+        lock.release()
+    return True
