@@ -1,0 +1,54 @@
+"""What every test of the project is held to.
+
+With RL_CI=1 the machine is one that has everything, so a skipped test is a defect and fails, unless
+it is marked `@pytest.mark.may_skip_on_ci("reason")`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "may_skip_on_ci(reason): the only tests that RL_CI=1 lets skip; all others fail"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if _is_forbidden_skip(report) and not _may_skip(item):
+        _fail(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if _is_forbidden_skip(report):
+        _fail(report)
+    return report
+
+
+def _is_forbidden_skip(report: pytest.TestReport | pytest.CollectReport) -> bool:
+    is_expected_failure = hasattr(report, "wasxfail")
+    return os.environ.get("RL_CI") == "1" and report.skipped and not is_expected_failure
+
+
+def _may_skip(item: pytest.Item) -> bool:
+    mark = item.get_closest_marker("may_skip_on_ci")
+    return mark is not None and bool(mark.args and mark.args[0])
+
+
+def _fail(report: pytest.TestReport | pytest.CollectReport) -> None:
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    report.outcome = "failed"
+    report.longrepr = f"CI must run this test, but it was skipped. {reason}"
