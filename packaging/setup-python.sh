@@ -61,7 +61,7 @@ sys.path += ["$checkout", "$packages"]
 
 from rootless.cli.main import main
 
-sys.exit(main())
+main()
 END
     chmod 0755 "$venv/bin/rl.new"
     mv "$venv/bin/rl.new" "$venv/bin/rl"
