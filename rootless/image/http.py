@@ -1,0 +1,419 @@
+"""The one door to HTTP: GET (and the token POST) with keep-alive, redirects, proxies and retries.
+
+http.client is used as it is: the package needs no HTTP dependency, and bodies reach the caller
+without a copy through another library's buffers. Connections belong to the thread that opened
+them; `Client.cancel` wakes every thread that waits in one.
+
+Rules: certificates are verified unless the endpoint is insecure; headers that carry secrets stay
+at the origin (scheme, host, port) they were meant for; a body is read up to a limit, always.
+"""
+
+from __future__ import annotations
+
+import http.client
+import random
+import socket
+import ssl
+import threading
+import time
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote, urljoin, urlsplit
+
+from rootless import log
+from rootless.errors import RegistryError
+from rootless.image import proxies, tls
+from rootless.model.registries import is_loopback
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+CONNECT_SECONDS = 15.0
+# No byte for this long means that the other end is gone.
+STALL_SECONDS = 60.0
+ATTEMPTS = 5
+_FIRST_DELAY_SECONDS = 0.5
+_MAX_DELAY_SECONDS = 60.0
+_MAX_REDIRECTS = 10
+_REDIRECTS = (301, 302, 303, 307, 308)
+_RETRY_STATUSES = (408, 429, 500, 502, 503, 504)
+_SECRET_HEADERS = ("authorization", "cookie")
+_WORTH_DRAINING_BYTES = 64 << 10
+_USER_AGENT = "rl (rootless)"
+# Of a URL that has been quoted already, leave everything that can stand in one.
+_URL_SAFE = "%/:=&?~#+!$,;'@()*[]"
+
+
+class TransportError(RegistryError):
+    """No usable answer came; `is_temporary` says whether asking again can help."""
+
+    # Whether a server did answer, though not usefully.
+    is_busy = False
+
+    def __init__(self, message: str, *, is_temporary: bool, is_tls: bool = False) -> None:
+        super().__init__(message, hint=_TLS_HINT if is_tls else "")
+        self.is_temporary = is_temporary
+
+
+class Cancelled(RegistryError):
+    """Another part of the same work failed or the user interrupted: stop quietly."""
+
+
+_TLS_HINT = "for a registry without a valid certificate set insecure = true in registries.toml"
+
+
+class Response:
+    """An answer whose body has not been read yet; a context manager."""
+
+    def __init__(self, client: Client, raw: http.client.HTTPResponse, key: _Key, url: str) -> None:
+        self._client = client
+        self._raw = raw
+        self._key = key
+        self.url = url
+        self.status = raw.status
+
+    def header(self, name: str) -> str:
+        """The header's value, "" when it is missing."""
+        return self._raw.getheader(name, "") or ""
+
+    def headers(self, name: str) -> list[str]:
+        """All values of a header that may be repeated."""
+        return self._raw.headers.get_all(name) or []
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the body still to come, where the server says so."""
+        return self._raw.length
+
+    def read_some(self, limit: int) -> bytes:
+        """What has arrived, at most `limit` bytes; b"" at the end. Raises TransportError.
+
+        A body that ends before its announced length is an error, not an end.
+        """
+        self._client.check()
+        try:
+            expected = self._raw.length
+            data = self._raw.read1(limit)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise self._client.explain(error, self.url) from error
+        if not data and expected:
+            raise TransportError(
+                f"{origin_of(self.url)}: connection closed {expected} bytes early",
+                is_temporary=True,
+            )
+        return data
+
+    def read_all(self, limit: int) -> bytes:
+        """The whole body; raises RegistryError when it is longer than `limit` bytes."""
+        parts, size = [], 0
+        while data := self.read_some(limit + 1 - size):
+            parts.append(data)
+            size += len(data)
+            if size > limit:
+                raise RegistryError(f"{shown_url(self.url)}: answer is larger than {limit} bytes")
+        return b"".join(parts)
+
+    def discard(self) -> None:
+        """Done with this answer, its body unread."""
+        self.__exit__(None, None, None)
+
+    def __enter__(self) -> Response:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        is_read = kind is None and self._drain()
+        self._client.finish(self._key, reusable=is_read and not self._raw.will_close)
+        self._raw.close()
+
+    def _drain(self) -> bool:
+        """Whether the body has been read to its end; a short rest is read for the sake of that."""
+        rest = self._raw.length
+        if self._raw.isclosed() or rest == 0:
+            return True
+        if rest is None or rest > _WORTH_DRAINING_BYTES:
+            return False
+        try:
+            return len(self._raw.read()) == rest
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+# Scheme, host, port, insecure.
+_Key = tuple[str, str, int, bool]
+
+
+class Client:
+    """Connections to any number of hosts, for any number of threads."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+        self._sockets: dict[int, socket.socket] = {}
+        self._guard = threading.Lock()
+        self._cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        """Make every request of every thread end now with Cancelled."""
+        self._cancelled.set()
+        with self._guard:
+            for sock in self._sockets.values():
+                _shut(sock)
+
+    def check(self) -> None:
+        """Raise Cancelled after `cancel`."""
+        if self._cancelled.is_set():
+            raise Cancelled("interrupted")
+
+    def close(self) -> None:
+        """Close the calling thread's idle connections."""
+        for key in list(self._pool()):
+            self._drop(key)
+
+    def open(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        insecure: bool = False,
+        body: bytes | None = None,
+        attempts: int = ATTEMPTS,
+    ) -> Response:
+        """GET `url` (POST with a body), following redirects; the caller judges the status.
+
+        Temporary failures, 429 and 5xx are tried again; raises TransportError in the end.
+        """
+        return self.retry(lambda: self._follow(url, headers, body, insecure), attempts)
+
+    def read(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        limit: int,
+        insecure: bool = False,
+        body: bytes | None = None,
+    ) -> tuple[Response, bytes]:
+        """As `open`, with the body read (again, when the connection breaks within it)."""
+
+        def attempt() -> tuple[Response, bytes]:
+            with self._follow(url, headers, body, insecure) as response:
+                return response, response.read_all(limit)
+
+        return self.retry(attempt)
+
+    def retry(self, attempt: Callable[[], T], attempts: int = ATTEMPTS) -> T:
+        """The result of `attempt`, called again with growing pauses while it fails temporarily."""
+        for number in range(1, attempts + 1):
+            try:
+                return attempt()
+            except _RetryAfter as error:
+                failure: TransportError = error
+                delay = error.seconds if error.seconds is not None else backoff(number)
+            except TransportError as error:
+                failure, delay = error, backoff(number)
+            if not failure.is_temporary or number == attempts:
+                raise failure
+            log.effect(f"{failure.message}; again in {delay:.1f} s")
+            self.pause(delay)
+        raise AssertionError("attempts must be positive")
+
+    def pause(self, seconds: float) -> None:
+        """Sleep; raises Cancelled at once after `cancel`."""
+        self._cancelled.wait(seconds)
+        self.check()
+
+    def _follow(
+        self, url: str, headers: Mapping[str, str], body: bytes | None, insecure: bool
+    ) -> Response:
+        origin, sent = origin_of(url), dict(headers)
+        for _ in range(_MAX_REDIRECTS + 1):
+            response = self._exchange(url, sent, body, insecure)
+            location = response.header("Location")
+            if response.status not in _REDIRECTS or not location:
+                return _raise_if_busy(response)
+            with response:
+                target = quote(urljoin(url, location), safe=_URL_SAFE)
+            _check_redirect(url, target)
+            if origin_of(target) != origin:
+                sent = {k: v for k, v in sent.items() if k.lower() not in _SECRET_HEADERS}
+                # What was agreed for one host says nothing about another one.
+                insecure, body = is_loopback(urlsplit(target).netloc), None
+            origin, url = origin_of(target), target
+        raise RegistryError(f"{shown_url(url)}: more than {_MAX_REDIRECTS} redirects")
+
+    def _exchange(
+        self, url: str, headers: dict[str, str], body: bytes | None, insecure: bool
+    ) -> Response:
+        self.check()
+        parts = urlsplit(url)
+        key = _key_of(url, insecure)
+        proxy = proxies.for_url(parts.scheme, key[1], key[2])
+        target = url if proxy and parts.scheme == "http" else _target_of(url)
+        was_used = key in self._pool()
+        try:
+            return self._send(key, proxy, target, url, headers, body)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self._drop(key)
+            if was_used and isinstance(error, (ConnectionError, http.client.BadStatusLine)):
+                # The server closed an idle connection: no failure, a new one is due.
+                return self._exchange(url, headers, body, insecure)
+            raise self.explain(error, url) from error
+
+    def _send(
+        self,
+        key: _Key,
+        proxy: proxies.Proxy | None,
+        target: str,
+        url: str,
+        headers: dict[str, str],
+        body: bytes | None,
+    ) -> Response:
+        connection = self._pool().get(key) or self._connect(key, proxy)
+        extra = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"}
+        if proxy and key[0] == "http":
+            extra.update(proxy.headers)
+        method = "GET" if body is None else "POST"
+        connection.request(method, target, body=body, headers={**extra, **headers})
+        return Response(self, connection.getresponse(), key, url)
+
+    def _connect(self, key: _Key, proxy: proxies.Proxy | None) -> http.client.HTTPConnection:
+        scheme, host, port, insecure = key
+        via = (proxy.host, proxy.port) if proxy else (host, port)
+        if scheme == "https":
+            connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+                *via, timeout=CONNECT_SECONDS, context=tls.context(host, port, insecure=insecure)
+            )
+            if proxy:
+                connection.set_tunnel(host, port, headers=proxy.headers)
+        else:
+            connection = http.client.HTTPConnection(*via, timeout=CONNECT_SECONDS)
+        connection.connect()
+        connection.sock.settimeout(STALL_SECONDS)
+        with self._guard:
+            self._sockets[id(connection)] = connection.sock
+        self._pool()[key] = connection
+        return connection
+
+    def _pool(self) -> dict[_Key, http.client.HTTPConnection]:
+        pool: dict[_Key, http.client.HTTPConnection] | None = getattr(self._local, "pool", None)
+        if pool is None:
+            pool = self._local.pool = {}
+        return pool
+
+    def _drop(self, key: _Key) -> None:
+        connection = self._pool().pop(key, None)
+        if connection is not None:
+            with self._guard:
+                self._sockets.pop(id(connection), None)
+            connection.close()
+
+    def finish(self, key: _Key, *, reusable: bool) -> None:
+        """The calling thread is done with an answer over `key`."""
+        if not reusable:
+            self._drop(key)
+
+    def explain(self, error: Exception, url: str) -> RegistryError:
+        """`error` as a TransportError that names the host, or Cancelled."""
+        if self._cancelled.is_set():
+            return Cancelled("interrupted")
+        where = origin_of(url)
+        if isinstance(error, ssl.SSLError):
+            reason = getattr(error, "verify_message", "") or error.reason or "handshake failed"
+            is_cut = isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+            return TransportError(f"{where}: TLS: {reason}", is_temporary=is_cut, is_tls=not is_cut)
+        if isinstance(error, socket.gaierror):
+            text = f"{where}: host name cannot be resolved: {error.strerror}"
+            return TransportError(text, is_temporary=error.errno == socket.EAI_AGAIN)
+        if isinstance(error, TimeoutError):
+            return TransportError(f"{where}: timed out", is_temporary=True)
+        text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        temporary = isinstance(error, (OSError, http.client.HTTPException))
+        temporary = temporary and not isinstance(error, (ConnectionRefusedError, ValueError))
+        return TransportError(f"{where}: {printable(text)}", is_temporary=temporary)
+
+
+class _RetryAfter(TransportError):
+    """429 or 5xx, with the pause in seconds that the server asks for."""
+
+    is_busy = True
+
+    def __init__(self, message: str, seconds: float | None) -> None:
+        super().__init__(message, is_temporary=True)
+        self.seconds = seconds
+
+
+def backoff(number: int) -> float:
+    """Seconds to wait after failure `number` (from 1): doubling, spread so that crowds part."""
+    return float(_FIRST_DELAY_SECONDS * 2 ** (number - 1) * random.uniform(0.75, 1.25))
+
+
+def _raise_if_busy(response: Response) -> Response:
+    if response.status not in _RETRY_STATUSES:
+        return response
+    with response:
+        seconds = _retry_after(response.header("Retry-After"))
+    reason = "too many requests" if response.status == 429 else "server error"
+    raise _RetryAfter(f"{shown_url(response.url)}: {reason} (HTTP {response.status})", seconds)
+
+
+def _retry_after(value: str) -> float | None:
+    if value.isascii() and value.isdigit():
+        return min(float(value[:6]), _MAX_DELAY_SECONDS)
+    try:
+        seconds = parsedate_to_datetime(value).timestamp() - time.time()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), _MAX_DELAY_SECONDS)
+
+
+def _check_redirect(source: str, target: str) -> None:
+    parts = urlsplit(target)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise RegistryError(f"{shown_url(source)}: redirects to {shown_url(target)}, not followed")
+
+
+def _key_of(url: str, insecure: bool) -> _Key:
+    parts = urlsplit(url)
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        raise RegistryError(f"{printable(url)}: not a URL that can be fetched") from None
+    return parts.scheme, parts.hostname or "", port, insecure
+
+
+def _target_of(url: str) -> str:
+    parts = urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of `url`: what may see a secret."""
+    scheme, host, port, _ = _key_of(url, False)
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def shown_url(url: str) -> str:
+    """`url` for a message: without its query, which may carry a signature."""
+    return printable(url.partition("?")[0])
+
+
+def printable(text: str) -> str:
+    """Text of a stranger for a terminal: one line, no control characters, not long."""
+    return "".join(c if c.isprintable() else " " for c in text[:300]).strip()
+
+
+def _shut(sock: socket.socket) -> None:
+    try:
+        # The plain method also for TLS: SSLSocket's own would pull the TLS state from under
+        # the thread that reads.
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+    except OSError:
+        pass
