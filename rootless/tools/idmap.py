@@ -95,7 +95,7 @@ class Pending:
         answer = os.read(self._from_child, 16)
         if answer != _READY:
             os.waitpid(self.pid, 0)
-            self._close()
+            self.abandon()
             raise _refused(int(answer[1:] or 0))
         self._helpers = write_maps(self.pid, maps)
 
@@ -105,13 +105,19 @@ class Pending:
             if self._helpers is not None:
                 self._helpers.wait()
             os.write(self._to_child, _MAPPED)
-        finally:
-            self._close()
+        except BaseException:
+            self.abandon()
+            os.waitpid(self.pid, 0)
+            raise
+        self.abandon()
         return Member(self.pid)
 
-    def _close(self) -> None:
-        os.close(self._from_child)
-        os.close(self._to_child)
+    def abandon(self) -> None:
+        """Close our ends; a child that still waits for its maps ends. Harmless when repeated."""
+        if self._from_child >= 0:
+            os.close(self._from_child)
+            os.close(self._to_child)
+            self._from_child = self._to_child = -1
 
 
 def begin(function: Callable[[], None]) -> Pending:

@@ -1,0 +1,175 @@
+"""The container's first process, from the fork to the exec of the payload.
+
+Reads as the recipe of a container: namespaces, mounts, root, then what the payload may do. Python
+loads nothing any more once the root has changed: the files there belong to the image.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+from rootless import log
+from rootless.errors import RuntimeSetupError
+from rootless.kernel import libc, mounts
+from rootless.runtime import devices, messages, payload
+from rootless.runtime.mounting import apply_mounts, mask_paths, read_only_paths
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from rootless.kernel.channel import Channel
+    from rootless.runtime.messages import Request
+    from rootless.runtime.stdio import Stdio
+
+# In the order of the runtime-spec's list (config-linux.md, "Namespaces"); pid and time are the
+# keeper's, user is either the keeper's or nested.py's.
+_OWN_NAMESPACES = {
+    "mount": libc.CLONE_NEWNS,
+    "network": libc.CLONE_NEWNET,
+    "uts": libc.CLONE_NEWUTS,
+    "ipc": libc.CLONE_NEWIPC,
+    "cgroup": libc.CLONE_NEWCGROUP,
+}
+
+
+class Step:
+    """What is being done, for the message when it fails, and when it began."""
+
+    def __init__(self) -> None:
+        self.name = "starting"
+        self.times: list[tuple[str, int]] = []
+
+    def begin(self, name: str) -> None:
+        """`name` is what happens from now on."""
+        self.name = name
+        self.times.append((name, time.monotonic_ns()))
+
+
+def main(request: Request, root: str, setup: Channel, stdio: Stdio) -> NoReturn:
+    """Build the container around this process and become its payload."""
+    step = Step()
+    try:
+        _restore_signals()
+        _run(request, root, setup, stdio, step)
+    except BaseException as error:
+        messages.send_failure(setup, error, step.name)
+    os._exit(125)
+
+
+def _restore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTTOU):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _run(request: Request, root: str, setup: Channel, stdio: Stdio, step: Step) -> NoReturn:
+    document = request["document"]
+    linux = document["linux"]
+    process = document["process"]
+    step.begin("entering namespaces")
+    stdio.close_launcher_side()
+    enter_namespaces(linux["namespaces"])
+    setup.send(messages.NAMESPACES)
+    if request["loopback"]:
+        _loopback_up()
+    _name_host(document, linux["namespaces"])
+    step.begin("mounting")
+    root_fd = _open_root(root, is_directory_driver=request["rootfs"]["driver"] == "directory")
+    _copy_up(root_fd, request["copy_up"])
+    apply_mounts(root_fd, document["mounts"])
+    devices.make(root_fd, linux.get("devices", []), document["annotations"])
+    terminal = None
+    if process["terminal"]:
+        terminal = devices.open_terminal(root_fd, process.get("consoleSize"))
+    step.begin("entering the root file system")
+    payload.load_everything()
+    mounts.pivot_into(root_fd)
+    os.close(root_fd)
+    sys.path.clear()
+    _write_sysctls(linux.get("sysctl", {}))
+    read_only_paths(linux.get("readonlyPaths", []))
+    mask_paths(linux.get("maskedPaths", []))
+    if document["root"].get("readonly"):
+        _make_root_read_only()
+    step.begin("waiting for the network")
+    if terminal is not None:
+        setup.send(messages.TERMINAL, fds=[terminal.leader])
+    setup.send(messages.READY)
+    answer = setup.receive()
+    if answer is None:
+        os._exit(125)
+    step.begin("starting the command")
+    setup.send(messages.STARTING, step.times)
+    payload.start(request, setup, stdio, terminal)
+
+
+def enter_namespaces(namespaces: list[dict[str, str]]) -> None:
+    """Unshare the new namespaces in one call, then join those that have a path."""
+    flags = 0
+    for namespace in namespaces:
+        flag = _OWN_NAMESPACES.get(namespace["type"], 0)
+        if "path" not in namespace:
+            flags |= flag
+        elif flag:
+            fd = os.open(namespace["path"], os.O_RDONLY | os.O_CLOEXEC)
+            libc.setns(fd, flag)
+            os.close(fd)
+    libc.unshare(flags)
+    if flags & libc.CLONE_NEWNS:
+        # Inherited mounts of the keeper stay slaves; what happens here goes nowhere.
+        libc.mount(None, "/", None, libc.MS_SLAVE | libc.MS_REC)
+
+
+def _loopback_up() -> None:
+    from rootless.kernel import netdev
+
+    netdev.loopback_up()
+
+
+def _name_host(document: dict[str, Any], namespaces: list[dict[str, str]]) -> None:
+    if not any(space["type"] == "uts" and "path" not in space for space in namespaces):
+        return
+    if document.get("hostname"):
+        libc.sethostname(document["hostname"])
+    if document.get("domainname"):
+        libc.setdomainname(document["domainname"])
+
+
+def _open_root(root: str, *, is_directory_driver: bool) -> int:
+    if is_directory_driver:
+        # pivot_root(2) wants a mount point.
+        libc.mount(root, root, None, libc.MS_BIND | libc.MS_REC)
+    try:
+        return os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise RuntimeSetupError(f"root file system {root}: {error.strerror}") from error
+
+
+def _copy_up(root_fd: int, volumes: list[tuple[str, str]]) -> None:
+    """A new volume starts with what the image has at its place, as docker's do."""
+    if not volumes:
+        return
+    from rootless.runtime import copytree
+
+    for volume, path in volumes:
+        copytree.copy_from_root(root_fd, path, volume)
+
+
+def _write_sysctls(values: dict[str, str]) -> None:
+    for name, value in values.items():
+        path = "/proc/sys/" + name.replace(".", "/")
+        log.effect(f"write {value!r} to {path}")
+        try:
+            with open(path, "w") as file:
+                file.write(value)
+        except OSError as error:
+            raise RuntimeSetupError(f"--sysctl {name}={value}: {error.strerror}") from error
+
+
+def _make_root_read_only() -> None:
+    fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    mounts.add_flags(fd, libc.MS_RDONLY, recursive=False)
+    os.close(fd)

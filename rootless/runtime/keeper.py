@@ -1,0 +1,138 @@
+"""The keeper: root of the container's user namespace, outside its other namespaces.
+
+It makes the root file system, starts the container's first process, waits for its end and unmakes
+everything, also when the launcher is killed. It does nothing else and never talks to the container.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from rootless.kernel import libc
+from rootless.kernel.channel import null_fd, wait_readable
+from rootless.runtime import messages, rootfs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.kernel.channel import Channel
+    from rootless.runtime.messages import Request
+    from rootless.runtime.stdio import Stdio
+
+
+def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
+    """The keeper's life; runs as root of a fresh user namespace and returns when all is unmade."""
+    libc.prctl_name("rl-keeper")
+    # Ctrl-C at the terminal reaches the whole foreground group; the launcher decides about it.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTTOU):
+        signal.signal(number, signal.SIG_IGN)
+    received = control.receive()
+    if received is None:
+        return
+    request: Request = received[0][0]
+    made = None
+    try:
+        _own_mount_namespace()
+        made = rootfs.make(request["rootfs"])
+        init_pid = _start_init(request, made.path, control, setup, stdio)
+        _close_setup_side(setup, stdio)
+        control.send(messages.INIT, init_pid, made.server_pid, time.monotonic_ns())
+        _watch(control, init_pid, made)
+    except BaseException as error:
+        messages.send_failure(control, error, "setting up the root file system")
+    _unwind(control, request, made)
+
+
+def _own_mount_namespace() -> None:
+    libc.unshare(libc.CLONE_NEWNS)
+    # What the host mounts later still arrives; what we mount never gets out.
+    libc.mount(None, "/", None, libc.MS_SLAVE | libc.MS_REC)
+
+
+def _start_init(
+    request: Request, root: str, control: Channel, setup: Channel, stdio: Stdio
+) -> int:
+    from rootless.runtime import init
+
+    if request["inner_maps"] is not None:
+        from rootless.runtime import nested
+
+        return nested.start_init(request, root, control, setup, stdio)
+    join_for_children(request["document"]["linux"]["namespaces"])
+    pid = os.fork()
+    if pid == 0:
+        control.close()
+        init.main(request, root, setup, stdio)
+    return pid
+
+
+def join_for_children(namespaces: list[dict[str, str]]) -> None:
+    """Unshare or join the namespaces that only take effect for children: pid and time."""
+    for namespace in namespaces:
+        if namespace["type"] == "pid":
+            _enter(namespace, libc.CLONE_NEWPID)
+        elif namespace["type"] == "time":
+            _enter(namespace, libc.CLONE_NEWTIME)
+            _start_clocks_at_zero()
+
+
+def _enter(namespace: dict[str, str], flag: int) -> None:
+    path = namespace.get("path")
+    if path is None:
+        libc.unshare(flag)
+        return
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    libc.setns(fd, flag)
+    os.close(fd)
+
+
+def _start_clocks_at_zero() -> None:
+    """Uptime of the container counts from now (time_namespaces(7))."""
+    seconds = int(time.clock_gettime(time.CLOCK_BOOTTIME))
+    with open("/proc/self/timens_offsets", "w") as file:
+        file.write(f"boottime {-seconds} 0\n")
+
+
+def _close_setup_side(setup: Channel, stdio: Stdio) -> None:
+    """Let go of what belongs to init, or the launcher would wait for its end for ever."""
+    setup.close()
+    stdio.close_container_side()
+    null = null_fd()
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+def _watch(control: Channel, init_pid: int, made: rootfs.Rootfs) -> None:
+    """Wait for the container's end, the launcher's or the file system's; report the exit status."""
+    init_fd = os.pidfd_open(init_pid)
+    watched = [init_fd, control.fd]
+    server_fd = os.pidfd_open(made.server_pid) if made.server_pid else -1
+    if server_fd >= 0:
+        watched.append(server_fd)
+    ready = wait_readable(watched)
+    if init_fd not in ready:
+        if server_fd in ready:
+            control.send(messages.DRIVER_DIED, made.complaint())
+        signal.pidfd_send_signal(init_fd, signal.SIGKILL)
+    status = os.waitpid(init_pid, 0)[1]
+    try:
+        control.send(messages.EXITED, status, time.monotonic_ns())
+    except OSError:
+        pass  # the launcher is gone: nobody asks for the status
+
+
+def _unwind(control: Channel, request: Request, made: rootfs.Rootfs | None) -> None:
+    try:
+        if made is not None:
+            made.unmount(discard=request["discard"])
+        if request["remove"]:
+            from rootless.store import trees
+
+            os.chdir("/")
+            for path in request["remove"]:
+                trees.remove_tree(path)
+        control.send(messages.UNWOUND, time.monotonic_ns())
+    except OSError as error:
+        messages.send_failure(control, error, "unwinding the container")

@@ -1,0 +1,141 @@
+"""The launcher's side: start a keeper, hand it the request, follow the container to its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from rootless.errors import RlError, RuntimeSetupError
+from rootless.kernel import channel
+from rootless.runtime import messages
+from rootless.runtime.stdio import Stdio
+from rootless.tools import idmap, spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.model.idmap import IdMaps
+    from rootless.runtime.messages import Request
+
+
+class Launch:
+    """One container on its way up; `begin` needs no knowledge of it and can come very early."""
+
+    def __init__(self) -> None:
+        self.stdio = Stdio()
+        self.control, self._keeper_control = channel.pair()
+        self.setup, self._init_setup = channel.pair()
+        self._pending = idmap.begin(self._keeper)
+        self._keeper_control.close()
+        self._init_setup.close()
+        self.keeper_pid = self._pending.pid
+        self.init_pid = 0
+        self.server_pid = 0
+        self.times: list[tuple[str, int]] = []
+
+    def _keeper(self) -> None:
+        from rootless.runtime import keeper
+
+        self.control.close()
+        self.setup.close()
+        self.stdio.close_launcher_side()
+        keeper.main(self._keeper_control, self._init_setup, self.stdio)
+
+    def request_maps(self, maps: IdMaps) -> None:
+        """Start writing the id maps. Raises HostError where user namespaces are forbidden."""
+        self._pending.request(maps)
+
+    def send(self, request: Request) -> None:
+        """Give the keeper its work. Raises HostError when the maps could not be written."""
+        self._pending.finish()
+        self.control.send(request)
+
+    def wait_for_init(self) -> int:
+        """The pid of the container's first process, in our pid namespace."""
+        message = self._control_message(messages.INIT)
+        self.init_pid, self.server_pid = message[1], message[2]
+        self.times.append(("root file system mounted, init forked", message[3]))
+        return self.init_pid
+
+    def wait_for_namespaces(self) -> None:
+        """Until init is in its namespaces, so that /proc/PID/ns shows them."""
+        self._setup_message(messages.NAMESPACES)
+
+    def wait_until_ready(self, *, terminal: bool) -> int:
+        """Until init waits for GO; the terminal's leader descriptor, -1 without one."""
+        leader = -1
+        if terminal:
+            leader = self._setup_message(messages.TERMINAL)[1][0]
+        self._setup_message(messages.READY)
+        self.stdio.close_container_side()
+        return leader
+
+    def go(self) -> None:
+        """Let init become the payload; returns when exec has succeeded.
+
+        Raises RuntimeSetupError with exit code 126 or 127 when it has not.
+        """
+        self.setup.send(messages.GO)
+        self.times += self._setup_message(messages.STARTING)[0][1]
+        received = self.setup.receive()
+        if received is not None:
+            raise self._failure(received[0])
+        self.setup.close()
+
+    def _control_message(self, kind: str) -> tuple[Any, ...]:
+        received = self.control.receive()
+        if received is None:
+            raise RuntimeSetupError("the container's keeper ended without a word")
+        if received[0][0] != kind:
+            raise self._failure(received[0])
+        return received[0]
+
+    def _setup_message(self, kind: str) -> tuple[tuple[Any, ...], list[int]]:
+        received = self.setup.receive()
+        if received is None:
+            raise self._reason_of_keeper()
+        if received[0][0] != kind:
+            raise self._failure(received[0])
+        return received
+
+    def _failure(self, message: tuple[Any, ...]) -> RlError:
+        error = messages.failure_of(message)
+        # A dead file server shows as "Transport endpoint is not connected" in init: its own words
+        # are the cause.
+        if "Transport endpoint" in error.message or "Software caused" in error.message:
+            return self._reason_of_keeper()
+        return error
+
+    def _reason_of_keeper(self) -> RlError:
+        while (received := self.control.receive()) is not None:
+            if received[0][0] == messages.FAILED:
+                return messages.failure_of(received[0])
+            if received[0][0] == messages.DRIVER_DIED:
+                return RuntimeSetupError(f"fuse-overlayfs: {received[0][1]}")
+        return RuntimeSetupError("the container's first process ended before the command ran")
+
+    def abandon(self) -> None:
+        """Give up: the keeper kills what runs and unwinds. Waits for it."""
+        for end in (self.control, self.setup):
+            end.close()
+        self._pending.abandon()
+        self.reap()
+
+    def reap(self) -> int:
+        """Wait for the keeper; its exit code."""
+        try:
+            return spawn.exit_code_of(os.waitpid(self.keeper_pid, 0)[1])
+        except ChildProcessError:
+            return 0
+
+    def signal_init(self, number: int) -> None:
+        """Send a signal to the container's first process; one that has ended is no error."""
+        try:
+            os.kill(self.init_pid, number)
+        except ProcessLookupError:
+            pass
+
+    def kill(self) -> None:
+        """SIGKILL the container."""
+        self.signal_init(signal.SIGKILL)

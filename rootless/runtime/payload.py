@@ -1,0 +1,209 @@
+"""The last steps before the payload: session, limits, privileges, exec.
+
+Everything here runs inside the container's root, with files of the image around: nothing is
+imported, no library function that loads files (getpwnam, locale) is called.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+
+from rootless.errors import EXIT_CANNOT_INVOKE, EXIT_NOT_FOUND, RuntimeSetupError
+from rootless.kernel import capabilities, libc
+from rootless.runtime import messages
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from rootless.kernel.channel import Channel
+    from rootless.runtime.devices import Terminal
+    from rootless.runtime.messages import Request
+    from rootless.runtime.stdio import Stdio
+
+_SHEBANG_DEPTH = 5  # the kernel's own limit (fs/exec.c)
+
+
+def load_everything() -> None:
+    """Import what runs after the change of root; a host file must never be one of the image's."""
+    import fcntl
+    import termios
+
+    from rootless.kernel import rlimits
+    from rootless.runtime import reaper
+
+    _loaded.extend((fcntl, termios, rlimits, reaper))
+
+
+_loaded: list[Any] = []
+
+
+def start(
+    request: Request, setup: Channel, stdio: Stdio, terminal: Terminal | None
+) -> NoReturn:
+    """Become the payload; with `--init` become its reaper. Reports failures to the launcher."""
+    process = request["document"]["process"]
+    os.umask(process["user"].get("umask", 0o022))
+    _apply_limits(process)
+    os.setsid()
+    _install_streams(process, stdio, terminal, interactive=request["interactive"])
+    _enter_directory(process["cwd"])
+    if request["init"]:
+        from rootless.runtime import reaper
+
+        reaper.fork_payload(setup)
+    take_identity(process, keep_groups=request["keep_groups"])
+    # After the change of ids, which clears it: the keeper's death must not leave the payload behind.
+    libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+    path = find_executable(process["args"][0], process["env"])
+    refuse_own_interpreter(path)
+    _filter_calls(process, request["seccomp"])
+    _exec(path, process, setup)
+
+
+def _apply_limits(process: dict[str, Any]) -> None:
+    if process.get("rlimits"):
+        from rootless.kernel import rlimits
+
+        rlimits.apply(process["rlimits"])
+    if "oomScoreAdj" in process:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write(str(process["oomScoreAdj"]))
+
+
+def _install_streams(
+    process: dict[str, Any], stdio: Stdio, terminal: Terminal | None, *, interactive: bool
+) -> None:
+    if terminal is None:
+        stdio.give_to(process["user"]["uid"], process["user"]["gid"])
+        stdio.install(interactive=interactive)
+        return
+    import fcntl
+    import termios
+
+    os.fchown(terminal.follower, process["user"]["uid"], -1)
+    fcntl.ioctl(terminal.follower, termios.TIOCSCTTY, 0)
+    for number in range(3):
+        os.dup2(terminal.follower, number)
+
+
+def _enter_directory(path: str) -> None:
+    try:
+        os.makedirs(path, exist_ok=True)
+        os.chdir(path)
+    except OSError as error:
+        raise RuntimeSetupError(
+            f"working directory {path}: {error.strerror}", exit_code=EXIT_CANNOT_INVOKE
+        ) from error
+
+
+def take_identity(process: dict[str, Any], *, keep_groups: bool) -> None:
+    """Bounding set, groups, ids, capability sets and no_new_privs, in the order the kernel needs."""
+    user = process["user"]
+    sets = process.get("capabilities", {})
+    capabilities.drop_bounding(sets.get("bounding", []))
+    libc.prctl(libc.PR_SET_KEEPCAPS, 1)
+    if not keep_groups:
+        _set_groups(user.get("additionalGids", []))
+    os.setresgid(user["gid"], user["gid"], user["gid"])
+    os.setresuid(user["uid"], user["uid"], user["uid"])
+    capabilities.set_sets(sets)
+    if process.get("noNewPrivileges"):
+        libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _set_groups(gids: list[int]) -> None:
+    try:
+        os.setgroups(gids)
+    except PermissionError:
+        # One gid is mapped and setgroups(2) is given up (user_namespaces(7)): there is one group.
+        if gids:
+            raise
+
+
+def _filter_calls(process: dict[str, Any], program: bytes) -> None:
+    if program:
+        libc.seccomp_set_mode_filter(program)
+
+
+def find_executable(name: str, env: list[str]) -> str:
+    """The path of `name` as a shell finds it. Raises RuntimeSetupError with 126 or 127."""
+    if "/" in name:
+        _check_executable(name, name)
+        return name
+    path = next((entry[5:] for entry in env if entry.startswith("PATH=")), "")
+    denied = False
+    for folder in path.split(":"):
+        candidate = f"{folder or '.'}/{name}"
+        if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):
+            return candidate
+        denied = denied or os.path.isfile(candidate)
+    if denied:
+        raise RuntimeSetupError(f'exec "{name}": permission denied', exit_code=EXIT_CANNOT_INVOKE)
+    raise RuntimeSetupError(
+        f'exec "{name}": executable file not found in $PATH', exit_code=EXIT_NOT_FOUND
+    )
+
+
+def _check_executable(path: str, name: str) -> None:
+    try:
+        is_dir = os.path.isdir(path)
+        os.stat(path)
+    except OSError as error:
+        code = EXIT_NOT_FOUND if error.errno in (errno.ENOENT, errno.ENOTDIR) else 126
+        raise RuntimeSetupError(f'exec "{name}": {error.strerror}', exit_code=code) from error
+    if is_dir:
+        raise RuntimeSetupError(f'exec "{name}": is a directory', exit_code=EXIT_CANNOT_INVOKE)
+
+
+def refuse_own_interpreter(path: str) -> None:
+    """Refuse an executable that is, or whose `#!` leads to, the Python that runs this code.
+
+    Through /proc/self/exe an image could otherwise hold the host's interpreter and overwrite it
+    once we have left it, where the user owns that file (the runc flaw CVE-2019-5736).
+    """
+    own = os.stat("/proc/self/exe")
+    for _ in range(_SHEBANG_DEPTH):
+        try:
+            with open(path, "rb") as file:
+                info = os.fstat(file.fileno())
+                head = file.read(256)
+        except OSError:
+            return
+        if (info.st_dev, info.st_ino) == (own.st_dev, own.st_ino):
+            raise RuntimeSetupError(
+                f'exec "{path}": is the host\'s own interpreter', exit_code=EXIT_CANNOT_INVOKE
+            )
+        if not head.startswith(b"#!"):
+            return
+        words = head[2:].split(b"\n")[0].split()
+        if not words:
+            return
+        path = os.fsdecode(words[0])
+
+
+def _exec(path: str, process: dict[str, Any], setup: Channel) -> NoReturn:
+    env = dict(entry.split("=", 1) for entry in process["env"])
+    for number in range(1, signal.NSIG):
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            try:
+                signal.signal(number, signal.SIG_DFL)
+            except (OSError, ValueError):
+                continue  # numbers that the C library keeps for itself
+    try:
+        os.execve(path, process["args"], env)
+    except OSError as error:
+        code = EXIT_NOT_FOUND if error.errno == errno.ENOENT else EXIT_CANNOT_INVOKE
+        failure = RuntimeSetupError(f'exec "{process["args"][0]}": {_reason(error)}', exit_code=code)
+        messages.send_failure(setup, failure, "exec")
+    os._exit(code)
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.ENOEXEC:
+        return "exec format error (another architecture, or a script without #!)"
+    if error.errno == errno.ENOENT:
+        return "no such file or directory (its interpreter or loader is missing in the image)"
+    return error.strerror or "failed"

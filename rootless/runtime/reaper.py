@@ -1,0 +1,60 @@
+"""`--init`: the first process stays ours, hands signals on and reaps what the payload leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from rootless.kernel.channel import Channel
+
+_NOT_FORWARDED = (signal.SIGCHLD, signal.SIGKILL, signal.SIGSTOP, signal.SIGTTIN, signal.SIGTTOU)
+
+
+def fork_payload(setup: Channel) -> None:
+    """Return in a child that goes on to the exec; the caller becomes the reaper and never returns."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    pid = os.fork()
+    if pid:
+        setup.close()
+        os.closerange(3, 256)
+        _reap(pid)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.setpgid(0, 0)
+    _take_terminal()
+
+
+def _take_terminal() -> None:
+    """Be the terminal's foreground group, so that Ctrl-C reaches the payload and not the reaper."""
+    try:
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        os.tcsetpgrp(0, os.getpgrp())
+    except OSError:
+        pass  # no terminal
+    finally:
+        signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+
+
+def _reap(payload: int) -> NoReturn:
+    while True:
+        number = signal.sigwait(signal.valid_signals())
+        if number == signal.SIGCHLD:
+            _collect(payload)
+        elif number not in _NOT_FORWARDED:
+            os.kill(payload, number)
+
+
+def _collect(payload: int) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        if pid == payload:
+            code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+            os._exit(code)

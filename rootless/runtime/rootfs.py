@@ -1,0 +1,84 @@
+"""The container's root file system, made by the keeper in its own mount namespace.
+
+Four drivers on one on-disk format: fuse-overlayfs, native overlay (`userxattr`), vfs (a plain copy
+of the layers) and directory (`--rootfs`, used as it is).
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless import log
+from rootless.errors import RuntimeSetupError
+from rootless.kernel import libc
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.runtime.messages import RootfsRequest
+    from rootless.tools import fuse_overlayfs
+
+
+class Rootfs:
+    """A root file system that is there until `unmount`; `server_pid` is 0 without a server."""
+
+    def __init__(self, path: str, server: fuse_overlayfs.Server | None = None) -> None:
+        self.path = path
+        self.server_pid = server.pid if server else 0
+        self._server = server
+
+    def unmount(self, *, discard: bool) -> None:
+        """Take it off the keeper's namespace; discard: without writing back what is in flight."""
+        if self._server is None:
+            return
+        if discard:
+            self._server.kill()
+        else:
+            self._server.unmount()
+
+    def complaint(self) -> str:
+        """The last words of a server that died."""
+        return self._server.complaint() if self._server else ""
+
+
+def make(request: RootfsRequest) -> Rootfs:
+    """Make the root file system of `request`. Changes the working directory."""
+    driver = request["driver"]
+    if driver == "directory":
+        return Rootfs(request["path"])
+    # Short relative names: overlay's options must fit in a page and know no quoting of ":" and ",".
+    os.chdir(request["path"])
+    lowers = [f"l/{number}" for number in range(request["layers"])]
+    merged = f"{request['path']}/merged"
+    if driver == "fuse-overlayfs":
+        return Rootfs(merged, _mount_fuse(request, lowers, merged))
+    if driver == "overlay":
+        _mount_overlay(lowers, merged)
+        return Rootfs(merged)
+    if driver == "vfs":
+        from rootless.runtime import copytree
+
+        copytree.copy_layers([f"{request['path']}/{name}" for name in reversed(lowers)], merged)
+        return Rootfs(merged)
+    raise RuntimeSetupError(f"storage driver {driver!r}: unknown")
+
+
+def _mount_fuse(request: RootfsRequest, lowers: list[str], merged: str) -> fuse_overlayfs.Server:
+    from rootless.tools import fuse_overlayfs
+
+    return fuse_overlayfs.mount(
+        request["program"], lowers, "upper", "work", merged,
+        uid_shift=request["uid_shift"], gid_shift=request["gid_shift"],
+    )  # fmt: skip
+
+
+def _mount_overlay(lowers: list[str], merged: str) -> None:
+    # userxattr keeps overlay's own attributes in user.overlay.*, which a user namespace may write.
+    options = f"userxattr,lowerdir={':'.join(lowers)},upperdir=upper,workdir=work"
+    log.effect(f"mount -t overlay -o {options} overlay {merged}")
+    try:
+        libc.mount("overlay", merged, "overlay", libc.MS_NODEV, options)
+    except OSError as error:
+        raise RuntimeSetupError(
+            f"storage driver overlay: {error.strerror} (needs Linux 5.11 and a local file system)",
+            hint="rl run --storage-driver fuse-overlayfs …",
+        ) from error

@@ -1,0 +1,96 @@
+"""fuse-overlayfs: layers below, a writable directory on top, for kernels and users without overlay.
+
+The file system is mounted here and the program gets the descriptor (`/dev/fd/N` as its mount
+point, as mount.fuse3 hands it over): its pid is known, it does not fork itself away, and whoever
+touches the mount early waits in the kernel until it answers. See docs/decisions.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from rootless import log
+from rootless.errors import HostError
+from rootless.kernel import libc
+from rootless.tools import spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.model.idmap import IdMap
+
+DEVICE = "/dev/fuse"
+
+
+def find() -> str:
+    """The path of the program. Raises HostError when it or /dev/fuse is missing."""
+    path = spawn.find("fuse-overlayfs", "fuse-overlayfs")
+    if not os.access(DEVICE, os.R_OK | os.W_OK):
+        raise HostError(
+            f"{DEVICE}: missing or not accessible", hint=f"sudo chmod 0666 {DEVICE}"
+        )
+    return path
+
+
+class Server:
+    """A mounted fuse-overlayfs and its process."""
+
+    def __init__(self, child: spawn.Child, complaints: int, mount_point: str) -> None:
+        self.pid = child.pid
+        self.mount_point = mount_point
+        self._child = child
+        self._complaints = complaints
+
+    def unmount(self) -> None:
+        """Take the file system off; the kernel writes back what it holds, then the program ends."""
+        log.effect(f"umount {self.mount_point}")
+        libc.umount2(self.mount_point, 0)
+        self._child.wait()
+
+    def kill(self) -> None:
+        """End the program without a write-back: for a layer that is thrown away."""
+        self._child.kill(signal.SIGKILL)
+        self._child.wait()
+
+    def complaint(self) -> str:
+        """What it wrote to its standard error, the last line."""
+        text = os.pread(self._complaints, 65536, 0).decode(errors="replace")
+        lines = [line for line in text.splitlines() if "unknown argument ignored" not in line]
+        return lines[-1] if lines else "ended without a word"
+
+
+def mount(
+    program: str,
+    lowerdirs: list[str],
+    upperdir: str,
+    workdir: str,
+    mount_point: str,
+    *,
+    uid_shift: IdMap = (),
+    gid_shift: IdMap = (),
+) -> Server:
+    """Mount at `mount_point`, in the caller's mount namespace, as root of a user namespace.
+
+    lowerdirs: topmost first; relative paths without ":" or ",". uid_shift and gid_shift map ids on
+    disk to the ids that the container shall see. The server dies with the calling thread.
+    """
+    fuse = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
+    data = f"fd={fuse},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions"
+    log.effect(f"mount fuse-overlayfs at {mount_point}")
+    libc.mount("fuse-overlayfs", mount_point, "fuse.fuse-overlayfs", libc.MS_NODEV, data)
+    options = f"lowerdir={':'.join(lowerdirs)},upperdir={upperdir},workdir={workdir}"
+    options += _shift_option("uidmapping", uid_shift) + _shift_option("gidmapping", gid_shift)
+    complaints = os.memfd_create("fuse-overlayfs", os.MFD_CLOEXEC)
+    child = spawn.spawn(
+        [program, "-f", "-o", options, f"/dev/fd/{fuse}"],
+        stdout=complaints, stderr=complaints, pass_fds=(fuse,), die_with_parent=signal.SIGKILL,
+    )  # fmt: skip
+    os.close(fuse)
+    return Server(child, complaints, mount_point)
+
+
+def _shift_option(name: str, shift: IdMap) -> str:
+    """`shift` as fuse-overlayfs(1) takes it: pairs of on-disk and shown id with a length."""
+    if not shift:
+        return ""
+    return f",{name}=" + ":".join(f"{disk}:{shown}:{size}" for disk, shown, size in shift)
