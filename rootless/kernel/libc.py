@@ -166,6 +166,14 @@ def prctl_name(name: str) -> None:
     _check(_libc.prctl(PR_SET_NAME, ctypes.c_char_p(name.encode()), 0, 0, 0))
 
 
+def capget() -> tuple[int, int, int]:
+    """capget(2) of the calling thread: (effective, permitted, inheritable) as 64-bit masks."""
+    header = (ctypes.c_uint32 * 2)(_LINUX_CAPABILITY_VERSION_3, 0)
+    data = (ctypes.c_uint32 * 6)()
+    _check(_libc.capget(header, data))
+    return (data[0] | data[3] << 32, data[1] | data[4] << 32, data[2] | data[5] << 32)
+
+
 def capset(effective: int, permitted: int, inheritable: int) -> None:
     """capset(2) on the calling thread, sets as bit masks of 64 bits."""
     header = (ctypes.c_uint32 * 2)(_LINUX_CAPABILITY_VERSION_3, 0)

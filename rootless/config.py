@@ -1,0 +1,78 @@
+"""Where configuration is: the files that `rl` ships and those that administrators and users write.
+
+A shipped file gives the defaults; files of the same name in /etc/rl, in ~/.config/rl and in the
+directory that RL_CONFIG names stand above it, each above the ones before.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rootless.errors import NotFoundError, RlError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def shipped(name: str) -> str:
+    """The path of the file `name` of the project's `config/` directory.
+
+    A wheel carries the directory as `rootless/_config`, a distribution's package may put it in
+    `share/rl`, and a checkout has it beside the package. Raises NotFoundError.
+    """
+    for folder in _shipped_folders():
+        path = f"{folder}/{name}"
+        if os.path.exists(path):
+            return path
+    raise NotFoundError(
+        f"{name}: missing from this installation of rl",
+        hint="pip install --force-reinstall rootless",
+    )
+
+
+def _shipped_folders() -> tuple[str, ...]:
+    package = os.path.dirname(os.path.abspath(__file__))
+    return (
+        f"{package}/_config",
+        f"{os.path.dirname(package)}/config",
+        f"{sys.prefix}/share/rl",
+    )
+
+
+def user_files(name: str) -> list[str]:
+    """The existing files `name` of the administrator and of the user, the strongest last."""
+    paths = [f"{folder}/{name}" for folder in _user_folders()]
+    return [path for path in paths if os.path.exists(path)]
+
+
+def _user_folders() -> list[str]:
+    folders = ["/etc/rl"]
+    config_home = os.environ.get("XDG_CONFIG_HOME", "")
+    if os.path.isabs(config_home):
+        folders.append(f"{config_home}/rl")
+    else:
+        folders.append(os.path.expanduser("~/.config/rl"))
+    explicit = os.environ.get("RL_CONFIG")
+    if explicit:
+        folders.append(os.path.abspath(explicit))
+    return folders
+
+
+def load_toml(path: str) -> dict[str, Any]:
+    """The TOML document at `path`. Raises RlError that names the line where it cannot be read."""
+    # Not needed by a host without configuration files, and slow to import.
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        with open(path, "rb") as file:
+            document: dict[str, Any] = tomllib.load(file)
+            return document
+    except OSError as error:
+        raise RlError(f"{path}: {error.strerror}", hint=f"ls -l {path}") from error
+    except ValueError as error:
+        # tomllib.TOMLDecodeError and UnicodeDecodeError are both ValueErrors.
+        raise RlError(f"{path}: {error}", hint=f"${{EDITOR:-vi}} {path}") from error
