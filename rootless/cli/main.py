@@ -10,7 +10,7 @@ import sys
 
 from rootless import log
 from rootless.cli import argv as fast
-from rootless.cli import commands
+from rootless.cli import commands, diagnostics
 from rootless.cli.main_options import MAIN
 from rootless.errors import EXIT_ENGINE, EXIT_SIGNAL_BASE, RlError, describe_os_error
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from rootless.cli.options import Parsed, Signature
 
-_PREFIXES = {"warning": "rl: warning: ", "notice": "rl: ", "debug": "+ "}
 _SIGINT = 2
 _SIGPIPE = 13
 
@@ -40,28 +39,28 @@ def main() -> NoReturn:
 
 def run_cli(argv: Sequence[str]) -> int:
     """Do what `argv` says (without the program's name) and give the exit code."""
-    log.install(_say, debug=False)
+    log.install(diagnostics.say, debug=False)
     try:
         return _dispatch(argv)
     except RlError as error:
-        return _complain(error)
+        return diagnostics.complain(error)
     except KeyboardInterrupt:
         return EXIT_SIGNAL_BASE + _SIGINT
     except BrokenPipeError:
         return _quiet_pipe()
-    except ModuleNotFoundError as error:
-        hint = f"pip install {str(error.name).partition('.')[0]}"
-        return _complain(RlError(f"Python module {error.name}: not installed", hint), EXIT_ENGINE)
-    except OSError as error:
+    except (ModuleNotFoundError, OSError) as error:
         if log.is_debug():
             raise
-        return _complain(RlError(describe_os_error(error), _debug_hint(argv)), EXIT_ENGINE)
+        return diagnostics.complain(_converted(error, argv))
 
 
-def _debug_hint(argv: Sequence[str]) -> str:
+def _converted(error: ModuleNotFoundError | OSError, argv: Sequence[str]) -> RlError:
+    if isinstance(error, ModuleNotFoundError):
+        package = str(error.name).partition(".")[0]
+        return RlError(f"{error.msg}", f"pip install {package}", EXIT_ENGINE)
     from rootless.tools.spawn import quoted
 
-    return f"rl --debug {quoted(argv)}"
+    return RlError(describe_os_error(error), f"rl --debug {quoted(argv)}", EXIT_ENGINE)
 
 
 def _dispatch(argv: Sequence[str]) -> int:
@@ -90,7 +89,7 @@ def _without_command(argv: Sequence[str]) -> int:
 
 def _apply(parsed: Parsed) -> None:
     if parsed.flag("debug"):
-        log.install(_say, debug=True)
+        log.install(diagnostics.say, debug=True)
     for option, variable in (("root", "RL_ROOT"), ("runtime-dir", "RL_RUNTIME_DIR")):
         if parsed.text(option):
             os.environ[variable] = os.path.abspath(parsed.text(option))
@@ -118,7 +117,7 @@ def _parse_slowly(signature: Signature, path: str, argv: Sequence[str]) -> Parse
 
 def _call(signature: Signature, parsed: Parsed) -> int:
     if "--debug" in signature.spellings and parsed.flag("debug"):
-        log.install(_say, debug=True)
+        log.install(diagnostics.say, debug=True)
     try:
         return signature.function(parsed)
     except RlError as error:
@@ -134,33 +133,7 @@ def _help_of(group: str) -> int:
     return 0
 
 
-def _complain(error: RlError, code: int | None = None) -> int:
-    _say_line(f"rl: error: {error.message}")
-    if error.hint:
-        _say_line(f"hint: {error.hint}")
-    return error.exit_code if code is None else code
-
-
 def _quiet_pipe() -> int:
     """The reader is gone, as with `rl images | head -1`; what is still buffered goes nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
     return EXIT_SIGNAL_BASE + _SIGPIPE
-
-
-def _say(level: str, text: str) -> None:
-    _say_line(_PREFIXES[level] + text)
-
-
-def _say_line(text: str) -> None:
-    # One write(2), so that lines of a forked child and of its parent do not mix.
-    try:
-        os.write(2, f"{_harmless(text)}\n".encode(errors="surrogateescape"))
-    except OSError:
-        pass
-
-
-def _harmless(text: str) -> str:
-    """`text` without control characters: names from images and registries are quoted in it."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else repr(c)[1:-1] for c in text)

@@ -27,7 +27,8 @@ def parse_size(text: str) -> int:
 
 def _is_decimal(text: str) -> bool:
     whole, _, fraction = text.partition(".")
-    return text.isascii() and (whole + fraction).isdigit() and bool(whole)
+    # More digits than any size has would overflow a float.
+    return len(text) < 40 and text.isascii() and (whole + fraction).isdigit() and bool(whole)
 
 
 def parse_duration(text: str) -> float:

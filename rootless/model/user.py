@@ -58,7 +58,7 @@ def additional_groups(words: Sequence[str], group: str) -> tuple[int, ...]:
 
 
 def _find_user(word: str, passwd: str) -> tuple[int, int, str, str]:
-    word = word or "0"
+    word = _canonical(word or "0")
     column = 2 if word.isdecimal() else 0
     for row in _rows(passwd, 6):
         if row[column] == word and _is_id(row[2]) and _is_id(row[3]):
@@ -70,6 +70,7 @@ def _find_user(word: str, passwd: str) -> tuple[int, int, str, str]:
 
 
 def _find_group(word: str, group: str) -> int:
+    word = _canonical(word)
     column = 2 if word.isdecimal() else 0
     for row in _rows(group, 3):
         if row[column] == word and _is_id(row[2]):
@@ -78,6 +79,11 @@ def _find_group(word: str, group: str) -> int:
         message = f"group {word}: no such group in the container's /etc/group"
         raise UsageError(message, exit_code=EXIT_CANNOT_INVOKE)
     return _checked(word, "group")
+
+
+def _canonical(word: str) -> str:
+    """A number without its leading zeros; a name as it is."""
+    return (word.lstrip("0") or "0") if word.isdecimal() else word
 
 
 def _checked(word: str, what: str) -> int:

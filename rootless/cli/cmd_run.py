@@ -1,0 +1,49 @@
+"""`rl run`: flags → ContainerSpec, and one call down."""
+
+from __future__ import annotations
+
+from rootless.cli.options import Argument, Parsed, Signature
+from rootless.cli.run_flags import container_spec
+from rootless.cli.run_options import RUN_OPTIONS
+from rootless.errors import EXIT_ENGINE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.model.container import ContainerSpec
+
+
+def run(parsed: Parsed) -> int:
+    """Run the container that `parsed` asks for; the exit code is the container's."""
+    spec = container_spec(parsed)
+    if parsed.flag("dry-run"):
+        return _describe(spec)
+    from rootless.engine import run as engine_run
+
+    return engine_run.run(spec, explain_start=parsed.flag("explain-start"), dry_run=False)
+
+
+def _describe(spec: ContainerSpec) -> int:
+    """The document on standard output, so that jq can read it; the transcript beside it."""
+    from rootless.cli import diagnostics, output
+    from rootless.engine import run as engine_run
+
+    document, effects = engine_run.describe(spec)
+    output.write_json(document)
+    for line in effects:
+        diagnostics.say("debug", line)
+    return 0
+
+
+RUN = Signature(
+    run,
+    "Run a command in a new container.",
+    RUN_OPTIONS,
+    (Argument("IMAGE"), Argument("ARG", 0, None)),
+    intermixed=False,
+    error_code=EXIT_ENGINE,
+    examples=(
+        "rl run --rm -it alpine",
+        'rl run --rm -v "$PWD:/work" -w /work python:3.12 python script.py',
+        "rl run --rm -p 8080:80 nginx",
+    ),
+)

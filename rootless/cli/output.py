@@ -1,0 +1,112 @@
+"""What results look like: tables, JSON, sizes and ages, as docker and podman write them."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from rootless.cli.diagnostics import harmless
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# docker/go-units, HumanSize: decimal, four significant digits at most.
+_SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+_MINUTE, _HOUR = 60, 3600
+_SHORT_ID = 12
+
+
+def write_line(text: str) -> None:
+    """One line on standard output."""
+    sys.stdout.write(f"{harmless(text)}\n")
+
+
+def write_json(document: object) -> None:
+    """`document`, indented by four as docker does it."""
+    sys.stdout.write(json.dumps(document, indent=4, ensure_ascii=False) + "\n")
+
+
+def write_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns, each as wide as its widest field and three spaces."""
+    shown = [list(heads), *([harmless(field) for field in row] for row in rows)]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(heads))]
+    for row in shown:
+        fields = (field.ljust(width) for field, width in zip(row, widths))
+        sys.stdout.write("   ".join(fields).rstrip() + "\n")
+
+
+def short_id(digest: str) -> str:
+    """The twelve digits that stand for an image or a container."""
+    return digest.partition(":")[2][:_SHORT_ID] if ":" in digest else digest[:_SHORT_ID]
+
+
+def human_size(size: float) -> str:
+    """Bytes as docker writes them: 7.05MB, 512B."""
+    unit = 0
+    while size >= 1000 and unit < len(_SIZE_UNITS) - 1:
+        size /= 1000
+        unit += 1
+    return f"{size:.3g}{_SIZE_UNITS[unit]}" if size < 999.5 else f"{size:.0f}{_SIZE_UNITS[unit]}"
+
+
+def human_age(seconds: float) -> str:
+    """Seconds as docker writes them (go-units, HumanDuration), with "ago"."""
+    return f"{_duration(int(seconds))} ago"
+
+
+def _duration(seconds: int) -> str:
+    hours = (seconds + _HOUR // 2) // _HOUR
+    if seconds < 1:
+        return "Less than a second"
+    if seconds < _MINUTE:
+        return f"{seconds} second{'s' if seconds > 1 else ''}"
+    if seconds < _HOUR:
+        minutes = seconds // _MINUTE
+        return "About a minute" if minutes == 1 else f"{minutes} minutes"
+    if hours == 1:
+        return "About an hour"
+    return _long_duration(hours)
+
+
+def _long_duration(hours: int) -> str:
+    if hours < 48:
+        return f"{hours} hours"
+    if hours < 24 * 7 * 2:
+        return f"{hours // 24} days"
+    if hours < 24 * 30 * 2:
+        return f"{hours // 24 // 7} weeks"
+    if hours < 24 * 365 * 2:
+        return f"{hours // 24 // 30} months"
+    return f"{hours // 24 // 365} years"
+
+
+def age_of(created: str, now: float) -> str:
+    """An RFC 3339 time such as an image's "created" as its age at `now`; "N/A" when unreadable."""
+    seconds = parse_time(created)
+    if seconds is None:
+        return "N/A"
+    return human_age(max(0.0, now - seconds))
+
+
+def parse_time(text: str) -> float | None:
+    """RFC 3339 to seconds since 1970, None for what is no time."""
+    import calendar
+    import time
+
+    head, tail = text[:19], text[19:]
+    try:
+        seconds = float(calendar.timegm(time.strptime(head, "%Y-%m-%dT%H:%M:%S")))
+        return seconds - _offset(tail.lstrip(".0123456789"))
+    except ValueError:
+        return None
+
+
+def _offset(zone: str) -> int:
+    """Seconds of a zone such as +02:00; Z and nothing are UTC."""
+    if zone in ("Z", "z", ""):
+        return 0
+    sign = {"+": 1, "-": -1}.get(zone[0])
+    if sign is None or len(zone) != 6 or zone[3] != ":":
+        raise ValueError(zone)
+    return sign * (int(zone[1:3]) * _HOUR + int(zone[4:6]) * _MINUTE)

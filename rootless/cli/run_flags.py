@@ -1,0 +1,309 @@
+"""The flags of `rl run` → ContainerSpec.
+
+Reads what the flags name (environment, --env-file, whether a bind's source exists), changes
+nothing. Every error names the flag and its value.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless.errors import UsageError
+from rootless.model.container import DEFAULT_SHM_SIZE, DEFAULT_UMASK, ContainerSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.cli.options import Parsed
+    from rootless.model.mountspec import DeviceSpec, MountSpec
+    from rootless.model.ports import PortMapping
+
+_USERNS = ("", "host", "keep-id", "auto", "nomap")
+# sethostname(2): __NEW_UTS_LEN.
+_MAXIMUM_HOSTNAME = 64
+
+
+def container_spec(parsed: Parsed) -> ContainerSpec:
+    """What `parsed` (of `rl run`) asks for. Raises UsageError."""
+    image, rootfs = _image_or_rootfs(parsed)
+    _check_name(parsed)
+    return ContainerSpec(
+        image=image,
+        rootfs=rootfs,
+        command=parsed.arguments[1:],
+        name=parsed.text("name"),
+        hostname=_hostname(parsed, "hostname"),
+        domainname=_hostname(parsed, "domainname"),
+        env=_environment(parsed),
+        labels=_labels(parsed),
+        annotations=_pairs(parsed, "annotation"),
+        workdir=_workdir(parsed),
+        user=parsed.text("user"),
+        entrypoint=_entrypoint(parsed.optional("entrypoint")),
+        tty=parsed.flag("tty"),
+        interactive=parsed.flag("interactive"),
+        remove=parsed.flag("rm"),
+        init=parsed.flag("init"),
+        read_only=parsed.flag("read-only"),
+        read_only_tmpfs=parsed.flag("read-only-tmpfs"),
+        privileged=parsed.flag("privileged"),
+        cap_add=parsed.split("cap-add"),
+        cap_drop=parsed.split("cap-drop"),
+        security_opt=parsed.all("security-opt"),
+        userns=_userns(parsed.text("userns")),
+        group_add=parsed.split("group-add"),
+        network=parsed.text("network"),
+        ports=_ports(parsed),
+        publish_all=parsed.flag("publish-all"),
+        dns=[_dns_server(word) for word in parsed.split("dns")],
+        dns_search=parsed.split("dns-search"),
+        dns_option=parsed.split("dns-option"),
+        add_hosts=[_host_line(word) for word in parsed.all("add-host")],
+        mounts=_mounts(parsed),
+        devices=_devices(parsed),
+        ulimits=parsed.all("ulimit"),
+        sysctls=_pairs(parsed, "sysctl"),
+        stop_signal=_stop_signal(parsed.text("stop-signal")),
+        timeout=_timeout(parsed.text("timeout")),
+        platform=_platform(parsed.text("platform")),
+        pull=parsed.text("pull"),
+        pid=parsed.text("pid"),
+        ipc=parsed.text("ipc"),
+        uts=parsed.text("uts"),
+        cgroupns=parsed.text("cgroupns"),
+        shm_size=_shm_size(parsed.optional("shm-size")),
+        storage_driver=parsed.text("storage-driver"),
+        umask=_umask(parsed.optional("umask")),
+        timens=parsed.text("timens") == "private",
+        sig_proxy=parsed.flag("sig-proxy"),
+        cidfile=_absolute(parsed.text("cidfile")),
+        no_hosts=parsed.flag("no-hosts"),
+        quiet=parsed.flag("quiet"),
+        replace=parsed.flag("replace"),
+    )
+
+
+def _image_or_rootfs(parsed: Parsed) -> tuple[str | None, str | None]:
+    first = parsed.arguments[0]
+    if not parsed.flag("rootfs"):
+        return first, None
+    path = os.path.abspath(first)
+    if not os.path.isdir(path):
+        raise UsageError(f"--rootfs {first}: not a directory", hint=f"ls -ld {first}")
+    return None, path
+
+
+def _check_name(parsed: Parsed) -> None:
+    name = parsed.optional("name")
+    if name is None:
+        if parsed.flag("replace"):
+            raise UsageError("--replace: needs --name", hint="rl run --replace --name NAME …")
+        return
+    start_is_good = name.isascii() and name[:1].isalnum()
+    if not start_is_good or not all(each.isalnum() or each in "_.-" for each in name):
+        hint = "a letter or a digit, then letters, digits, _ . -"
+        raise UsageError(f"--name {name!r}: not a name for a container", hint=hint)
+
+
+def _hostname(parsed: Parsed, key: str) -> str:
+    name = parsed.text(key)
+    good = name.isascii() and all(each.isalnum() or each in "-._" for each in name)
+    if not good or name[:1] in ("-", "."):
+        raise UsageError(f"--{key} {name!r}: only letters, digits, - . _ may be in it")
+    if len(name) > _MAXIMUM_HOSTNAME:
+        raise UsageError(f"--{key} {name}: longer than {_MAXIMUM_HOSTNAME} characters")
+    return name
+
+
+def _environment(parsed: Parsed) -> dict[str, str]:
+    """Later sources win: the host's, then files, then flags."""
+    env = dict(os.environ) if parsed.flag("env-host") else {}
+    words, files = parsed.all("env"), parsed.all("env-file")
+    if words or files:
+        from rootless.model import envfile
+
+        for path in files:
+            content = _read(path, f"--env-file {path}")
+            env.update(envfile.parse_env_file(content, path, os.environ))
+        env.update(envfile.parse_env(words, os.environ))
+    return env
+
+
+def _labels(parsed: Parsed) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for path in parsed.all("label-file"):
+        from rootless.model import envfile
+
+        labels.update(envfile.parse_label_file(_read(path, f"--label-file {path}"), path))
+    labels.update(_pairs(parsed, "label"))
+    return labels
+
+
+def _pairs(parsed: Parsed, key: str) -> dict[str, str]:
+    words = parsed.all(key)
+    if not words:
+        return {}
+    from rootless.model import envfile
+
+    pairs = envfile.parse_pairs(words, f"--{key}")
+    if key == "sysctl" and not all(pairs.values()):
+        name = next(name for name, text in pairs.items() if not text)
+        raise UsageError(f"--sysctl {name}: write {name}=VALUE")
+    return pairs
+
+
+def _read(path: str, place: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise UsageError(f"{place}: {error.strerror}") from error
+
+
+def _workdir(parsed: Parsed) -> str:
+    path = parsed.text("workdir")
+    if path and not path.startswith("/"):
+        raise UsageError(f"--workdir {path}: not an absolute path", hint=f"--workdir /{path}")
+    return path
+
+
+def _entrypoint(text: str | None) -> list[str] | None:
+    """As podman: a JSON array of texts, or else one command, spaces and all."""
+    if text is None:
+        return None
+    if text.startswith("["):
+        import json
+
+        try:
+            words = json.loads(text)
+        except ValueError:
+            words = None
+        if isinstance(words, list) and all(isinstance(word, str) for word in words):
+            return words
+    return [text] if text else []
+
+
+def _userns(text: str) -> str:
+    if text.partition(":")[0] not in _USERNS:
+        raise UsageError(f"--userns {text}: not one of keep-id, auto, host, nomap")
+    return text
+
+
+def _ports(parsed: Parsed) -> list[PortMapping]:
+    words = parsed.all("publish")
+    if not words:
+        return []
+    from rootless.model.ports import parse_publish
+
+    return [mapping for word in words for mapping in parse_publish(word)]
+
+
+def _dns_server(word: str) -> str:
+    if word != "none" and not _is_address(word):
+        raise UsageError(f"--dns {word}: not an IP address")
+    return word
+
+
+def _host_line(word: str) -> tuple[str, str]:
+    separator = "=" if "=" in word else ":"
+    name, _, address = word.partition(separator)
+    address = address.removeprefix("[").removesuffix("]")
+    if not name or any(each.isspace() for each in name):
+        raise UsageError(f"--add-host {word}: write NAME:IP")
+    if address != "host-gateway" and not _is_address(address):
+        raise UsageError(f"--add-host {word}: {address!r} is not an IP address")
+    return name, address
+
+
+def _is_address(text: str) -> bool:
+    import socket
+
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, text.partition("%")[0])
+        except (OSError, ValueError):
+            continue
+        return True
+    return False
+
+
+def _mounts(parsed: Parsed) -> list[MountSpec]:
+    volumes, mounts = parsed.all("volume"), parsed.all("mount")
+    tmpfs = parsed.all("tmpfs")
+    if not (volumes or mounts or tmpfs):
+        return []
+    from rootless.model import mountspec
+
+    cwd = os.getcwd()
+    found = [(f"-v {word}", mountspec.parse_volume(word, cwd)) for word in volumes]
+    found += [(f"--mount {word}", mountspec.parse_mount(word, cwd)) for word in mounts]
+    found += [(f"--tmpfs {word}", mountspec.parse_tmpfs(word)) for word in tmpfs]
+    for place, mount in found:
+        if mount.kind == mountspec.BIND:
+            _check_exists(mount.source, place, hint=f"mkdir -p {mount.source}")
+    result = [mount for _, mount in found]
+    mountspec.check_unique(result)
+    return result
+
+
+def _devices(parsed: Parsed) -> list[DeviceSpec]:
+    words = parsed.all("device")
+    if not words:
+        return []
+    from rootless.model.mountspec import parse_device
+
+    devices = [parse_device(word) for word in words]
+    for word, device in zip(words, devices):
+        _check_exists(device.source, f"--device {word}", hint=f"ls -l {device.source}")
+    return devices
+
+
+def _check_exists(path: str, place: str, *, hint: str) -> None:
+    try:
+        os.stat(path)
+    except OSError as error:
+        raise UsageError(f"{place}: {path}: {error.strerror}", hint=hint) from error
+
+
+def _stop_signal(text: str) -> str | None:
+    if not text:
+        return None
+    from rootless.model.signals import parse_signal
+
+    return parse_signal(text, "--stop-signal")
+
+
+def _timeout(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise UsageError(f"--timeout {text}: not a number of seconds")
+    return int(text)
+
+
+def _platform(text: str) -> str:
+    if not text:
+        return ""
+    from rootless.model import platform
+
+    return str(platform.parse(text))
+
+
+def _shm_size(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_SHM_SIZE
+    from rootless.model.units import parse_size
+
+    try:
+        return parse_size(text)
+    except UsageError as error:
+        raise UsageError(f"--shm-size {text}: {error.message}") from None
+
+
+def _umask(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_UMASK
+    if not text or len(text) > 4 or set(text) - set("01234567"):
+        raise UsageError(f"--umask {text}: not an octal number such as 0022")
+    return int(text, 8)
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(path) if path else ""

@@ -1,0 +1,104 @@
+"""The options of `rl run`, with docker's and podman's names and meanings (podman-run(1))."""
+
+from __future__ import annotations
+
+from rootless.cli.options import flag, repeat, section, value
+
+_PROCESS = section(
+    "Process",
+    repeat("-e --env", "NAME[=VALUE]", "Set a variable, or pass the host's on; PRE* passes all"),
+    repeat("--env-file", "FILE", "Read variables from a file, one NAME=VALUE a line"),
+    flag("--env-host", "Pass all variables of the host on"),
+    value("-w --workdir", "DIR", "Working directory in the container"),
+    value("-u --user", "USER[:GROUP]", "Names or ids to run as"),
+    repeat("--group-add", "GROUP", "More groups; keep-groups keeps the caller's"),
+    value("--entrypoint", "COMMAND", 'Instead of the image\'s; "" for none, or a JSON array'),
+    flag("-i --interactive", "Keep standard input open"),
+    flag("-t --tty", "Give the process a terminal"),
+    flag("--init", "Run a small init as process 1: it forwards signals and reaps"),
+    value("--stop-signal", "SIGNAL", "Signal that ends the container (default the image's)"),
+    value("--timeout", "SECONDS", "End the container after this time; 0 for never", default="0"),
+    flag("--sig-proxy", "Forward signals that rl gets to the process", default=True),
+    value("--umask", "MASK", "File mode mask of the process", default="0022"),
+    repeat("--ulimit", "NAME=SOFT[:HARD]", "Resource limit, such as nofile=1024:4096"),
+)
+
+_CONTAINER = section(
+    "Container",
+    value("--name", "NAME", "Name of the container"),
+    flag("--replace", "Remove a container that has this name already"),
+    flag("--rm", "Remove the container when it ends"),
+    value("--cidfile", "FILE", "Write the container's id to a file"),
+    repeat("-l --label", "KEY[=VALUE]", "Label of the container"),
+    repeat("--label-file", "FILE", "Read labels from a file, one KEY=VALUE a line"),
+    repeat("--annotation", "KEY=VALUE", "Annotation in the OCI document"),
+    flag("--read-only", "Make the root file system read-only"),
+    flag("--read-only-tmpfs", "With --read-only, tmpfs on /run, /tmp, /var/tmp", default=True),
+    value("--shm-size", "SIZE", "Size of /dev/shm", default="64m"),
+)
+
+_IMAGE = section(
+    "Image",
+    value(
+        "--pull",
+        "WHEN",
+        "When to pull the image",
+        default="missing",
+        choices=("always", "missing", "newer", "never"),
+    ),
+    value("--platform", "OS/ARCH[/VARIANT]", "Platform of the image (default the host's)"),
+    flag("--rootfs", "IMAGE is a directory with a root file system"),
+    value(
+        "--storage-driver",
+        "DRIVER",
+        "How layers are put together",
+        choices=("fuse-overlayfs", "overlay", "vfs"),
+    ),
+    flag("-q --quiet", "Show nothing while pulling"),
+)
+
+_FILES = section(
+    "Files",
+    repeat("-v --volume", "[SOURCE:]TARGET[:OPTIONS]", "Mount a directory, a file or a volume"),
+    repeat("--mount", "type=TYPE,...", "As -v, in words: type=bind|volume|tmpfs,source=,target="),
+    repeat("--tmpfs", "TARGET[:OPTIONS]", "Mount a tmpfs"),
+    repeat("--device", "SOURCE[:TARGET][:PERMISSIONS]", "Add a device of the host"),
+)
+
+_NETWORK = section(
+    "Network",
+    value("--network --net", "MODE", "slirp4netns[:OPTIONS], pasta[:OPTIONS], host or none"),
+    repeat("-p --publish", "[[IP:]HOSTPORT:]PORT[/PROTO]", "Publish a port or a range"),
+    flag("-P --publish-all", "Publish all ports that the image exposes"),
+    value("-h --hostname", "NAME", "Host name (default the container's id)"),
+    value("--domainname", "NAME", "Domain name"),
+    repeat("--dns", "IP", "Name server; none leaves the image's resolv.conf alone"),
+    repeat("--dns-search", "DOMAIN", "Search domain; . for none"),
+    repeat("--dns-option --dns-opt", "OPTION", "Option in resolv.conf"),
+    repeat("--add-host", "NAME:IP", "Line in /etc/hosts; the IP may be host-gateway"),
+    flag("--no-hosts", "Leave the image's /etc/hosts alone"),
+)
+
+_SECURITY = section(
+    "Security",
+    flag("--privileged", "All capabilities inside the user namespace, nothing masked"),
+    repeat("--cap-add", "CAPABILITY", "Add a capability, or ALL"),
+    repeat("--cap-drop", "CAPABILITY", "Drop a capability, or ALL"),
+    repeat("--security-opt", "OPTION", "seccomp=FILE|unconfined, no-new-privileges[=false], mask=, …"),
+    repeat("--sysctl", "NAME=VALUE", "Kernel parameter of the container's namespaces"),
+    value("--userns", "MODE", "keep-id[:uid=N,gid=N], auto[:size=N], host or nomap"),
+    value("--pid", "MODE", "PID namespace", choices=("private", "host")),
+    value("--ipc", "MODE", "IPC namespace", choices=("private", "shareable", "none", "host")),
+    value("--uts", "MODE", "UTS namespace", choices=("private", "host")),
+    value("--cgroupns", "MODE", "Cgroup namespace", choices=("private", "host")),
+    value("--timens", "MODE", "Time namespace", choices=("private", "host")),
+)
+
+_EXPLAIN = section(
+    "Explanation",
+    flag("--dry-run", "Print the OCI document, and what would be done; do nothing"),
+    flag("--explain-start", "Print where the time of the start went"),
+    flag("--debug", "Show every change to the host before it is made"),
+)
+
+RUN_OPTIONS = (*_PROCESS, *_CONTAINER, *_IMAGE, *_FILES, *_NETWORK, *_SECURITY, *_EXPLAIN)
