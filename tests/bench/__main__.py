@@ -1,0 +1,217 @@
+"""`./dev bench`: one table of medians, ours beside podman, bubblewrap and crun, all in one run.
+
+No value fails anything: a time-out in a test says more about the machine than about the program.
+Give names of rows to measure only those (start, none, fifty, pull, memory, steps).
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import signal
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2]))
+
+import images
+from engines import Bubblewrap, Crun, Podman, Rl, installed
+from measure import Command, Failed, family, interleaved, memory_of, peak_memory, seconds, start
+
+from rootless.store import trees
+from rootless.tools import idmap
+
+ROWS = ("start", "none", "fifty", "pull", "memory", "steps")
+COLUMNS = ("rl", "podman", "bubblewrap", "crun")
+AT_ONCE = 50
+MEBIBYTE = 1 << 20
+# Not ours in the sense of the goal: the payload and the two helpers that podman has as well.
+NOT_OURS = ("sleep", "fuse-overlayfs", "slirp4netns")
+
+
+def report(text: str) -> None:
+    print(f"bench: {text}", file=sys.stderr)
+
+
+def print_row(title: str, unit: str, values: Mapping[str, float], goal: str) -> None:
+    cells = "".join(f"{values[c]:>12.1f}" if c in values else f"{'-':>12}" for c in COLUMNS)
+    ratio = f"{values['rl'] / values['podman']:.2f}" if {"rl", "podman"} <= values.keys() else "-"
+    print(f"{title + ', ' + unit:<42}{cells}{ratio:>10}  {goal}", flush=True)
+
+
+def print_header() -> None:
+    cells = "".join(f"{name:>12}" for name in COLUMNS)
+    print(f"{'median of each':<42}{cells}{'rl/podman':>10}  goal", flush=True)
+
+
+class Bench:
+    """The engines with their stores, and one method a row."""
+
+    def __init__(self, place: Path, rounds: int) -> None:
+        self.place, self.rounds = place, rounds
+        self.registry = images.Registry(place)
+        self.image = self.registry.push_busybox()
+        self.engines: list[Rl] = []
+
+    def prepare(self) -> None:
+        for kind in (Rl, Podman):
+            if kind is Podman and not installed("podman"):
+                report("podman is not installed: no ratios")
+                continue
+            folder = self.place / kind.name
+            folder.mkdir(mode=0o700)
+            engine = kind(folder, self.registry.host)
+            self.engines.append(engine)
+            try:
+                seconds(engine.pull(self.image))
+                seconds(engine.run(self.image, "true"))
+            except Failed as error:
+                report(f"{engine.name} does not work here: {error}")
+                self.engines.remove(engine)
+
+    def close(self) -> None:
+        for engine in self.engines:
+            engine.close()
+        self.registry.stop()
+
+    def _each(self, commands: Callable[[Rl], list[Command]]) -> dict[str, Callable[[], float]]:
+        return {e.name: partial(seconds, *commands(e)) for e in self.engines}
+
+    def _median_ms(
+        self, rounds: int, measures: Mapping[str, Callable[[], float]]
+    ) -> dict[str, float]:
+        return {k: v * 1000 for k, v in interleaved(rounds, measures, report).items()}
+
+    def start(self) -> None:
+        """A start with the default network."""
+        measures = self._each(lambda e: [e.run(self.image, "true")])
+        print_row("run --rm IMAGE true", "ms", self._median_ms(self.rounds, measures), "0.50")
+
+    def none(self) -> None:
+        """A start without a network, where the small sandboxes can be compared with."""
+        measures = self._each(lambda e: [e.run(self.image, "true", net="none")])
+        measures |= self._sandboxes()
+        values = self._median_ms(self.rounds, measures)
+        print_row("run --rm --net none IMAGE true", "ms", values, "0.50")
+
+    def _sandboxes(self) -> dict[str, Callable[[], float]]:
+        rootfs = self.place / "rootfs"
+        with tarfile.open(fileobj=io.BytesIO(images.busybox_layer())) as archive:
+            archive.extractall(rootfs)  # our own archive
+        measures: dict[str, Callable[[], float]] = {}
+        if installed("bwrap"):
+            sandbox = Bubblewrap(rootfs)
+            measures["bubblewrap"] = lambda: seconds(sandbox.run("/bin/true"))
+        if installed("crun"):
+            bundle = self.place / "bundle"
+            bundle.mkdir()
+            runtime = Crun(bundle, rootfs, ["/bin/true"])
+            measures["crun"] = lambda: seconds(runtime.run())
+        return measures
+
+    def fifty(self) -> None:
+        """Fifty containers started at the same moment."""
+        measures = self._each(lambda e: [e.run(self.image, "true")] * AT_ONCE)
+        values = self._median_ms(3, measures)
+        print_row(f"{AT_ONCE} starts at once", "ms", values, "0.50")
+
+    def pull(self) -> None:
+        """Pull and unpack of the large image, and the memory that it takes."""
+        image = self.registry.push_many_files()
+
+        def timed(engine: Rl) -> float:
+            taken = seconds(engine.pull(image))
+            seconds(engine.forget(image))
+            return taken
+
+        def peak(engine: Rl) -> float:
+            used = peak_memory(engine.pull(image))
+            seconds(engine.forget(image))
+            return used / MEBIBYTE
+
+        measures = {e.name: partial(timed, e) for e in self.engines}
+        values = interleaved(3, measures, report)
+        print_row("pull, 5 layers, 25,000 files, 200 MB", "s", values, "0.60")
+        peaks: dict[str, float] = {}
+        for engine in self.engines:
+            try:
+                peaks[engine.name] = peak(engine)
+            except Failed as error:
+                report(f"{engine.name}: {error}")
+        print_row("its peak memory, all processes", "MB", peaks, "150 MB")
+
+    def memory(self) -> None:
+        """What a container that runs in the foreground costs beside its helpers."""
+        values: dict[str, float] = {}
+        for engine in self.engines:
+            used = self._resident(engine)
+            if used:
+                values[engine.name] = used / MEBIBYTE
+        print_row("resident, a foreground container", "MB", values, "20 MB")
+
+    def _resident(self, engine: Rl) -> int:
+        pid = start(engine.run(self.image, "sleep", "60"), os.open(os.devnull, os.O_WRONLY))
+        try:
+            if not self._wait_for_payload(pid, engine):
+                report(f"{engine.name}: the container did not start in 10 s")
+                return 0
+            members = family(pid, engine.helpers)
+            return sum(memory_of(p.pid) for p in members if p.name not in NOT_OURS)
+        finally:
+            for process in family(pid, engine.helpers):
+                if process.name == "sleep":
+                    os.kill(process.pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+    @staticmethod
+    def _wait_for_payload(pid: int, engine: Rl) -> bool:
+        for _ in range(100):
+            time.sleep(0.1)
+            if any(process.name == "sleep" for process in family(pid, engine.helpers)):
+                time.sleep(0.5)  # for what is freed just after the start
+                return True
+        return False
+
+    def steps(self) -> None:
+        """Where the milliseconds of one start went, in the words of `rl` itself."""
+        ours = next((engine for engine in self.engines if engine.name == "rl"), None)
+        if ours is None:
+            return
+        argv, env = ours.run(self.image, "true")
+        position = argv.index("run") + 1
+        argv = [*argv[:position], "--explain-start", *argv[position:]]
+        print("\nthe steps of one start:", flush=True)
+        pid = os.posix_spawn(argv[0], argv, dict(env))
+        os.waitpid(pid, 0)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"one of {', '.join(ROWS)}")
+    parser.add_argument("--rounds", type=int, default=15, help="for single starts (default: 15)")
+    options = parser.parse_args()
+    if unknown := set(options.rows) - set(ROWS):
+        parser.error(f"no such row: {', '.join(sorted(unknown))}")
+    place = Path(tempfile.mkdtemp(prefix="rl-bench.", dir="/var/tmp"))
+    bench = None
+    try:
+        bench = Bench(place, options.rounds)
+        bench.prepare()
+        print_header()
+        for row in options.rows or ROWS:
+            getattr(bench, row)()
+    finally:
+        if bench is not None:
+            bench.close()
+        idmap.call(lambda: trees.remove_tree(str(place)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
