@@ -43,9 +43,7 @@ def is_argument(word: str) -> bool:
     return len(word) < 2 or word[0] != "-"
 
 
-def _read_long(
-    signature: Signature, word: str, rest: list[str], values: dict[str, Value]
-) -> bool:
+def _read_long(signature: Signature, word: str, rest: list[str], values: dict[str, Value]) -> bool:
     name, equals, text = word.partition("=")
     option = signature.spellings.get(name)
     if option is None:
@@ -55,9 +53,7 @@ def _read_long(
     return _store_next(option, rest, values)
 
 
-def _read_short(
-    signature: Signature, word: str, rest: list[str], values: dict[str, Value]
-) -> bool:
+def _read_short(signature: Signature, word: str, rest: list[str], values: dict[str, Value]) -> bool:
     for position in range(1, len(word)):
         option = signature.spellings.get("-" + word[position])
         if option is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -101,7 +102,7 @@ class TableOption(click.Option):
         return f"{head} {_metavar(option)}".rstrip(), option.help + _default_text(option)
 
 
-def _click_type(option: Option) -> click.ParamType | None:
+def _click_type(option: Option) -> click.ParamType[Any] | None:
     if option.kind == FLAG:
         return None
     return click.Choice(option.choices) if option.choices else click.UNPROCESSED
@@ -174,9 +175,7 @@ class TableCommand(click.Command):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """click's own, without the hidden names."""
-        return [
-            item for item in super().shell_complete(ctx, incomplete) if _OFF not in item.value
-        ]
+        return [item for item in super().shell_complete(ctx, incomplete) if _OFF not in item.value]
 
 
 def _is_given(context: click.Context, param: click.Parameter) -> bool:

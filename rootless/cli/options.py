@@ -19,8 +19,8 @@ VALUE = "value"
 REPEAT = "repeat"
 
 # What Go's strconv.ParseBool takes, which is what docker and podman give their flags to.
-BOOLEANS = {word: True for word in ("1", "t", "T", "TRUE", "true", "True")}
-BOOLEANS.update({word: False for word in ("0", "f", "F", "FALSE", "false", "False")})
+BOOLEANS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True)
+BOOLEANS.update(dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False))
 
 
 class Option:

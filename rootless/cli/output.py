@@ -32,7 +32,7 @@ def write_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     shown = [list(heads), *([harmless(field) for field in row] for row in rows)]
     widths = [max(len(row[column]) for row in shown) for column in range(len(heads))]
     for row in shown:
-        fields = (field.ljust(width) for field, width in zip(row, widths))
+        fields = (field.ljust(width) for field, width in zip(row, widths, strict=True))
         sys.stdout.write("   ".join(fields).rstrip() + "\n")
 
 

@@ -252,7 +252,7 @@ def _devices(parsed: Parsed) -> list[DeviceSpec]:
     from rootless.model.mountspec import parse_device
 
     devices = [parse_device(word) for word in words]
-    for word, device in zip(words, devices):
+    for word, device in zip(words, devices, strict=True):
         _check_exists(device.source, f"--device {word}", hint=f"ls -l {device.source}")
     return devices
 

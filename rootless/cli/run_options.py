@@ -84,7 +84,9 @@ _SECURITY = section(
     flag("--privileged", "All capabilities inside the user namespace, nothing masked"),
     repeat("--cap-add", "CAPABILITY", "Add a capability, or ALL"),
     repeat("--cap-drop", "CAPABILITY", "Drop a capability, or ALL"),
-    repeat("--security-opt", "OPTION", "seccomp=FILE|unconfined, no-new-privileges[=false], mask=, …"),
+    repeat(
+        "--security-opt", "OPTION", "seccomp=FILE|unconfined, no-new-privileges[=false], mask=, …"
+    ),
     repeat("--sysctl", "NAME=VALUE", "Kernel parameter of the container's namespaces"),
     value("--userns", "MODE", "keep-id[:uid=N,gid=N], auto[:size=N], host or nomap"),
     value("--pid", "MODE", "PID namespace", choices=("private", "host")),

@@ -319,17 +319,14 @@ def is_volume_name(name: str) -> bool:
 
 def _options(kind: str, words: Sequence[str], place: str) -> tuple[str, ...]:
     taken: dict[str, None] = {}
-    groups: set[tuple[str, ...]] = set()
     for word in words:
         if not word or word in _IGNORED or word in taken:
             continue
         taken[_checked_option(kind, word, place)] = None
-        group = _GROUP_OF.get(word)
-        if group in groups:
-            clash = next(other for other in taken if other in (group or ()) and other != word)
+        group = _GROUP_OF.get(word, ())
+        clash = next((other for other in taken if other in group and other != word), None)
+        if clash is not None:
             raise UsageError(f"{place}: {clash} and {word} exclude each other")
-        if group is not None:
-            groups.add(group)
     return tuple(taken)
 
 

@@ -1,5 +1,4 @@
-"""Signals by name and number, as `--stop-signal` and an image's StopSignal write them (signal(7)).
-"""
+"""Signals by name and number, as --stop-signal and an image's StopSignal write them (signal(7))."""
 
 from __future__ import annotations
 

@@ -116,7 +116,9 @@ def words() -> st.SearchStrategy[str]:
     bundle = st.tuples(st.text("acd=", min_size=1, max_size=4), TEXTS).map(
         lambda pair: "-" + "".join(pair)
     )
-    switch = st.tuples(st.sampled_from(["--alpha=", "-a=", "--beta="]), st.sampled_from([*BOOLEANS]))
+    switch = st.tuples(
+        st.sampled_from(["--alpha=", "-a=", "--beta="]), st.sampled_from([*BOOLEANS])
+    )
     return st.one_of(st.sampled_from(names), joined, bundle, switch.map("".join), TEXTS)
 
 
