@@ -72,11 +72,25 @@ class Module:
                 for statement in node.body:
                     yield from ast.walk(statement)
 
+    def _bound_names(self) -> dict[str, str]:
+        """What each imported name stands for: {"libc": "rootless.kernel.libc", "os": "os"}."""
+        bound = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    top = alias.name.partition(".")[0]
+                    bound[alias.asname or top] = alias.name if alias.asname else top
+            elif isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    bound[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+        return bound
+
     def attributes(self) -> Iterator[tuple[int, str]]:
-        """(line, "os.fork") for each attribute of a plain name."""
+        """(line, "os.fork") for each use of an attribute of something imported."""
+        bound = self._bound_names()
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                yield node.lineno, f"{node.value.id}.{node.attr}"
+                yield node.lineno, f"{bound.get(node.value.id, '?')}.{node.attr}"
 
     def functions(self) -> Iterator[ast.FunctionDef]:
         return (node for node in ast.walk(self.tree) if isinstance(node, ast.FunctionDef))
@@ -150,10 +164,18 @@ def breaches(forbidden: re.Pattern[str], allowed: tuple[str, ...]) -> list[str]:
         (r"(ctypes|_ctypes|cffi)\b", ("kernel",)),
         (r"os\.(fork|forkpty|exec\w+|posix_spawn\w*)$", ("tools", "runtime", "kernel")),
         (r"os\.(system|popen|spawn\w+)$|(subprocess|multiprocessing)\b|pty\.(fork|spawn)$", ()),
-        (r"(http|urllib3|urllib\.request|requests|httpx|ssl|socketserver)\b", ("image.http",)),
+        (r"(http|urllib3|urllib\.request|requests|httpx|socketserver)\b", ("image.http",)),
+        (r"ssl\b", ("image.http", "image.tls")),
         (r"sys\.(stdout|stderr|exit|__stdout__|__stderr__)$", ("cli",)),
     ],
-    ids=["ctypes", "fork and exec", "no other way to start a process", "http", "output and exit"],
+    ids=[
+        "ctypes",
+        "fork and exec",
+        "no other way to start a process",
+        "http",
+        "tls",
+        "output and exit",
+    ],
 )
 def test_one_door(what: str, allowed: tuple[str, ...]) -> None:
     found = breaches(re.compile(what), allowed)
