@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import struct
-import termios
 
 from rootless import log
 from rootless.errors import RuntimeSetupError
@@ -66,19 +63,16 @@ def _bind_node(dev_fd: int, source: str, name: str) -> None:
 
 def open_terminal(root_fd: int, size: dict[str, int] | None) -> Terminal:
     """A new pseudo-terminal from the container's devpts, bound at /dev/console too."""
+    # Needs extension modules that a start without a terminal does not load.
+    from rootless.kernel import pty
+
     ptmx = mounts.open_in_root(root_fd, "/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
-    fcntl.ioctl(ptmx, termios.TIOCSPTLCK, struct.pack("i", 0))
-    number = struct.unpack("I", fcntl.ioctl(ptmx, termios.TIOCGPTN, b"\0" * 4))[0]
-    name = f"/dev/pts/{number}"
+    name = f"/dev/pts/{pty.unlock(ptmx)}"
     follower = mounts.open_in_root(root_fd, name, os.O_RDWR | os.O_NOCTTY)
     if size:
-        set_size(ptmx, size["height"], size["width"])
+        pty.set_size(ptmx, size["height"], size["width"])
     console = mounts.open_target(root_fd, "/dev/console", directory=False)
     libc.mount(mounts.fd_path(follower), mounts.fd_path(console), None, libc.MS_BIND)
     os.close(console)
     return Terminal(ptmx, follower, name)
 
-
-def set_size(fd: int, rows: int, columns: int) -> None:
-    """TIOCSWINSZ (ioctl_tty(2))."""
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

@@ -85,7 +85,7 @@ def _run(request: Request, root: str, setup: Channel, stdio: Stdio, step: Step) 
     if process["terminal"]:
         terminal = devices.open_terminal(root_fd, process.get("consoleSize"))
     step.begin("entering the root file system")
-    payload.load_everything()
+    payload.load_everything(process)
     mounts.pivot_into(root_fd)
     os.close(root_fd)
     sys.path.clear()

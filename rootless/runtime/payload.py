@@ -26,15 +26,21 @@ if TYPE_CHECKING:
 _SHEBANG_DEPTH = 5  # the kernel's own limit (fs/exec.c)
 
 
-def load_everything() -> None:
+def load_everything(process: dict[str, Any]) -> None:
     """Import what runs after the change of root; a host file must never be one of the image's."""
-    import fcntl
-    import termios
-
-    from rootless.kernel import rlimits
     from rootless.runtime import reaper
 
-    _loaded.extend((fcntl, termios, rlimits, reaper))
+    _loaded.append(reaper)
+    if process["terminal"]:
+        from rootless.kernel import pty
+
+        _loaded.append(pty)
+    if process.get("rlimits"):
+        import resource
+
+        from rootless.kernel import rlimits
+
+        _loaded.extend((resource, rlimits))
 
 
 _loaded: list[Any] = []
@@ -54,12 +60,16 @@ def start(
         from rootless.runtime import reaper
 
         reaper.fork_payload(setup)
+    path = find_executable(process["args"][0], process["env"])
+    refuse_own_interpreter(path)
+    # Without no_new_privs only a privileged process may install a filter (seccomp(2)).
+    if not process.get("noNewPrivileges"):
+        _filter_calls(request["seccomp"])
     take_identity(process, keep_groups=request["keep_groups"])
     # After the change of ids, which clears it: the keeper's death must not leave the payload behind.
     libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
-    path = find_executable(process["args"][0], process["env"])
-    refuse_own_interpreter(path)
-    _filter_calls(process, request["seccomp"])
+    if process.get("noNewPrivileges"):
+        _filter_calls(request["seccomp"])
     _exec(path, process, setup)
 
 
@@ -80,11 +90,10 @@ def _install_streams(
         stdio.give_to(process["user"]["uid"], process["user"]["gid"])
         stdio.install(interactive=interactive)
         return
-    import fcntl
-    import termios
+    from rootless.kernel import pty
 
     os.fchown(terminal.follower, process["user"]["uid"], -1)
-    fcntl.ioctl(terminal.follower, termios.TIOCSCTTY, 0)
+    pty.make_controlling(terminal.follower)
     for number in range(3):
         os.dup2(terminal.follower, number)
 
@@ -123,7 +132,7 @@ def _set_groups(gids: list[int]) -> None:
             raise
 
 
-def _filter_calls(process: dict[str, Any], program: bytes) -> None:
+def _filter_calls(program: bytes) -> None:
     if program:
         libc.seccomp_set_mode_filter(program)
 

@@ -27,6 +27,8 @@ class Paths:
         # Unpacked layers, shared by all images: layers/HEX_OF_DIFF_ID/diff.
         self.layers = f"{root}/layers"
         self.containers = f"{root}/containers"
+        # One symbolic link for each container name; the target is the container's id.
+        self.names = f"{root}/names"
         self.volumes = f"{root}/volumes"
         # Work in progress, on the same file system as the rest so that rename(2) works.
         self.tmp = f"{root}/tmp"

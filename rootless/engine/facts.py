@@ -1,0 +1,84 @@
+"""What the plan needs to know of the host, gathered once at the start of a run."""
+
+from __future__ import annotations
+
+import os
+
+from rootless.tools import idmap, spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.model.idmap import IdMaps
+
+
+class HostFacts:
+    """The user and the host as a plan sees them."""
+
+    __slots__ = (
+        "fuse_overlayfs", "gid", "groups", "hostname", "kernel", "machine", "maps",
+        "resolv", "terminal_size", "uid",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        uid: int,
+        gid: int,
+        groups: list[int],
+        maps: IdMaps,
+        hostname: str,
+        machine: str,
+        kernel: str,
+        resolv: str,
+        fuse_overlayfs: str,
+        terminal_size: tuple[int, int] | None,
+    ) -> None:
+        self.uid = uid
+        self.gid = gid
+        self.groups = groups
+        self.maps = maps
+        self.hostname = hostname
+        self.machine = machine
+        self.kernel = kernel
+        self.resolv = resolv
+        self.fuse_overlayfs = fuse_overlayfs
+        self.terminal_size = terminal_size
+
+
+def gather(maps: IdMaps | None = None) -> HostFacts:
+    """Look at the host. fuse_overlayfs is "" where the program or /dev/fuse cannot be used."""
+    name = os.uname()
+    return HostFacts(
+        uid=os.geteuid(),
+        gid=os.getegid(),
+        groups=os.getgroups(),
+        maps=maps or idmap.canonical_maps(),
+        hostname=name.nodename,
+        machine=name.machine,
+        kernel=name.release,
+        resolv=_read("/etc/resolv.conf"),
+        fuse_overlayfs=_usable_fuse_overlayfs(),
+        terminal_size=_terminal_size(),
+    )
+
+
+def _usable_fuse_overlayfs() -> str:
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        return ""
+    return spawn.which("fuse-overlayfs") or ""
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _terminal_size() -> tuple[int, int] | None:
+    try:
+        size = os.get_terminal_size(0)
+    except OSError:
+        return None
+    return size.lines, size.columns

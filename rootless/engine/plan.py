@@ -1,0 +1,269 @@
+"""(wish, image, host) → the OCI runtime document and everything else that a start needs. Pure.
+
+Nothing is read or made here; `--dry-run` prints the outcome and `engine.run` applies it.
+"""
+
+from __future__ import annotations
+
+from rootless.engine import plan_mounts, plan_process, storage, userns
+from rootless.errors import UsageError
+from rootless.model import mountspec, security
+from rootless.net import files as netfiles
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.engine.facts import HostFacts
+    from rootless.engine.plan_mounts import VolumeUse
+    from rootless.engine.userns import UserNamespace
+    from rootless.model.container import ContainerSpec
+    from rootless.model.security import SecurityChoice
+    from rootless.net.drivers import Driver
+
+OCI_VERSION = "1.0.2"
+_TTY_GROUP = 5
+_HOST_HINT = "--{0} host|private"
+
+
+class ImageFacts:
+    """What a plan needs of the image: its config and two files of its root file system."""
+
+    __slots__ = ("config", "group", "layers", "passwd", "platform")
+
+    def __init__(
+        self, config: dict[str, Any], layers: list[str], passwd: str, group: str, platform: str
+    ) -> None:
+        self.config = config
+        self.layers = layers
+        self.passwd = passwd
+        self.group = group
+        self.platform = platform
+
+
+class Place:
+    """Where the container will live: its id, its name, its directory and the volumes' directory."""
+
+    __slots__ = ("container_id", "directory", "name", "volumes")
+
+    def __init__(self, container_id: str, name: str, directory: str, volumes: str) -> None:
+        self.container_id = container_id
+        self.name = name
+        self.directory = directory
+        self.volumes = volumes
+
+
+class Plan:
+    """The outcome: the document, and what stands outside of it."""
+
+    __slots__ = (
+        "document", "driver", "files", "image", "keep_groups", "namespace", "place",
+        "security", "volumes",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        document: dict[str, Any],
+        driver: str,
+        files: dict[str, str],
+        image: ImageFacts,
+        keep_groups: bool,
+        namespace: UserNamespace,
+        place: Place,
+        security: SecurityChoice,
+        volumes: list[VolumeUse],
+    ) -> None:
+        self.document = document
+        self.driver = driver
+        self.files = files
+        self.image = image
+        self.keep_groups = keep_groups
+        self.namespace = namespace
+        self.place = place
+        self.security = security
+        self.volumes = volumes
+
+
+def build(
+    spec: ContainerSpec,
+    image: ImageFacts,
+    facts: HostFacts,
+    place: Place,
+    network: Driver,
+    taken_ranges: list[tuple[int, int]],
+) -> Plan:
+    """Plan one container. Raises UsageError and HostError for wishes that cannot be met."""
+    _check_modes(spec)
+    config = image.config
+    choice = security.parse(spec.security_opt, privileged=spec.privileged)
+    namespace = userns.choose(spec.userns, facts.maps, facts.uid, facts.gid, taken_ranges)
+    shifts = namespace.inner is not None
+    driver = "directory" if spec.rootfs else storage.choose(spec.storage_driver, facts, shifts=shifts)
+    hostname = _hostname(spec, facts, place, new_network=network.new_namespace)
+    who = plan_process.who_runs(spec, config, namespace.default_user, image.passwd, image.group)
+    volumes = _volumes(spec, config, place)
+    files = _files(spec, facts, network, image, namespace, hostname=hostname, name=place.name)
+    plan_files = {path: f"{place.directory}/{name}" for path, (name, _) in files.items()}
+    document: dict[str, Any] = {
+        "ociVersion": OCI_VERSION,
+        "process": plan_process.build(
+            spec, config, facts, who, choice, group=image.group, hostname=hostname
+        ),
+        "root": {
+            "path": spec.rootfs or f"{place.directory}/merged",
+            "readonly": spec.read_only,
+        },
+        "hostname": hostname,
+        "domainname": spec.domainname,
+        "mounts": plan_mounts.build(
+            spec, choice, files=plan_files, volumes=volumes,
+            host_network=not network.new_namespace,
+            tty_group=_maps_tty(namespace),
+        ),
+        "annotations": dict(spec.annotations),
+        "linux": _linux(spec, choice, namespace, network),
+    }  # fmt: skip
+    return Plan(
+        document=document,
+        driver=driver,
+        files={name: text for name, text in files.values()},
+        image=image,
+        keep_groups=plan_process.KEEP_GROUPS in spec.group_add,
+        namespace=namespace,
+        place=place,
+        security=choice,
+        volumes=volumes,
+    )
+
+
+def _maps_tty(namespace: UserNamespace) -> bool:
+    return any(first <= _TTY_GROUP < first + size for first, _, size in namespace.host.gids)
+
+
+def _check_modes(spec: ContainerSpec) -> None:
+    for flag, value in (("pid", spec.pid), ("ipc", spec.ipc), ("uts", spec.uts),
+                        ("cgroupns", spec.cgroupns)):  # fmt: skip
+        if value not in ("", "host", "private", "shareable" if flag == "ipc" else ""):
+            raise UsageError(f"--{flag} {value}: no such mode", hint=_HOST_HINT.format(flag))
+    if spec.uts == "host" and spec.hostname:
+        raise UsageError("--hostname: not possible together with --uts host")
+
+
+def _hostname(spec: ContainerSpec, facts: HostFacts, place: Place, *, new_network: bool) -> str:
+    if spec.hostname:
+        return spec.hostname
+    if spec.uts == "host" or not new_network:
+        return facts.hostname
+    return place.container_id[:12]
+
+
+def _volumes(spec: ContainerSpec, config: dict[str, Any], place: Place) -> list[VolumeUse]:
+    """Volumes of the flags, then those that the image declares and no flag covers."""
+    uses = []
+    covered = {mount.target for mount in spec.mounts}
+    for mount in spec.mounts:
+        if mount.kind == mountspec.VOLUME:
+            copy = "nocopy" not in mount.options
+            uses.append(_volume(mount.source, mount.target, place, len(uses), copy=copy))
+    declared = config.get("Volumes")
+    for target in declared if isinstance(declared, dict) else {}:
+        path = "/" + str(target).strip("/")
+        if path not in covered and path != "/":
+            uses.append(_volume("", path, place, len(uses), copy=True))
+    return uses
+
+
+def _volume(name: str, target: str, place: Place, number: int, *, copy: bool) -> VolumeUse:
+    # An anonymous volume's name follows from the container's: unique, and nothing to look up.
+    chosen = name or f"{place.container_id[:62]}{number:02x}"
+    path = f"{place.volumes}/{chosen}/_data"
+    return plan_mounts.VolumeUse(chosen, path, target, anonymous=not name, copy=copy)
+
+
+def _files(
+    spec: ContainerSpec,
+    facts: HostFacts,
+    network: Driver,
+    image: ImageFacts,
+    namespace: UserNamespace,
+    *,
+    hostname: str,
+    name: str,
+) -> dict[str, tuple[str, str]]:
+    """The files that each container gets of its own: container path → (file name, text)."""
+    files = {"/etc/hostname": ("hostname", f"{hostname}\n")}
+    if spec.dns != ["none"]:
+        text = network.resolv(facts.resolv, spec.dns, spec.dns_search, spec.dns_option)
+        files["/etc/resolv.conf"] = ("resolv.conf", text)
+    if not spec.no_hosts:
+        extra = [(host, _host_address(ip, network)) for host, ip in spec.add_hosts]
+        files["/etc/hosts"] = (
+            "hosts",
+            netfiles.hosts_text(
+                hostname, [name], network.container_address, extra,
+                host_alias_ip=network.host_alias,
+            ),
+        )  # fmt: skip
+    if namespace.default_user:
+        passwd = _with_user(image.passwd, namespace.default_user)
+        if passwd != image.passwd:
+            files["/etc/passwd"] = ("passwd", passwd)
+    return files
+
+
+def _host_address(address: str, network: Driver) -> str:
+    if address != "host-gateway":
+        return address
+    if not network.host_alias:
+        raise UsageError("--add-host host-gateway: this network does not reach the host")
+    return network.host_alias
+
+
+def _with_user(passwd: str, user: str) -> str:
+    """passwd(5) with a line for the user of --userns keep-id, where the image has none."""
+    uid, _, gid = user.partition(":")
+    if any(line.split(":")[2:3] == [uid] for line in passwd.splitlines()):
+        return passwd
+    if passwd and not passwd.endswith("\n"):
+        passwd += "\n"
+    return f"{passwd}user{uid}:*:{uid}:{gid}:container user:/:/bin/sh\n"
+
+
+def _linux(
+    spec: ContainerSpec, choice: SecurityChoice, namespace: UserNamespace, network: Driver
+) -> dict[str, Any]:
+    linux: dict[str, Any] = {
+        "uidMappings": _mappings(namespace.host.uids),
+        "gidMappings": _mappings(namespace.host.gids),
+        "namespaces": [{"type": kind} for kind in _namespaces(spec, network)],
+        "devices": [
+            {"path": device.target, "rl.source": device.source, "rl.options": _access(device)}
+            for device in spec.devices
+        ],
+        "rootfsPropagation": "slave",
+        "maskedPaths": [] if spec.pid == "host" else list(choice.masked_paths),
+        "readonlyPaths": list(choice.readonly_paths),
+    }
+    sysctls = dict(spec.sysctls)
+    if network.new_namespace:
+        # So that ping works without CAP_NET_RAW, as podman has it.
+        sysctls.setdefault("net.ipv4.ping_group_range", "0 0")
+    linux["sysctl"] = sysctls
+    return linux
+
+
+def _access(device: mountspec.DeviceSpec) -> list[str]:
+    return [] if "w" in device.permissions else ["ro"]
+
+
+def _mappings(rows: tuple[tuple[int, int, int], ...]) -> list[dict[str, int]]:
+    return [{"containerID": a, "hostID": b, "size": size} for a, b, size in rows]
+
+
+def _namespaces(spec: ContainerSpec, network: Driver) -> list[str]:
+    kinds = ["user", "mount"]
+    kinds += [kind for kind in ("pid", "ipc", "uts") if getattr(spec, kind) != "host"]
+    kinds += ["cgroup"] if spec.cgroupns != "host" else []
+    kinds += ["network"] if network.new_namespace else []
+    return kinds + (["time"] if spec.timens else [])

@@ -1,0 +1,178 @@
+"""A running foreground container: its streams, its signals, its end."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+
+from rootless import log
+from rootless.engine.pump import Pump
+from rootless.errors import EXIT_SIGNAL_BASE, RuntimeSetupError
+from rootless.runtime import messages
+from rootless.tools import spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from rootless.engine.terminal import RawTerminal
+    from rootless.model.container import ContainerSpec
+    from rootless.runtime.launch import Launch
+
+# docker-run(1), --sig-proxy: these are about ourselves. Stopping and continuing too, or the shell
+# could not put `rl` into the background.
+_NOT_FORWARDED = frozenset(
+    (
+        signal.SIGCHLD, signal.SIGPIPE, signal.SIGURG, signal.SIGKILL, signal.SIGSTOP,
+        signal.SIGTSTP, signal.SIGCONT, signal.SIGTTIN, signal.SIGTTOU,
+        signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL,
+    )
+)  # fmt: skip
+_END_OF_INPUT = b"\x04"
+
+
+class Signals:
+    """Signals of this process as readable bytes; `close` gives the old handlers back."""
+
+    def __init__(self) -> None:
+        self.fd, self._write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._saved = {}
+        for number in range(1, signal.SIGRTMIN):
+            if number not in _NOT_FORWARDED:
+                self._saved[number] = signal.signal(number, _note)
+        signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
+
+    def take(self) -> bytes:
+        """The numbers that have come since the last call."""
+        try:
+            return os.read(self.fd, 256)
+        except BlockingIOError:
+            return b""
+
+    def close(self) -> None:
+        """Stop listening."""
+        signal.set_wakeup_fd(-1)
+        for number, handler in self._saved.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        os.close(self.fd)
+        os.close(self._write_end)
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    """The wake-up descriptor has it already."""
+
+
+class Supervisor:
+    """Follows one container from the exec of its payload to the end of its keeper."""
+
+    def __init__(self, spec: ContainerSpec, launch: Launch, leader: int) -> None:
+        self._spec = spec
+        self._launch = launch
+        self._leader = leader
+        self._deadline = time.monotonic() + spec.timeout if spec.timeout else None
+        self._status: int | None = None
+        self._control_open = True
+        self.pumps = self._terminal_pumps() if leader >= 0 else self._stream_pumps()
+
+    def _stream_pumps(self) -> list[Pump]:
+        to_payload, from_out, from_err = self._launch.stdio.launcher
+        pumps = []
+        if to_payload >= 0:
+            os.set_blocking(to_payload, False)
+            stdin = Pump(0, to_payload, at_end=lambda: os.close(to_payload))
+            pumps.append(stdin)
+            if not self._spec.interactive:
+                stdin.finish()
+        for source, sink in ((from_out, 1), (from_err, 2)):
+            if source >= 0:
+                pumps.append(Pump(source, sink, at_end=lambda fd=source: os.close(fd)))  # type: ignore[misc]
+        return pumps
+
+    def _terminal_pumps(self) -> list[Pump]:
+        leader = self._leader
+        os.set_blocking(leader, False)
+        pumps = [Pump(leader, 1)]
+        if self._spec.interactive:
+            pumps.insert(0, Pump(0, leader, at_end=lambda: _try_write(leader, _END_OF_INPUT)))
+        return pumps
+
+    def run(self, signals: Signals, raw: RawTerminal | None) -> int:
+        """Until the container has ended; its exit code as a shell shows it."""
+        while self._status is None:
+            self._turn(signals)
+        for pump in self.pumps:
+            if pump.source != 0:
+                pump.drain()
+        if raw is not None:
+            raw.restore()
+        return spawn.exit_code_of(self._status)
+
+    def _turn(self, signals: Signals) -> None:
+        poller = select.poll()
+        poller.register(self._launch.control.fd, select.POLLIN)
+        poller.register(signals.fd, select.POLLIN)
+        for pump in self.pumps:
+            pump.register(poller)
+        ready = dict(poller.poll(self._milliseconds_left()))
+        if signals.fd in ready:
+            for number in signals.take():
+                self._forward(number)
+        for pump in self.pumps:
+            pump.handle(ready)
+        if self._launch.control.fd in ready:
+            self._take_message()
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            log.warn(f"--timeout: {self._spec.timeout} seconds are over, the container is killed")
+            self._deadline = None
+            self._launch.kill()
+
+    def _milliseconds_left(self) -> int | None:
+        if self._deadline is None:
+            return None
+        return max(0, int((self._deadline - time.monotonic()) * 1000) + 1)
+
+    def _forward(self, number: int) -> None:
+        if number == signal.SIGWINCH and self._leader >= 0:
+            from rootless.engine import terminal
+
+            terminal.copy_size(self._leader)
+        elif self._spec.sig_proxy:
+            self._launch.signal_init(number)
+        elif number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._launch.kill()
+
+    def _take_message(self) -> None:
+        received = self._launch.control.receive()
+        if received is None:
+            # The keeper was killed; its children die with it.
+            self._launch.kill()
+            log.warn("the container's keeper was killed")
+            self._control_open = False
+            self._status = EXIT_SIGNAL_BASE + signal.SIGKILL << 8
+            return
+        message = received[0]
+        if message[0] == messages.EXITED:
+            self._status = message[1]
+        elif message[0] == messages.DRIVER_DIED:
+            log.warn(f"the container's file system died (fuse-overlayfs: {message[1]})")
+
+    def finish(self) -> None:
+        """Wait for the keeper to unwind. Raises what it could not unmake."""
+        failure = None
+        while self._control_open and (received := self._launch.control.receive()) is not None:
+            if received[0][0] == messages.FAILED:
+                failure = messages.failure_of(received[0])
+        self._launch.control.close()
+        if self._launch.reap() and failure is None and self._control_open:
+            failure = RuntimeSetupError("the container's keeper failed while unwinding")
+        if failure is not None:
+            raise failure
+
+
+def _try_write(fd: int, data: bytes) -> None:
+    try:
+        os.write(fd, data)
+    except OSError:
+        pass  # the container is gone

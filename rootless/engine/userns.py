@@ -1,0 +1,111 @@
+"""`--userns`: which ids the container sees, without touching a file of the image. Pure.
+
+The image's layers are owned after the canonical maps (image id n is canonical id n). A container
+with other maps gets a user namespace inside the canonical one, and fuse-overlayfs shows each file
+with the id that this inner namespace knows: nothing is copied or chowned.
+"""
+
+from __future__ import annotations
+
+from rootless.errors import HostError, UsageError
+from rootless.model.idmap import IdMaps, size_of, through
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.model.idmap import IdMap
+
+AUTO_SIZE = 65536
+_MODES = "host, keep-id, auto, nomap"
+
+
+class UserNamespace:
+    """The outcome. inner: maps onto canonical ids, None when the canonical namespace is used.
+
+    host: the same as ids of the host, for the document. default_user: "UID:GID" of the process
+    when neither flag nor image names one, "" for root.
+    """
+
+    __slots__ = ("default_user", "host", "inner")
+
+    def __init__(self, host: IdMaps, inner: IdMaps | None = None, default_user: str = "") -> None:
+        self.host = host
+        self.inner = inner
+        self.default_user = default_user
+
+
+def choose(
+    text: str, canonical: IdMaps, uid: int, gid: int, taken: list[tuple[int, int]]
+) -> UserNamespace:
+    """Read `--userns` `text`. taken: canonical ranges (first, size) of other "auto" containers.
+
+    Raises UsageError for an unknown mode, HostError when there are too few subordinate ids.
+    """
+    mode, _, rest = text.partition(":")
+    options = _options(text, rest)
+    if mode in ("", "host"):
+        return UserNamespace(canonical)
+    if mode not in ("keep-id", "auto", "nomap"):
+        raise UsageError(f"--userns {text}: no such mode", hint=f"one of: {_MODES}")
+    if canonical.is_single:
+        if mode == "keep-id":
+            return _keep_single(canonical, options.get("uid", uid), options.get("gid", gid))
+        raise HostError(
+            f"--userns {text}: needs subordinate ids, and this user has none",
+            hint='sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "$(id -un)"',
+        )
+    if mode == "keep-id":
+        user, group = options.get("uid", uid), options.get("gid", gid)
+        inner = IdMaps(_keep(canonical.uids, user), _keep(canonical.gids, group))
+        return _nested(inner, canonical, f"{user}:{group}")
+    available = min(size_of(canonical.uids), size_of(canonical.gids)) - 1
+    if mode == "nomap":
+        row = ((0, 1, available),)
+        return _nested(IdMaps(row, row), canonical, "")
+    size = options.get("size", min(AUTO_SIZE, available))
+    row = ((0, _free_range(text, size, available, taken), size),)
+    return _nested(IdMaps(row, row), canonical, "")
+
+
+def _nested(inner: IdMaps, canonical: IdMaps, default_user: str) -> UserNamespace:
+    host = IdMaps(through(inner.uids, canonical.uids), through(inner.gids, canonical.gids))
+    return UserNamespace(host, inner, default_user)
+
+
+def _options(text: str, rest: str) -> dict[str, int]:
+    options = {}
+    for item in filter(None, rest.split(",")):
+        key, _, value = item.partition("=")
+        if key not in ("uid", "gid", "size") or not value.isdigit():
+            raise UsageError(
+                f"--userns {text}: {item!r} is no option of it", hint="--userns keep-id:uid=0,gid=0"
+            )
+        options[key] = int(value)
+    return options
+
+
+def _keep_single(canonical: IdMaps, uid: int, gid: int) -> UserNamespace:
+    inner = IdMaps(((uid, 0, 1),), ((gid, 0, 1),))
+    return _nested(inner, canonical, f"{uid}:{gid}")
+
+
+def _keep(canonical: IdMap, own: int) -> IdMap:
+    """Canonical 0 (the user) becomes `own`; the subordinate ids fill what is below and above."""
+    others = size_of(canonical) - 1
+    below = min(own, others)
+    rows = [(0, 1, below), (own, 0, 1), (own + 1, below + 1, others - below)]
+    return tuple(row for row in rows if row[2] > 0)
+
+
+def _free_range(text: str, size: int, available: int, taken: list[tuple[int, int]]) -> int:
+    start = 1
+    for first, length in sorted(taken):
+        if start + size <= first:
+            break
+        start = max(start, first + length)
+    if start + size > available + 1:
+        raise HostError(
+            f"--userns {text}: no {size} subordinate ids are free"
+            f" ({available} in all, {len(taken)} running containers use some)",
+            hint="rl run --userns auto:size=1024 …",
+        )
+    return start

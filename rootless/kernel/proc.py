@@ -1,0 +1,47 @@
+"""Processes told apart for good: a pid with its start time, on this boot of this host (proc(5))."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+
+def start_time(pid: int) -> int:
+    """When `pid` started, in clock ticks since boot; 0 when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The name, in parentheses, may hold anything: fields are counted after the last ")".
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return 0
+    # A zombie has ended: nobody but its parent has anything to do with it any more.
+    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def is_alive(pid: int, started: int) -> bool:
+    """Whether the process that had `pid` and `started` still runs."""
+    return pid > 0 and started > 0 and start_time(pid) == started
+
+
+def boot_id() -> str:
+    """The kernel's name for this boot."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+
+
+def kill_and_wait(pid: int, started: int, timeout_ms: int = 5000) -> bool:
+    """SIGKILL that very process and wait for its end; whether it is gone."""
+    if not is_alive(pid, started):
+        return True
+    from rootless.kernel.channel import wait_readable
+
+    fd = os.pidfd_open(pid)
+    try:
+        if not is_alive(pid, started):
+            return True
+        signal.pidfd_send_signal(fd, signal.SIGKILL)
+        return bool(wait_readable([fd], timeout_ms))
+    except ProcessLookupError:
+        return True
+    finally:
+        os.close(fd)

@@ -1,0 +1,173 @@
+"""Containers on disk: a directory and a record each, and a symbolic link for the name.
+
+There is no central file and no lock to create one: the kernel's mkdir(2) and symlink(2) decide who
+comes first. What runs has a second directory on node-local storage, with a lock that is held as
+long as somebody looks after the container.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+
+from rootless.errors import InUseError, NotFoundError, StoreError
+from rootless.store import files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.store.paths import Paths
+
+    Record = dict[str, Any]
+
+_ID_LENGTH = 64
+
+
+def new_id() -> str:
+    """A fresh container id: 64 hexadecimal digits, as docker's."""
+    return os.urandom(_ID_LENGTH // 2).hex()
+
+
+def directory(paths: Paths, container_id: str) -> str:
+    """Where the container's writable layer and its files are."""
+    return f"{paths.containers}/{container_id}"
+
+
+def live_directory(paths: Paths, container_id: str) -> str:
+    """Where the lock and the state of a running container are."""
+    return f"{paths.running}/{container_id}"
+
+
+def claim_name(paths: Paths, name: str, container_id: str) -> None:
+    """Take `name` for `container_id`. Raises InUseError when a container has it."""
+    link = f"{paths.names}/{name}"
+    for _ in range(2):
+        try:
+            os.symlink(container_id, link)
+            return
+        except FileNotFoundError:
+            files.make_dirs(paths.names)
+        except FileExistsError:
+            _clear_stale_name(paths, name, link)
+        except OSError as error:
+            raise files.explain(error, link) from error
+    os.symlink(container_id, link)
+
+
+def _clear_stale_name(paths: Paths, name: str, link: str) -> None:
+    owner = os.readlink(link)
+    if os.path.isdir(directory(paths, owner)):
+        raise InUseError(
+            f'the container name "{name}" is in use by container {owner[:12]}',
+            hint=f"rl rm {name}",
+            exit_code=125,
+        )
+    os.unlink(link)
+
+
+def release_name(paths: Paths, name: str, container_id: str) -> None:
+    """Give `name` back if `container_id` has it."""
+    link = f"{paths.names}/{name}"
+    try:
+        if os.readlink(link) == container_id:
+            os.unlink(link)
+    except FileNotFoundError:
+        pass
+
+
+def write_record(paths: Paths, record: Record) -> None:
+    """Keep `record` (its "id" says where)."""
+    path = f"{directory(paths, record['id'])}/container.json"
+    files.write_atomic(path, json.dumps(record).encode())
+
+
+def read_record(paths: Paths, container_id: str) -> Record:
+    """The record of a container. Raises NotFoundError, StoreError when it is damaged."""
+    path = f"{directory(paths, container_id)}/container.json"
+    try:
+        with open(path, "rb") as file:
+            record = json.loads(file.read())
+    except FileNotFoundError:
+        raise NotFoundError(f"no such container: {container_id}", hint="rl ps -a") from None
+    except ValueError as error:
+        raise StoreError(f"{path}: damaged: {error}", hint=f"rl rm -f {container_id}") from None
+    if not isinstance(record, dict):
+        raise StoreError(f"{path}: damaged", hint=f"rl rm -f {container_id}")
+    return record
+
+
+def all_ids(paths: Paths) -> list[str]:
+    """The ids of all containers that have a directory."""
+    return [name for name in _listed(paths.containers) if len(name) == _ID_LENGTH]
+
+
+def live_ids(paths: Paths) -> list[str]:
+    """The ids of the containers that run or were not unwound."""
+    return [name for name in _listed(paths.running) if len(name) == _ID_LENGTH]
+
+
+def _listed(path: str) -> list[str]:
+    try:
+        return sorted(os.listdir(path))
+    except FileNotFoundError:
+        return []
+
+
+def find(paths: Paths, text: str) -> str:
+    """The id of the container with name, id or unique beginning of an id `text`.
+
+    Raises NotFoundError, or UsageError-like InUseError when several fit.
+    """
+    try:
+        owner = os.readlink(f"{paths.names}/{text}")
+        if os.path.isdir(directory(paths, owner)):
+            return owner
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.EINVAL, errno.ENAMETOOLONG, errno.ENOTDIR):
+            raise
+    fitting = [one for one in all_ids(paths) if text and one.startswith(text)]
+    if len(fitting) > 1:
+        raise NotFoundError(f"container {text}: {len(fitting)} ids begin so", hint="rl ps -a")
+    if not fitting:
+        raise NotFoundError(f"no such container: {text}", hint="rl ps -a")
+    return fitting[0]
+
+
+def write_state(paths: Paths, container_id: str, state: dict[str, Any]) -> None:
+    """Keep who runs the container: pids with their start times, and the boot."""
+    path = f"{live_directory(paths, container_id)}/state.json"
+    files.write_atomic(path, json.dumps(state).encode(), mode=0o600)
+
+
+def read_state(paths: Paths, container_id: str) -> dict[str, Any]:
+    """The state of a live container, empty when nothing was written yet."""
+    try:
+        with open(f"{live_directory(paths, container_id)}/state.json", "rb") as file:
+            state = json.loads(file.read())
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def live_lock(paths: Paths, container_id: str, *, blocking: bool = False) -> files.Lock:
+    """The lock that the container's launcher and keeper hold as long as they live."""
+    path = f"{live_directory(paths, container_id)}/lock"
+    return files.Lock(path, blocking=blocking)
+
+
+def remove_live_directory(paths: Paths, container_id: str) -> None:
+    """Forget that the container ran; its files there are the user's own."""
+    path = live_directory(paths, container_id)
+    for name in _listed(path):
+        try:
+            os.unlink(f"{path}/{name}")
+        except IsADirectoryError:
+            from rootless.store import trees
+
+            trees.remove_tree(f"{path}/{name}")
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        pass

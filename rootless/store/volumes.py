@@ -1,0 +1,48 @@
+"""Volumes: directories that outlive their containers, at volumes/NAME/_data."""
+
+from __future__ import annotations
+
+import os
+
+from rootless.errors import NotFoundError
+from rootless.store import files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.store.paths import Paths
+
+
+def ensure(paths: Paths, name: str) -> bool:
+    """Make volume `name` if it is missing; whether it was."""
+    path = data_path(paths, name)
+    if os.path.isdir(path):
+        return False
+    files.make_dirs(os.path.dirname(path))
+    # Searchable by the container's users, whoever they are; the store's root is private.
+    files.make_dirs(path, mode=0o755)
+    return True
+
+
+def data_path(paths: Paths, name: str) -> str:
+    """The directory that containers mount."""
+    return f"{paths.volumes}/{name}/_data"
+
+
+def names(paths: Paths) -> list[str]:
+    """All volumes, sorted."""
+    try:
+        return sorted(os.listdir(paths.volumes))
+    except FileNotFoundError:
+        return []
+
+
+def remove(paths: Paths, name: str) -> None:
+    """Remove a volume and its data. Raises NotFoundError. To be called inside the user namespace
+    where subordinate ids own files in it.
+    """
+    path = f"{paths.volumes}/{name}"
+    if "/" in name or not os.path.isdir(path):
+        raise NotFoundError(f"no such volume: {name}", hint="rl volume ls")
+    from rootless.store import trees
+
+    trees.remove_tree(path)
