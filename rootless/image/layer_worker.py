@@ -162,7 +162,7 @@ class Unpackers:
         """End the workers, in the middle of a layer too, and remove what was not committed."""
         self._requests.close()
         for member in self._members:
-            signal.pidfd_send_signal(member.pidfd, signal.SIGKILL)
+            os.kill(member.pid, signal.SIGKILL)
         for member in self._members:
             member.wait()
         self._members.clear()

@@ -11,6 +11,7 @@ import os
 
 from rootless import log
 from rootless.errors import ImageError, StoreError
+from rootless.model import digest as digests
 from rootless.store import files
 
 TYPE_CHECKING = False
@@ -21,8 +22,6 @@ _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _EMPTY_INDEX = (
     b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
 )
-_PREFIX = "sha256:"
-_DIGEST_LENGTH = len(_PREFIX) + 64
 
 
 def ensure_layout(paths: Paths) -> None:
@@ -40,15 +39,13 @@ def ensure_layout(paths: Paths) -> None:
 
 
 def check_digest(digest: object) -> str:
-    """`digest` if it is a sha256 digest in its canonical form. Raises ImageError."""
-    if (
-        isinstance(digest, str)
-        and digest.startswith(_PREFIX)
-        and len(digest) == _DIGEST_LENGTH
-        and not digest[len(_PREFIX) :].strip("0123456789abcdef")
-    ):
-        return digest
-    raise ImageError(f"{digest!r}: not a digest of the form sha256:<64 hexadecimal digits>")
+    """`digest` if it is a well-formed sha256 digest. Raises ImageError."""
+    if not isinstance(digest, str):
+        raise ImageError(f"{digest!r}: not a digest")
+    problem = digests.problem_of(digest)
+    if problem:
+        raise ImageError(f"{digest[:100]!r}: {problem}")
+    return digest
 
 
 def has(paths: Paths, digest: str, size: int | None = None) -> bool:
@@ -71,17 +68,10 @@ def adopt(paths: Paths, partial_path: str, digest: str) -> None:
 
 def write(paths: Paths, data: bytes) -> str:
     """Store `data` and return its digest; storing it again changes nothing."""
-    digest = digest_of(data)
+    digest = digests.of(data)
     if not has(paths, digest, len(data)):
         files.write_atomic(paths.blob(digest), data)
     return digest
-
-
-def digest_of(data: bytes) -> str:
-    """The sha256 digest of `data`."""
-    import hashlib
-
-    return _PREFIX + hashlib.sha256(data).hexdigest()
 
 
 def read(paths: Paths, digest: str) -> bytes:
@@ -90,7 +80,7 @@ def read(paths: Paths, digest: str) -> bytes:
     Raises StoreError when it is missing or was damaged on disk.
     """
     data = read_trusted(paths, digest)
-    if digest_of(data) != digest:
+    if digests.of(data) != digest:
         raise StoreError(f"{paths.blob(digest)}: damaged, its content has another digest")
     return data
 
@@ -119,3 +109,18 @@ def remove(paths: Paths, digest: str) -> bool:
     except OSError as error:
         raise files.explain(error, path) from error
     return True
+
+
+def stored(paths: Paths) -> list[str]:
+    """The digests of all blobs that are present."""
+    return digests_in(paths.blobs)
+
+
+def digests_in(folder: str) -> list[str]:
+    """The entries of `folder` that are named by a digest's digits, as digests."""
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    found = (digests.PREFIX + name for name in names)
+    return sorted(digest for digest in found if digests.is_digest(digest))

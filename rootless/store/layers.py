@@ -47,6 +47,11 @@ def info(paths: Paths, diff_id: str) -> dict[str, Any]:
     return document
 
 
+def stored(paths: Paths) -> list[str]:
+    """The diff ids of all layers that are present."""
+    return blobs.digests_in(paths.layers)
+
+
 def commit(paths: Paths, temporary: str, diff_id: str) -> bool:
     """Rename `temporary` (with `diff` and `layer.json` in it) to the layer.
 

@@ -1,0 +1,114 @@
+"""`rl rmi`: taking names from images, and images with what only they need out of the store."""
+
+from __future__ import annotations
+
+from rootless.errors import InUseError, RlError
+from rootless.store import blobs, guard, images, index, layers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless.store.images import StoredImage
+    from rootless.store.index import Descriptor
+    from rootless.store.paths import Paths
+
+    # The names or ids of the containers that were made from the image with this manifest.
+    InUse = Callable[[StoredImage], list[str]]
+
+
+def rmi(paths: Paths, text: str, *, force: bool, in_use: InUse) -> list[str]:
+    """Untag `text`, or remove the image when that was its last name; what happened, in lines.
+
+    An id of an image with several names needs `force`. in_use names the containers that need the
+    image: they forbid its removal, but not the loss of one name among several. Raises
+    NotFoundError, InUseError.
+    """
+    with guard.removing(paths):
+        descriptor = images.resolve_descriptor(paths, text)
+        image = _load(paths, descriptor, force=force)
+        names = _names_of(paths, descriptor["digest"])
+        by_name = _is_name(image, descriptor, text)
+        if by_name and len(names) > 1:
+            name = index.name_of(descriptor)
+            index.remove_name(paths, name)
+            return [f"Untagged: {name}"]
+        if len(names) > 1 and not force:
+            raise InUseError(
+                f"{text}: the image has several names: {', '.join(names)}",
+                hint=f"rl rmi --force {text}",
+            )
+        if image is not None:
+            _refuse_if_used(image, text, in_use)
+        return [f"Untagged: {name}" for name in names] + _delete(paths, descriptor["digest"], image)
+
+
+def _load(paths: Paths, descriptor: Descriptor, *, force: bool) -> StoredImage | None:
+    """The image; None for a damaged one, which goes with force only."""
+    try:
+        return images.load(paths, descriptor)
+    except RlError:
+        if not force:
+            raise
+        return None
+
+
+def _names_of(paths: Paths, digest: str) -> list[str]:
+    return [name for name, entry in index.names(paths) if entry["digest"] == digest]
+
+
+def _is_name(image: StoredImage | None, descriptor: Descriptor, text: str) -> bool:
+    if image is None:
+        return True
+    is_id = image.image_id.startswith(text.removeprefix("sha256:"))
+    return bool(index.name_of(descriptor)) and not is_id and text != descriptor["digest"]
+
+
+def _refuse_if_used(image: StoredImage, text: str, in_use: InUse) -> None:
+    containers = in_use(image)
+    if containers:
+        raise InUseError(
+            f"{text}: the image is used by container {', '.join(containers)}",
+            hint=f"rl rm {' '.join(containers)}",
+        )
+
+
+def _delete(paths: Paths, digest: str, image: StoredImage | None) -> list[str]:
+    """Out of the index first: what is cut after that is only space, which `prune` finds."""
+    index.remove_manifest(paths, digest)
+    if image is None:
+        blobs.remove(paths, digest)
+        return [f"Deleted: {digest}"]
+    kept_blobs, kept_layers = _still_needed(paths)
+    layers.remove(paths, [one for one in image.diff_ids if one not in kept_layers])
+    for blob in image.blob_digests():
+        if blob not in kept_blobs:
+            blobs.remove(paths, blob)
+    removed = [one for one in reversed(image.diff_ids) if one not in kept_layers]
+    return [f"Deleted: sha256:{image.image_id}"] + [
+        f"Deleted: {diff_id}" for diff_id in dict.fromkeys(removed)
+    ]
+
+
+def _still_needed(paths: Paths) -> tuple[set[str], set[str]]:
+    """The blobs and the layers that the index still leads to."""
+    needed_blobs: set[str] = set()
+    needed_layers: set[str] = set()
+    for other in images.list_all(paths):
+        needed_blobs.update(other.blob_digests())
+        needed_layers.update(other.diff_ids)
+    return needed_blobs, needed_layers
+
+
+def prune_unreferenced(paths: Paths) -> list[str]:
+    """Remove blobs and layers that no image needs, as cut pulls and removals leave them.
+
+    The digests of what was removed. Dangling images count as images.
+    """
+    with guard.removing(paths):
+        needed_blobs, needed_layers = _still_needed(paths)
+        gone = layers.remove(paths, set(layers.stored(paths)) - needed_layers)
+        for digest in sorted(set(blobs.stored(paths)) - needed_blobs):
+            if blobs.remove(paths, digest):
+                gone.append(digest)
+        return gone

@@ -1,0 +1,463 @@
+"""Unpacks a layer's archive into an empty directory, as root of the user namespace.
+
+The archive is hostile. Nothing is written but through descriptors of directories below the root
+(`rootless.image.folders`), into an empty tree that only this process knows. What this tree looks
+like is what both fuse-overlayfs and the kernel's overlay (mounted with userxattr) read: a whiteout
+is a character device 0:0, an opaque directory has an xattr for each of the two. Rules of layers:
+image-spec, layer.md. Of two entries with one name the last one wins.
+
+Left out and reported as notes: device nodes (no user namespace may make them), sockets, xattrs
+that an unprivileged user cannot set or that mean something to an overlay.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+
+from rootless.errors import ImageError, StoreError
+from rootless.image import decompress, tarstream
+from rootless.image.bytestream import ByteStream
+from rootless.image.folders import Folder, Folders
+from rootless.image.tarstream import Entry, TarReader, shown
+from rootless.model import idmap
+from rootless.store import trees
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.model.idmap import IdMaps
+
+_WHITEOUT = b".wh."
+_META = b".wh..wh."
+_OPAQUE = b".wh..wh..opq"
+OPAQUE_XATTRS = ("user.overlay.opaque", "user.fuseoverlayfs.opaque")
+# Names under which the overlays keep their own notes: an archive must not write those.
+_RESERVED_XATTRS = (b"user.overlay.", b"user.fuseoverlayfs.", b"user.containers.")
+
+# A component that is empty, "." or "..", or a NUL: such a name needs a closer look.
+_UNUSUAL = re.compile(rb"(?:^|/)\.{0,2}(?:/|$)|\0")
+_MAX_PATH = 4095
+_MAX_NAME = 255
+_MAX_TRAILER = 64 * 1024 * 1024
+_BIG = 64 * 1024 * 1024
+# Kernel times are 64 bits of seconds, most file systems' less: far enough either way.
+_MIN_NS, _MAX_NS = -(2**31) * 10**9, 2**34 * 10**9
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OUR_FAULT = (
+    errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
+)  # fmt: skip
+
+
+class Summary:
+    """diff_id: digest of the plain archive; size: bytes in files; files: entries; notes."""
+
+    __slots__ = ("diff_id", "files", "notes", "size")
+
+    def __init__(self, diff_id: str, size: int, files: int, notes: list[str]) -> None:
+        self.diff_id = diff_id
+        self.size = size
+        self.files = files
+        self.notes = notes
+
+
+def unpack(source_fd: int, tree: str, maps: IdMaps) -> Summary:
+    """Unpack the (compressed) archive from `source_fd` into the empty directory `tree`.
+
+    maps are those of the namespace this runs in. Raises ImageError naming the entry, StoreError,
+    HostError, OSError; what was written until then stays in `tree`, for the caller to remove.
+    """
+    stream = ByteStream(decompress.pieces(source_fd))
+    old_umask = os.umask(0)
+    unpacker = _Unpacker(tree, maps)
+    try:
+        unpacker.apply_all(TarReader(stream))
+    finally:
+        os.umask(old_umask)
+        unpacker.folders.close()
+    trailer = stream.finish(_MAX_TRAILER)
+    if trailer:
+        unpacker.notes.add(f"{trailer} bytes after the end of the archive ignored", b"")
+    return Summary(stream.digest(), unpacker.size, unpacker.files, unpacker.notes.lines())
+
+
+class _Notes:
+    """What was left out, in bounded memory: for each kind a count and the first names."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, tuple[int, list[str]]] = {}
+
+    def add(self, kind: str, name: bytes) -> None:
+        count, names = self._kinds.get(kind, (0, []))
+        if len(names) < 3 and name:
+            names.append(shown(name))
+        self._kinds[kind] = (count + 1, names)
+
+    def lines(self) -> list[str]:
+        return [_note(kind, count, names) for kind, (count, names) in self._kinds.items()]
+
+
+def _note(kind: str, count: int, names: list[str]) -> str:
+    if not names:
+        return kind
+    more = ", …" if count > len(names) else ""
+    return f"{kind}: {count} ({', '.join(names)}{more})"
+
+
+class _Unpacker:
+    def __init__(self, tree: str, maps: IdMaps) -> None:
+        self.maps = maps
+        self.size = 0
+        self.files = 0
+        self.notes = _Notes()
+        self.folders = Folders(os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        self._mapped = {(0, 0)}
+        self._makers = {
+            tarstream.LINK: self._link,
+            tarstream.SYMLINK: self._symlink,
+            tarstream.DIRECTORY: self._directory,
+            tarstream.FIFO: self._fifo,
+            tarstream.CHAR: self._device,
+            tarstream.BLOCK_DEVICE: self._device,
+        }
+
+    def apply_all(self, reader: TarReader) -> None:
+        for entry in reader:
+            self.files += 1
+            try:
+                self._apply(entry, reader)
+            except OSError as error:
+                raise _explained(entry, error) from error
+
+    def _apply(self, entry: Entry, reader: TarReader) -> None:
+        path = _clean(entry.name, entry)
+        if _WHITEOUT in path and self._whiteout(path, entry):
+            return
+        if (entry.uid, entry.gid) not in self._mapped:
+            self._check_owner(entry)
+        if not path:
+            self._root(entry)
+            return
+        folder, _, name = path.rpartition(b"/")
+        parent = self.folders.get(folder)
+        if entry.kind == tarstream.FILE:
+            self._file(entry, parent, name, reader)
+        else:
+            self._makers[entry.kind](entry, parent, name, path)
+
+    # Names that mean something: whiteouts.
+
+    def _whiteout(self, path: bytes, entry: Entry) -> bool:
+        """Handle the names that begin with `.wh.`; False when the entry is none of them."""
+        folder, _, name = path.rpartition(b"/")
+        if b"/" + _META in b"/" + folder or (name.startswith(_META) and name != _OPAQUE):
+            # What aufs kept for itself.
+            return True
+        if b"/" + _WHITEOUT in b"/" + folder:
+            raise ImageError(f"{shown(entry.name)}: below a whiteout")
+        if not name.startswith(_WHITEOUT):
+            return False
+        parent = self.folders.get(folder)
+        if name == _OPAQUE:
+            _make_opaque(parent.fd)
+        else:
+            self._hide(parent, name[len(_WHITEOUT) :], entry)
+        return True
+
+    def _hide(self, parent: Folder, name: bytes, entry: Entry) -> None:
+        if name in (b"", b".", b".."):
+            raise ImageError(f"{shown(entry.name)}: a whiteout of nothing")
+        try:
+            _make_whiteout(parent.fd, name)
+        except FileExistsError:
+            # A whiteout is about lower layers only: a directory of this layer hides them by being
+            # opaque, anything else hides them as it is.
+            if stat.S_ISDIR(_lstat(parent.fd, name).st_mode):
+                fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent.fd)
+                _make_opaque(fd)
+                os.close(fd)
+
+    # Owners.
+
+    def _check_owner(self, entry: Entry) -> None:
+        if self.maps.is_single:
+            return
+        pairs = ((entry.uid, self.maps.uids, "uid"), (entry.gid, self.maps.gids, "gid"))
+        for number, id_map, what in pairs:
+            if idmap.to_outside(id_map, number) is None:
+                raise ImageError(
+                    f"{shown(entry.name)}: its {what} {number} is not among the"
+                    f" {idmap.size_of(id_map)} that this user has",
+                    hint=f'grep "$(id -un)" /etc/sub{what}  # more: usermod --add-sub{what}s',
+                )
+        if len(self._mapped) < 1000:
+            self._mapped.add((entry.uid, entry.gid))
+
+    def _must_chown(self, entry: Entry, parent: Folder) -> bool:
+        if self.maps.is_single:
+            if entry.uid or entry.gid:
+                self.notes.add("owners not kept, there are no subordinate ids", entry.name)
+            return False
+        # New files are root's, except below a directory that gives them its group.
+        return bool(entry.uid or entry.gid or parent.setgid)
+
+    # The kinds of entries.
+
+    def _root(self, entry: Entry) -> None:
+        if entry.kind != tarstream.DIRECTORY:
+            raise ImageError(f"{shown(entry.name)}: the root of the layer is not a directory")
+        self._finish_directory(entry, self.folders.root)
+
+    def _directory(self, entry: Entry, parent: Folder, name: bytes, path: bytes) -> None:
+        try:
+            os.mkdir(name, 0o700, dir_fd=parent.fd)
+            folder = self.folders.enter(parent, name, path)
+        except FileExistsError:
+            folder = self._existing_directory(parent, name, path)
+        self._finish_directory(entry, folder)
+
+    def _existing_directory(self, parent: Folder, name: bytes, path: bytes) -> Folder:
+        info = _lstat(parent.fd, name)
+        if stat.S_ISDIR(info.st_mode):
+            return self.folders.enter(parent, name, path)
+        self._replace(parent, name)
+        os.mkdir(name, 0o700, dir_fd=parent.fd)
+        folder = self.folders.enter(parent, name, path)
+        if is_whiteout(info):
+            _make_opaque(folder.fd)
+        return folder
+
+    def _finish_directory(self, entry: Entry, folder: Folder) -> None:
+        # Inherited: the owner of what was there before, or a group by the setgid bit.
+        if not self.maps.is_single:
+            os.fchown(folder.fd, entry.uid, entry.gid)
+        elif entry.uid or entry.gid:
+            self._must_chown(entry, folder)
+        os.fchmod(folder.fd, entry.mode)
+        folder.setgid = bool(entry.mode & stat.S_ISGID)
+        folder.mtime_ns = _clamped(entry.mtime_ns)
+        self._set_xattrs(entry, folder.fd)
+
+    def _file(self, entry: Entry, parent: Folder, name: bytes, reader: TarReader) -> None:
+        if entry.size > _BIG:
+            _expect_space(entry, parent.fd)
+        mode = entry.mode & 0o777
+        try:
+            fd = os.open(name, _CREATE, mode, dir_fd=parent.fd)
+        except FileExistsError:
+            self._replace(parent, name)
+            fd = os.open(name, _CREATE, mode, dir_fd=parent.fd)
+        try:
+            self._fill(fd, entry, reader)
+            if self._must_chown(entry, parent):
+                os.fchown(fd, entry.uid, entry.gid)
+            # chown(2) takes these bits away, so they come after it.
+            if entry.mode != mode:
+                os.fchmod(fd, entry.mode)
+            if entry.xattrs:
+                self._set_xattrs(entry, fd)
+            mtime = _clamped(entry.mtime_ns)
+            os.utime(fd, ns=(mtime, mtime))
+        finally:
+            os.close(fd)
+
+    def _fill(self, fd: int, entry: Entry, reader: TarReader) -> None:
+        self.size += entry.size
+        if entry.sparse is not None:
+            _write_sparse(fd, entry.sparse, reader)
+            os.ftruncate(fd, entry.real_size)
+            return
+        for part in reader.data():
+            _write_all(fd, part)
+
+    def _symlink(self, entry: Entry, parent: Folder, name: bytes, path: bytes) -> None:
+        if not entry.link or b"\0" in entry.link or len(entry.link) > _MAX_PATH:
+            raise ImageError(f"{shown(entry.name)}: impossible target of a symbolic link")
+        try:
+            os.symlink(entry.link, name, dir_fd=parent.fd)
+        except FileExistsError:
+            self._replace(parent, name)
+            os.symlink(entry.link, name, dir_fd=parent.fd)
+        self._finish_by_name(entry, parent, name)
+
+    def _link(self, entry: Entry, parent: Folder, name: bytes, path: bytes) -> None:
+        target = _clean(entry.link, entry)
+        folder, _, target_name = target.rpartition(b"/")
+        # Looking for the target may push the parent out of the cache.
+        parent_fd = os.dup(parent.fd)
+        try:
+            source = self.folders.find(folder)
+            self._link_at(entry, source, target_name, parent_fd, name)
+        finally:
+            os.close(parent_fd)
+
+    def _link_at(
+        self, entry: Entry, source: Folder, target: bytes, parent_fd: int, name: bytes
+    ) -> None:
+        try:
+            info = _lstat(source.fd, target or b".")
+        except FileNotFoundError:
+            raise ImageError(
+                f"{shown(entry.name)}: hard link to {shown(entry.link)}, which is not in the layer"
+            ) from None
+        if stat.S_ISDIR(info.st_mode):
+            raise ImageError(f"{shown(entry.name)}: hard link to a directory")
+        if _same_file(info, parent_fd, name):
+            return
+        self._remove(parent_fd, name, source)
+        os.link(target, name, src_dir_fd=source.fd, dst_dir_fd=parent_fd, follow_symlinks=False)
+
+    def _fifo(self, entry: Entry, parent: Folder, name: bytes, path: bytes) -> None:
+        try:
+            os.mkfifo(name, entry.mode, dir_fd=parent.fd)
+        except FileExistsError:
+            self._replace(parent, name)
+            os.mkfifo(name, entry.mode, dir_fd=parent.fd)
+        self._finish_by_name(entry, parent, name)
+
+    def _device(self, entry: Entry, parent: Folder, name: bytes, path: bytes) -> None:
+        self.notes.add("device nodes not made", path)
+
+    def _finish_by_name(self, entry: Entry, parent: Folder, name: bytes) -> None:
+        if self._must_chown(entry, parent):
+            os.chown(name, entry.uid, entry.gid, dir_fd=parent.fd, follow_symlinks=False)
+        if entry.xattrs:
+            self.notes.add("extended attributes not kept on links and FIFOs", entry.name)
+        mtime = _clamped(entry.mtime_ns)
+        os.utime(name, ns=(mtime, mtime), dir_fd=parent.fd, follow_symlinks=False)
+
+    # Replacing what an earlier entry made.
+
+    def _replace(self, parent: Folder, name: bytes) -> None:
+        self._remove(parent.fd, name, parent)
+
+    def _remove(self, parent_fd: int, name: bytes, keep: Folder) -> None:
+        """Remove `name`, which may be missing; descriptors below it are stale then."""
+        try:
+            info = _lstat(parent_fd, name)
+        except FileNotFoundError:
+            return
+        trees.remove_at(parent_fd, name)
+        if stat.S_ISDIR(info.st_mode) or stat.S_ISLNK(info.st_mode):
+            self.folders.forget_all(keep)
+
+    def _set_xattrs(self, entry: Entry, fd: int) -> None:
+        for key, value in entry.xattrs.items():
+            if not _may_set(key):
+                self.notes.add(f"extended attribute {shown(key)} not kept", entry.name)
+                continue
+            try:
+                os.setxattr(fd, key, value)
+            except OSError as error:
+                reason = f"{shown(key)} not kept ({error.strerror})"
+                self.notes.add(f"extended attribute {reason}", entry.name)
+
+
+def _clean(name: bytes, entry: Entry) -> bytes:
+    """`name` relative to the layer's root, "" for the root itself. Raises ImageError."""
+    if name.startswith(b"./"):
+        name = name[2:]
+    if name.endswith(b"/"):
+        name = name[:-1]
+    if _UNUSUAL.search(name):
+        name = _normalized(name, entry)
+    if len(name) > _MAX_NAME and (
+        len(name) > _MAX_PATH or max(map(len, name.split(b"/"))) > _MAX_NAME
+    ):
+        raise ImageError(f"{shown(entry.name)}: the name is too long")
+    return name
+
+
+def _normalized(name: bytes, entry: Entry) -> bytes:
+    if b"\0" in name:
+        raise ImageError(f"{shown(entry.name)}: a NUL in a name")
+    components = [part for part in name.split(b"/") if part not in (b"", b".")]
+    if b".." in components:
+        raise ImageError(f"{shown(entry.name)}: '..' in a name ({shown(name)})")
+    return b"/".join(components)
+
+
+def _lstat(folder: int, name: bytes) -> os.stat_result:
+    return os.stat(name, dir_fd=folder, follow_symlinks=False)
+
+
+def _same_file(info: os.stat_result, folder: int, name: bytes) -> bool:
+    try:
+        return os.path.samestat(info, _lstat(folder, name))
+    except FileNotFoundError:
+        return False
+
+
+def is_whiteout(info: os.stat_result) -> bool:
+    """Whether `info` is of what hides a name of the lower layers: a character device 0:0."""
+    return stat.S_ISCHR(info.st_mode) and info.st_rdev == 0
+
+
+def _make_whiteout(folder: int, name: bytes) -> None:
+    try:
+        os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=folder)
+    except PermissionError:
+        # Before Linux 5.8 nobody but real root may. fuse-overlayfs reads this form as well.
+        _make_empty(folder, _WHITEOUT + name)
+
+
+def _make_opaque(folder: int) -> None:
+    try:
+        for key in OPAQUE_XATTRS:
+            os.setxattr(folder, key, b"y")
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+        _make_empty(folder, _OPAQUE)
+
+
+def _make_empty(folder: int, name: bytes) -> None:
+    os.close(os.open(name, _CREATE & ~os.O_EXCL, 0o600, dir_fd=folder))
+
+
+def _may_set(key: bytes) -> bool:
+    if key.startswith(b"user."):
+        return not key.startswith(_RESERVED_XATTRS)
+    return key == b"security.capability"
+
+
+def _clamped(nanoseconds: int) -> int:
+    return min(max(nanoseconds, _MIN_NS), _MAX_NS)
+
+
+def _write_all(fd: int, part: memoryview) -> None:
+    written = os.write(fd, part)
+    while written < len(part):
+        part = part[written:]
+        written = os.write(fd, part)
+
+
+def _write_sparse(fd: int, parts: list[tuple[int, int]], reader: TarReader) -> None:
+    pending = iter(parts)
+    left = 0
+    for data in reader.data():
+        while data:
+            while not left:
+                offset, left = next(pending)
+                os.lseek(fd, offset, os.SEEK_SET)
+            piece = data[:left]
+            _write_all(fd, piece)
+            left -= len(piece)
+            data = data[len(piece) :]
+
+
+def _expect_space(entry: Entry, folder: int) -> None:
+    free = os.fstatvfs(folder)
+    if entry.size > free.f_bavail * free.f_frsize:
+        raise StoreError(
+            f"{shown(entry.name)}: its {entry.size} bytes do not fit on the disk",
+            hint="df -h; rl image prune",
+        )
+
+
+def _explained(entry: Entry, error: OSError) -> ImageError | StoreError:
+    text = f"{shown(entry.name)}: {error.strerror}"
+    if error.errno in _OUR_FAULT:
+        return StoreError(text, hint="df -h; df -i; rl image prune")
+    return ImageError(text)

@@ -1,0 +1,196 @@
+"""Images in the store, as a run needs them: configuration and layers, found by name or id.
+
+On the start path: three small files are read and nothing is hashed. What is in the store was
+checked when it came in (`rootless.image`), and only this user can write to it.
+"""
+
+from __future__ import annotations
+
+import json
+
+from rootless import log
+from rootless.errors import ImageError, NotFoundError, RlError, StoreError, UsageError
+from rootless.model import reference
+from rootless.store import blobs, index, layers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.store.index import Descriptor
+    from rootless.store.paths import Paths
+
+_LOCALHOST = "localhost"
+
+
+class StoredImage:
+    """name: the full name, "" when dangling; image_id: the config's digest in hexadecimal.
+
+    config is the whole image configuration document, diff_ids are the layers, lowest first.
+    """
+
+    __slots__ = ("config", "diff_ids", "image_id", "manifest", "manifest_digest", "name")
+
+    def __init__(
+        self, name: str, manifest_digest: str, manifest: dict[str, Any], config: dict[str, Any]
+    ) -> None:
+        self.name = name
+        self.manifest_digest = manifest_digest
+        self.manifest = manifest
+        self.config = config
+        self.image_id = str(manifest["config"]["digest"]).partition(":")[2]
+        self.diff_ids = [blobs.check_digest(one) for one in config["rootfs"]["diff_ids"]]
+
+    def layer_diffs(self, paths: Paths) -> list[str]:
+        """The trees for an overlay's lowerdir, highest first.
+
+        A layer that occurs twice is listed once, where it is highest: it hides itself below, and
+        the kernel refuses a lowerdir that is given twice.
+        """
+        return [paths.layer_diff(diff_id) for diff_id in dict.fromkeys(reversed(self.diff_ids))]
+
+    def blob_digests(self) -> list[str]:
+        """Every blob that the image consists of: manifest, configuration, compressed layers."""
+        parts = [self.manifest["config"], *self.manifest["layers"]]
+        return [self.manifest_digest, *(blobs.check_digest(part["digest"]) for part in parts)]
+
+
+def load(paths: Paths, descriptor: Descriptor) -> StoredImage:
+    """The image of a descriptor in the index. Raises StoreError, ImageError when damaged."""
+    digest = blobs.check_digest(descriptor.get("digest"))
+    try:
+        manifest = json.loads(blobs.read_trusted(paths, digest))
+        config_digest = blobs.check_digest(manifest["config"]["digest"])
+        config = json.loads(blobs.read_trusted(paths, config_digest))
+        return StoredImage(index.name_of(descriptor), digest, manifest, config)
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"image {index.name_of(descriptor) or digest}: its documents in the store are damaged",
+            hint="rl rmi --force IMAGE, then rl pull IMAGE",
+        ) from error
+
+
+def find(paths: Paths, name: str) -> StoredImage | None:
+    """The image with the full name `name`."""
+    descriptor = index.find(paths, name)
+    return None if descriptor is None else load(paths, descriptor)
+
+
+def resolve(paths: Paths, text: str) -> StoredImage:
+    """The image that a user means with `text`: a name, a digest or the beginning of an id.
+
+    Names come first, as in docker: exact, in localhost, in docker.io, then in any one registry.
+    Raises NotFoundError, UsageError when `text` fits several images.
+    """
+    return load(paths, resolve_descriptor(paths, text))
+
+
+def resolve_descriptor(paths: Paths, text: str) -> Descriptor:
+    """`resolve` without reading the image itself."""
+    entries = index.entries(paths)
+    found = _by_name(entries, text) or _by_digest(paths, entries, text)
+    if found is not None:
+        return found
+    raise NotFoundError(f"{text}: no such image", hint=f"rl pull {text}; rl images")
+
+
+def _by_name(entries: list[Descriptor], text: str) -> Descriptor | None:
+    try:
+        wanted = reference.parse(text)
+    except UsageError:
+        # Sixty-four digits, for example: an id.
+        return None
+    named = {index.name_of(entry): entry for entry in entries}
+    for full in _full_names(wanted):
+        if full in named:
+            return named[full]
+    if wanted.digest:
+        return _by_manifest(entries, wanted)
+    return _in_any_registry(named, wanted, text) if wanted.is_short else None
+
+
+def _full_names(wanted: reference.Reference) -> list[str]:
+    if not wanted.is_short:
+        return [wanted.name]
+    return [wanted.within(domain).name for domain in (_LOCALHOST, reference.DEFAULT_DOMAIN)]
+
+
+def _by_manifest(entries: list[Descriptor], wanted: reference.Reference) -> Descriptor | None:
+    """NAME@DIGEST where the digest is of the manifest itself and the image has a tag."""
+    repositories = [name.rpartition("@")[0] for name in _full_names(wanted)]
+    for entry in entries:
+        name = index.name_of(entry)
+        if entry.get("digest") == wanted.digest and _repository(name) in repositories:
+            return entry
+    return None
+
+
+def _repository(name: str) -> str:
+    if "@" in name:
+        return name.partition("@")[0]
+    return name.rpartition(":")[0]
+
+
+def _in_any_registry(
+    named: dict[str, Descriptor], wanted: reference.Reference, text: str
+) -> Descriptor | None:
+    fitting = [name for name in named if name.endswith(f"/{wanted.name}")]
+    if len({named[name]["digest"] for name in fitting}) > 1:
+        raise UsageError(f"{text}: fits {', '.join(sorted(fitting))}", hint="give the full name")
+    return named[fitting[0]] if fitting else None
+
+
+def _by_digest(paths: Paths, entries: list[Descriptor], text: str) -> Descriptor | None:
+    """`text` as the whole digest of a manifest or the beginning of an image id."""
+    for entry in entries:
+        if entry.get("digest") == text:
+            return entry
+    prefix = text.removeprefix("sha256:")
+    if not prefix or prefix.strip("0123456789abcdef"):
+        return None
+    fitting = {}
+    for entry in entries:
+        image = _load_or_warn(paths, entry)
+        if image is not None and image.image_id.startswith(prefix):
+            fitting[image.image_id] = entry
+    if len(fitting) > 1:
+        raise UsageError(f"{text}: the beginning of several image ids", hint="rl images --no-trunc")
+    return next(iter(fitting.values()), None)
+
+
+def _load_or_warn(paths: Paths, entry: Descriptor) -> StoredImage | None:
+    try:
+        return load(paths, entry)
+    except (ImageError, StoreError) as error:
+        log.warn(error.message)
+        return None
+
+
+def list_all(paths: Paths) -> list[StoredImage]:
+    """Every name and every dangling image; damaged ones are left out with a warning."""
+    images = (_load_or_warn(paths, entry) for entry in index.entries(paths))
+    return [image for image in images if image is not None]
+
+
+def size(paths: Paths, image: StoredImage) -> int:
+    """Bytes in the image's files, layers that it shares with others included."""
+    total = 0
+    for diff_id in image.diff_ids:
+        total += int(layers.info(paths, diff_id)["size"])
+    return total
+
+
+def missing(paths: Paths, manifest_digest: str) -> list[str]:
+    """The digests of the blobs and layers that the manifest needs and the store lacks.
+
+    Who adds an image asks this under `guard.adding` just before it sets the name.
+    """
+    if not blobs.has(paths, manifest_digest):
+        return [manifest_digest]
+    try:
+        image = load(paths, {"digest": manifest_digest})
+    except RlError:
+        config = json.loads(blobs.read(paths, manifest_digest))["config"]["digest"]
+        return [str(config)]
+    lacking = [digest for digest in image.blob_digests() if not blobs.has(paths, digest)]
+    return lacking + [one for one in image.diff_ids if not layers.has(paths, one)]
