@@ -1,0 +1,77 @@
+import os
+
+import pytest
+
+from rootless import config
+from rootless.errors import NotFoundError, RlError
+
+
+def test_a_shipped_file_is_found_in_a_checkout():
+    assert os.path.isfile(config.shipped("seccomp.json"))
+
+
+def test_a_packaged_file_is_preferred(monkeypatch, tmp_path):
+    package, beside = tmp_path / "rootless", tmp_path / "config"
+    for folder in (package / "_config", beside):
+        folder.mkdir(parents=True)
+        (folder / "x.toml").write_text("")
+    monkeypatch.setattr(config, "__file__", str(package / "config.py"))
+    assert config.shipped("x.toml") == str(package / "_config" / "x.toml")
+    (package / "_config" / "x.toml").unlink()
+    assert config.shipped("x.toml") == str(beside / "x.toml")
+
+
+def test_a_distributions_share_directory(monkeypatch, tmp_path):
+    (tmp_path / "share/rl").mkdir(parents=True)
+    (tmp_path / "share/rl/x.toml").write_text("")
+    monkeypatch.setattr(config, "__file__", str(tmp_path / "lib/rootless/config.py"))
+    monkeypatch.setattr(config.sys, "prefix", str(tmp_path))
+    assert config.shipped("x.toml") == str(tmp_path / "share/rl/x.toml")
+
+
+def test_a_missing_shipped_file_is_named():
+    with pytest.raises(NotFoundError, match=r"no-such\.toml: missing"):
+        config.shipped("no-such.toml")
+
+
+def test_user_files_exist_and_the_strongest_is_last(monkeypatch, tmp_path):
+    home, explicit = tmp_path / "xdg/rl", tmp_path / "explicit"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setenv("RL_CONFIG", str(explicit))
+    for folder in (home, explicit):
+        folder.mkdir(parents=True)
+    assert config.user_files("x-of-a-test.toml") == []
+    (explicit / "x-of-a-test.toml").write_text("")
+    (home / "x-of-a-test.toml").write_text("")
+    assert config.user_files("x-of-a-test.toml") == [
+        str(home / "x-of-a-test.toml"),
+        str(explicit / "x-of-a-test.toml"),
+    ]
+
+
+def test_without_xdg_config_home_it_is_the_homes(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CONFIG_HOME", "relative/counts/as/unset")
+    monkeypatch.delenv("RL_CONFIG", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".config/rl").mkdir(parents=True)
+    (tmp_path / ".config/rl/x.toml").write_text("")
+    assert config.user_files("x.toml") == [str(tmp_path / ".config/rl/x.toml")]
+
+
+def test_toml(tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_text("[a]\nb = 1\n")
+    assert config.load_toml(str(path)) == {"a": {"b": 1}}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"a = \n", "line 1"), (b"a = '\xff'", "utf-8"), (None, "No such file")],
+)
+def test_toml_that_cannot_be_read_is_named(tmp_path, content, reason):
+    path = tmp_path / "a.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RlError, match=reason) as failure:
+        config.load_toml(str(path))
+    assert failure.value.message.startswith(f"{path}: ")
