@@ -47,7 +47,7 @@ ENTRIES = {
         ("rmi", "cmd_images", "REMOVE", "Remove images"),
         ("inspect", "cmd_images", "INSPECT", "Show images as JSON"),
         ("info", "cmd_info", "INFO", "Show the store, the drivers and the host"),
-        ("version", "cmd_info", "VERSION", "Show the version"),
+        ("version", "cmd_info", "VERSION_COMMAND", "Show the version"),
         ("image ls", "cmd_images", "LIST", "List images"),
         ("image pull", "cmd_images", "PULL", "Fetch an image from a registry"),
         ("image rm", "cmd_images", "REMOVE", "Remove images"),
