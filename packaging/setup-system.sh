@@ -61,8 +61,8 @@ list_missing() {
     if ! id "$user" >/dev/null 2>&1; then
         echo "need user $user"
     else
-        has_subids /etc/subuid || echo "need a range for $user in /etc/subuid"
-        has_subids /etc/subgid || echo "need a range for $user in /etc/subgid"
+        has_subids /etc/subuid || echo "want a range for $user in /etc/subuid"
+        has_subids /etc/subgid || echo "want a range for $user in /etc/subgid"
     fi
     is_open_device /dev/fuse || echo "want /dev/fuse with mode 0666 (fuse-overlayfs)"
     is_open_device /dev/net/tun || echo "want /dev/net/tun with mode 0666 (slirp4netns)"
@@ -132,12 +132,10 @@ first_free_id() { # above every range in both files
              END { print free }' /etc/subuid /etc/subgid
 }
 
-give_subids() { # file option-of-usermod
+give_subids() { # file option-of-usermod start
     has_subids "$1" && return 0
-    touch /etc/subuid /etc/subgid
-    start=$(first_free_id)
-    say "usermod $2 $start-$((start + 65535)) $user"
-    usermod "$2" "$start-$((start + 65535))" "$user"
+    say "usermod $2 $3-$(($3 + 65535)) $user"
+    usermod "$2" "$3-$(($3 + 65535))" "$user"
 }
 
 open_device() { # path major minor module
@@ -157,7 +155,9 @@ if [ "$(id -u)" != 0 ]; then
 fi
 install_packages
 create_user
-give_subids /etc/subuid --add-subuids
-give_subids /etc/subgid --add-subgids
+touch /etc/subuid /etc/subgid
+free=$(first_free_id)
+give_subids /etc/subuid --add-subuids "$free"
+give_subids /etc/subgid --add-subgids "$free"
 open_device /dev/fuse 10 229 fuse
 open_device /dev/net/tun 10 200 tun
