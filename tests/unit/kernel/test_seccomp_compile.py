@@ -1,5 +1,7 @@
 """The compiled programs, run by a small interpreter of classic BPF: no filter is installed here."""
 
+from __future__ import annotations
+
 import ctypes
 import errno
 import json
