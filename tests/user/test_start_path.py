@@ -1,0 +1,42 @@
+"""What a real `rl run` of a present image imports, in all of its processes together."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+# As in tests/unit/test_architecture.py, which looks at the modules one by one.
+HEAVY = (
+    "argparse asyncio backports click dataclasses hashlib http importlib.metadata inspect isal"
+    " logging multiprocessing pathlib pyroute2 shutil socketserver ssl subprocess tarfile tempfile"
+    " tomli tomllib typing urllib urllib3 zipfile"
+)
+MAIN = f"import sys; sys.path.append({str(CHECKOUT)!r}); from rootless.cli.main import main; main()"
+
+
+def imported(rl: Any, *arguments: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-X", "importtime", "-c", MAIN, *arguments],
+        env=rl.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        timeout=60,
+    )  # fmt: skip
+    rows = r"^import time: +\d+ \| +\d+ \| +(\S+)$"
+    assert done.returncode == 0, re.sub(rows + "\n", "", done.stderr, flags=re.MULTILINE)
+    return set(re.findall(rows, done.stderr, re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    "flags", [["--rm"], ["--rm", "--net", "none"], ["--dry-run"]], ids=" ".join
+)
+def test_a_start_imports_nothing_heavy(rl: Any, busybox_image: str, flags: list[str]) -> None:
+    rl("run", "--rm", busybox_image, "true")  # what is made once, such as the seccomp program
+    modules = imported(rl, "run", *flags, busybox_image, "true")
+    assert "rootless.cli.main" in modules
+    heavy = [name for name in HEAVY.split() if any(f"{m}.".startswith(f"{name}.") for m in modules)]
+    assert heavy == []
