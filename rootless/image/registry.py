@@ -72,6 +72,20 @@ class Repository:
         _check_manifest_digest(data, wanted, response.header("Docker-Content-Digest"), where)
         return data, response.header("Content-Type")
 
+    def blob(self, digest: str, size: int) -> bytes:
+        """A small blob, at most `size` bytes of it accepted. Raises as `manifest`."""
+
+        def read(authorization: dict[str, str]) -> tuple[http.Response, bytes]:
+            return self._client.read(
+                self._url(f"blobs/{digest}"), authorization,
+                limit=max(size, _MAX_ERROR_BYTES), insecure=self._endpoint.insecure,
+            )  # fmt: skip
+
+        response, data = self._authorized(read, lambda answer: answer[0])
+        if response.status != 200:
+            raise self._refusal(response.status, data, f"{self}@{digest}", response)
+        return data
+
     def open_blob(self, digest: str, offset: int = 0, *, attempts: int) -> http.Response:
         """The blob from byte `offset` on: status 206 from there, 200 from the beginning.
 
