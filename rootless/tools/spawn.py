@@ -87,20 +87,34 @@ def spawn(
     stderr: int | None = None,
     pass_fds: Sequence[int] = (),
     die_with_parent: int = 0,
+    cwd: str | None = None,
+    umask: int | None = None,
 ) -> Child:
     """Start `argv` (an absolute path first); None for a standard stream means /dev/null.
 
     pass_fds keep their numbers in the child. die_with_parent is the signal that the child gets
-    when the calling thread ends (PR_SET_PDEATHSIG), 0 for none.
+    when the calling thread ends (PR_SET_PDEATHSIG), 0 for none. cwd and umask are the child's;
+    None inherits them.
     """
     log.effect(f"run {quoted(argv)}")
     streams = (stdin, stdout, stderr)
     owner = os.getpid()
     pid = os.fork()
     if pid == 0:
+        _enter(cwd, umask)
         environment = clean_environment() if env is None else dict(env)
         _exec_child(argv, environment, streams, pass_fds, die_with_parent, owner)
     return Child(pid, os.path.basename(argv[0]))
+
+
+def _enter(cwd: str | None, umask: int | None) -> None:
+    if umask is not None:
+        os.umask(umask)
+    if cwd is not None:
+        try:
+            os.chdir(cwd)
+        except OSError:
+            os._exit(127)
 
 
 def _exec_child(
