@@ -2,12 +2,11 @@
 
 What a blob is compressed with is seen from its first bytes (magic(5)), not from its media type,
 which registries are known to get wrong. gzip goes through `isal` where that is installed (twice as
-fast as zlib), zstd through whichever of three libraries there is.
+fast as zlib), zstd through Python 3.14's library or its backport.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 import zlib
 
@@ -99,12 +98,7 @@ def _gzip_library() -> Any:
 
 
 def _unzstd(fd: int, data: bytes) -> Iterator[bytes]:
-    library, streams = _zstd_library()
-    return _zstd_reader(fd, data, library) if streams else _zstd_frames(fd, data, library)
-
-
-def _zstd_frames(fd: int, data: bytes, library: Any) -> Iterator[bytes]:
-    """With the interface of Python 3.14's compression.zstd."""
+    library = _zstd_library()
     while data:
         frame = library.ZstdDecompressor()
         while not frame.eof:
@@ -122,40 +116,15 @@ def _zstd_frames(fd: int, data: bytes, library: Any) -> Iterator[bytes]:
         data = frame.unused_data or os.read(fd, _INPUT)
 
 
-class _Source:
-    """A file to read from whose beginning was read already."""
-
-    def __init__(self, fd: int, head: bytes) -> None:
-        self.fd = fd
-        self.head = head
-
-    def read(self, size: int) -> bytes:
-        head, self.head = self.head[:size], self.head[size:]
-        return head or os.read(self.fd, size)
-
-
-def _zstd_reader(fd: int, data: bytes, library: Any) -> Iterator[bytes]:
-    """With the zstandard package, whose decompressobj() does not bound its output."""
-    reader = library.ZstdDecompressor().stream_reader(
-        _Source(fd, data), read_size=_INPUT, read_across_frames=True
-    )
+def _zstd_library() -> Any:
     try:
-        while piece := reader.read(PIECE):
-            yield piece
-    except library.ZstdError as error:
-        raise ImageError(f"damaged zstd stream: {error}") from None
-
-
-def _zstd_library() -> tuple[Any, bool]:
-    """A library and whether it reads streams (zstandard) rather than frames."""
-    for name, streams in (
-        ("compression.zstd", False), ("backports.zstd", False), ("zstandard", True),
-    ):  # fmt: skip
+        from compression import zstd
+    except ImportError:
         try:
-            return importlib.import_module(name), streams
+            from backports import zstd
         except ImportError:
-            continue
-    raise HostError(
-        "a layer is compressed with zstd, which this Python cannot read",
-        hint="python3 -m pip install backports.zstd",
-    )
+            raise HostError(
+                "a layer is compressed with zstd, which this Python cannot read",
+                hint="python3 -m pip install backports.zstd",
+            ) from None
+    return zstd

@@ -79,8 +79,9 @@ def find(paths: Paths, name: str) -> StoredImage | None:
 def resolve(paths: Paths, text: str) -> StoredImage:
     """The image that a user means with `text`: a name, a digest or the beginning of an id.
 
-    Names come first, as in docker: exact, in localhost, in docker.io, then in any one registry.
-    Raises NotFoundError, UsageError when `text` fits several images.
+    Names come first, as in docker; a short one is looked for in localhost, then in docker.io.
+    Aliases and search registries are `rootless.image.resolve`'s. Raises NotFoundError, UsageError
+    when `text` begins several ids.
     """
     return load(paths, resolve_descriptor(paths, text))
 
@@ -104,9 +105,7 @@ def _by_name(entries: list[Descriptor], text: str) -> Descriptor | None:
     for full in _full_names(wanted):
         if full in named:
             return named[full]
-    if wanted.digest:
-        return _by_manifest(entries, wanted)
-    return _in_any_registry(named, wanted, text) if wanted.is_short else None
+    return _by_manifest(entries, wanted) if wanted.digest else None
 
 
 def _full_names(wanted: reference.Reference) -> list[str]:
@@ -129,15 +128,6 @@ def _repository(name: str) -> str:
     if "@" in name:
         return name.partition("@")[0]
     return name.rpartition(":")[0]
-
-
-def _in_any_registry(
-    named: dict[str, Descriptor], wanted: reference.Reference, text: str
-) -> Descriptor | None:
-    fitting = [name for name in named if name.endswith(f"/{wanted.name}")]
-    if len({named[name]["digest"] for name in fitting}) > 1:
-        raise UsageError(f"{text}: fits {', '.join(sorted(fitting))}", hint="give the full name")
-    return named[fitting[0]] if fitting else None
 
 
 def _by_digest(paths: Paths, entries: list[Descriptor], text: str) -> Descriptor | None:
