@@ -50,8 +50,31 @@ has_subids() { # file
     command -v getsubids >/dev/null && getsubids ${2:+"$2"} "$user" >/dev/null 2>&1
 }
 
-is_open_device() { # path: everybody may read and write it
+is_open_sysctls() {
+    closed_sysctls | while read -r setting; do
+        say "sysctl -w $setting (until the next boot: user namespaces are forbidden here)"
+        sysctl -q -w "$setting" || say "$setting: cannot be changed here"
+    done
+}
+
+open_device() { # path: everybody may read and write it
     [ -c "$1" ] && case $(ls -lL "$1") in crw-rw-rw-*) true ;; *) false ;; esac
+}
+
+# Switches with which distributions forbid user namespaces: name, the value that does, one that does
+# not. The third is Ubuntu's since 23.10: namespaces can be made there, but give no capabilities.
+sysctl_rows() {
+    cat <<'END'
+user/max_user_namespaces 0 28633
+kernel/unprivileged_userns_clone 0 1
+kernel/apparmor_restrict_unprivileged_userns 1 0
+END
+}
+
+closed_sysctls() { # → "name=value" rows that would open them
+    sysctl_rows | while read -r name closed open; do
+        [ "$(cat "/proc/sys/$name" 2>/dev/null)" != "$closed" ] || echo "$name=$open"
+    done
 }
 
 list_missing() {
@@ -64,6 +87,9 @@ list_missing() {
         has_subids /etc/subuid || echo "want a range for $user in /etc/subuid"
         has_subids /etc/subgid || echo "want a range for $user in /etc/subgid"
     fi
+    closed_sysctls | while read -r setting; do
+        echo "need user namespaces: sysctl -w $setting"
+    done
     is_open_device /dev/fuse || echo "want /dev/fuse with mode 0666 (fuse-overlayfs)"
     is_open_device /dev/net/tun || echo "want /dev/net/tun with mode 0666 (slirp4netns)"
 }
@@ -138,6 +164,13 @@ give_subids() { # file option-of-usermod start
     usermod "$2" "$3-$(($3 + 65535))" "$user"
 }
 
+open_sysctls() {
+    closed_sysctls | while read -r setting; do
+        say "sysctl -w $setting (until the next boot: user namespaces are forbidden here)"
+        sysctl -q -w "$setting" || say "$setting: cannot be changed here"
+    done
+}
+
 open_device() { # path major minor module
     is_open_device "$1" && return 0
     if [ ! -c "$1" ]; then
@@ -159,5 +192,6 @@ touch /etc/subuid /etc/subgid
 free=$(first_free_id)
 give_subids /etc/subuid --add-subuids "$free"
 give_subids /etc/subgid --add-subgids "$free"
+open_sysctls
 open_device /dev/fuse 10 229 fuse
 open_device /dev/net/tun 10 200 tun
