@@ -50,14 +50,7 @@ has_subids() { # file
     command -v getsubids >/dev/null && getsubids ${2:+"$2"} "$user" >/dev/null 2>&1
 }
 
-is_open_sysctls() {
-    closed_sysctls | while read -r setting; do
-        say "sysctl -w $setting (until the next boot: user namespaces are forbidden here)"
-        sysctl -q -w "$setting" || say "$setting: cannot be changed here"
-    done
-}
-
-open_device() { # path: everybody may read and write it
+is_open_device() { # path: everybody may read and write it
     [ -c "$1" ] && case $(ls -lL "$1") in crw-rw-rw-*) true ;; *) false ;; esac
 }
 
@@ -87,9 +80,7 @@ list_missing() {
         has_subids /etc/subuid || echo "want a range for $user in /etc/subuid"
         has_subids /etc/subgid || echo "want a range for $user in /etc/subgid"
     fi
-    closed_sysctls | while read -r setting; do
-        echo "need user namespaces: sysctl -w $setting"
-    done
+    closed_sysctls | sed 's|^|need user namespaces: /proc/sys/|'
     is_open_device /dev/fuse || echo "want /dev/fuse with mode 0666 (fuse-overlayfs)"
     is_open_device /dev/net/tun || echo "want /dev/net/tun with mode 0666 (slirp4netns)"
 }
@@ -140,7 +131,8 @@ no_service_starts() {
     printf '#!/bin/sh\nexit 101\n' >$policy
     chmod 0755 $policy
     made_policy=yes
-    trap allow_service_starts EXIT INT TERM
+    trap allow_service_starts EXIT
+    trap "exit 130" INT TERM
 }
 allow_service_starts() {
     [ "$made_policy" = no ] || rm -f $policy
@@ -165,9 +157,9 @@ give_subids() { # file option-of-usermod start
 }
 
 open_sysctls() {
-    closed_sysctls | while read -r setting; do
-        say "sysctl -w $setting (until the next boot: user namespaces are forbidden here)"
-        sysctl -q -w "$setting" || say "$setting: cannot be changed here"
+    closed_sysctls | while IFS='=' read -r name value; do
+        say "echo $value >/proc/sys/$name (until the next boot: user namespaces are forbidden here)"
+        echo "$value" >"/proc/sys/$name" || say "/proc/sys/$name: cannot be changed here"
     done
 }
 
