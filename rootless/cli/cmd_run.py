@@ -9,7 +9,30 @@ from rootless.errors import EXIT_ENGINE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.cli.progress import QuietProgress
     from rootless.model.container import ContainerSpec
+
+
+class _ProgressWhenNeeded:
+    """Chosen, and its module imported, at the first news of a pull: most runs pull nothing."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._chosen: QuietProgress | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._chosen is None:
+            from rootless.cli import progress
+
+            self._chosen = progress.choose(quiet=self._quiet)
+        return getattr(self._chosen, name)
+
+    def close(self) -> None:
+        """Leave the terminal at the start of a line."""
+        if self._chosen is not None:
+            self._chosen.close()
 
 
 def run(parsed: Parsed) -> int:
@@ -17,9 +40,19 @@ def run(parsed: Parsed) -> int:
     spec = container_spec(parsed)
     if parsed.flag("dry-run"):
         return _describe(spec)
+    from rootless.cli import diagnostics
     from rootless.engine import run as engine_run
 
-    return engine_run.run(spec, explain_start=parsed.flag("explain-start"), dry_run=False)
+    progress = _ProgressWhenNeeded(quiet=spec.quiet)
+    try:
+        return engine_run.run(
+            spec,
+            explain_start=parsed.flag("explain-start"),
+            progress=progress,
+            explain=diagnostics.say_line,
+        )
+    finally:
+        progress.close()
 
 
 def _describe(spec: ContainerSpec) -> int:

@@ -57,12 +57,12 @@ def gather(maps: IdMaps | None = None) -> HostFacts:
         machine=name.machine,
         kernel=name.release,
         resolv=_read("/etc/resolv.conf"),
-        fuse_overlayfs=_usable_fuse_overlayfs(),
+        fuse_overlayfs=fuse_overlayfs_program(),
         terminal_size=_terminal_size(),
     )
 
 
-def _usable_fuse_overlayfs() -> str:
+def fuse_overlayfs_program() -> str:
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         return ""
     return spawn.which("fuse-overlayfs") or ""

@@ -25,14 +25,12 @@ class Pump:
         self._pending = b""
         self._at_end = at_end
 
-    def register(self, poller: select.poll) -> None:
-        """Say to `poller` what this pump waits for."""
+    def wants(self, masks: dict[int, int]) -> None:
+        """Add what this pump waits for to `masks`, descriptor → poll(2) events."""
         if self.ended:
             return
-        if self._pending:
-            poller.register(self.sink, select.POLLOUT)
-        else:
-            poller.register(self.source, select.POLLIN)
+        fd, event = (self.sink, select.POLLOUT) if self._pending else (self.source, select.POLLIN)
+        masks[fd] = masks.get(fd, 0) | event
 
     def handle(self, ready: dict[int, int]) -> None:
         """Do what can be done without waiting."""
@@ -73,9 +71,17 @@ class Pump:
     def drain(self) -> None:
         """Copy what is there already, for a source that nobody writes to any more."""
         while not self.ended:
-            poller = select.poll()
-            self.register(poller)
-            ready = dict(poller.poll(0))
+            masks: dict[int, int] = {}
+            self.wants(masks)
+            ready = poll(masks, 0)
             if not ready and not self._pending:
                 self.finish()
             self.handle(ready)
+
+
+def poll(masks: dict[int, int], timeout_ms: int | None) -> dict[int, int]:
+    """poll(2) on `masks`: descriptor → events that came."""
+    poller = select.poll()
+    for fd, mask in masks.items():
+        poller.register(fd, mask)
+    return dict(poller.poll(timeout_ms))

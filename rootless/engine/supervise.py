@@ -8,7 +8,7 @@ import signal
 import time
 
 from rootless import log
-from rootless.engine.pump import Pump
+from rootless.engine.pump import Pump, poll
 from rootless.errors import EXIT_SIGNAL_BASE, RuntimeSetupError
 from rootless.runtime import messages
 from rootless.tools import spawn
@@ -30,6 +30,8 @@ _NOT_FORWARDED = frozenset(
         signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL,
     )
 )  # fmt: skip
+# The C library keeps 32 and 33 for itself, and nobody forwards real-time signals by hand.
+_FIRST_REALTIME = 32
 _END_OF_INPUT = b"\x04"
 
 
@@ -39,7 +41,7 @@ class Signals:
     def __init__(self) -> None:
         self.fd, self._write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._saved = {}
-        for number in range(1, signal.SIGRTMIN):
+        for number in range(1, _FIRST_REALTIME):
             if number not in _NOT_FORWARDED:
                 self._saved[number] = signal.signal(number, _note)
         signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
@@ -110,12 +112,10 @@ class Supervisor:
         return spawn.exit_code_of(self._status)
 
     def _turn(self, signals: Signals) -> None:
-        poller = select.poll()
-        poller.register(self._launch.control.fd, select.POLLIN)
-        poller.register(signals.fd, select.POLLIN)
+        masks = {self._launch.control.fd: select.POLLIN, signals.fd: select.POLLIN}
         for pump in self.pumps:
-            pump.register(poller)
-        ready = dict(poller.poll(self._milliseconds_left()))
+            pump.wants(masks)
+        ready = poll(masks, self._milliseconds_left())
         if signals.fd in ready:
             for number in signals.take():
                 self._forward(number)

@@ -72,6 +72,7 @@ RESOLVE_IN_ROOT = 0x10
 # asm-generic numbers, the same on every architecture since Linux 5.x: see syscalls(2).
 _SYS_MOUNT_SETATTR = 442
 _SYS_OPENAT2 = 437
+_SYS_CLOSE_RANGE = 436
 _SYS_MOVE_MOUNT = 429
 _SYS_OPEN_TREE = 428
 
@@ -227,6 +228,20 @@ def mount_setattr(dir_fd: int, path: str, flags: int, *, attr_set: int, attr_clr
         _SYS_MOUNT_SETATTR, dir_fd, _bytes(path), flags, ctypes.byref(attr), ctypes.sizeof(attr)
     )
     _check(result, path)
+
+
+def close_on_exec_from(first: int) -> None:
+    """close_range(2) with CLOSE_RANGE_CLOEXEC: no descriptor from `first` on survives an exec."""
+    flag, last = 4, 0xFFFFFFFF
+    if _libc.syscall(_SYS_CLOSE_RANGE, first, ctypes.c_uint(last), flag) == 0:
+        return
+    # Linux before 5.11.
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) >= first:
+            try:
+                os.set_inheritable(int(name), False)
+            except OSError:
+                continue  # the listing's own descriptor, closed by now
 
 
 def seccomp_set_mode_filter(program: bytes) -> None:

@@ -145,13 +145,22 @@ def set_propagation(root_fd: int, target: str, propagation: int) -> None:
         os.close(fd)
 
 
-def bind_in_root(root_fd: int, source: str, target: str, options: list[str]) -> None:
-    """Bind `source` of the host at `target` below `root_fd` with the flags among `options`."""
+def bind_in_root(
+    root_fd: int, source: str, target: str, options: list[str], *, tree: int = -1
+) -> None:
+    """Bind `source` of the host at `target` below `root_fd` with the flags among `options`.
+
+    tree: a detached mount (open_tree(2)) to attach instead of `source`.
+    """
     wanted = Options(options)
-    is_dir = stat.S_ISDIR(os.stat(source).st_mode)
+    is_dir = stat.S_ISDIR((os.stat(source) if tree < 0 else os.fstat(tree)).st_mode)
     fd = open_target(root_fd, target, directory=is_dir)
     try:
-        libc.mount(source, fd_path(fd), None, libc.MS_BIND | wanted.flags & libc.MS_REC)
+        if tree < 0:
+            libc.mount(source, fd_path(fd), None, libc.MS_BIND | wanted.flags & libc.MS_REC)
+        else:
+            empty = libc.MOVE_MOUNT_F_EMPTY_PATH | libc.MOVE_MOUNT_T_EMPTY_PATH
+            libc.move_mount(tree, "", fd, "", empty)
     except OSError as error:
         raise OSError(error.errno, error.strerror, target) from None
     finally:

@@ -51,7 +51,10 @@ def make(root_fd: int, extra: list[dict[str, Any]], annotations: dict[str, str])
         source = device.get("rl.source", device["path"])
         log.effect(f"bind {source} at {device['path']}")
         try:
-            mounts.bind_in_root(root_fd, source, device["path"], device.get("rl.options", []))
+            mounts.bind_in_root(
+                root_fd, source, device["path"], device.get("rl.options", []),
+                tree=device.get("rl.tree", -1),
+            )  # fmt: skip
         except OSError as error:
             raise RuntimeSetupError(f"--device {source}: {error.strerror}") from error
 

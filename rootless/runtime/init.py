@@ -49,12 +49,17 @@ class Step:
         self.times.append((name, time.monotonic_ns()))
 
 
-def main(request: Request, root: str, setup: Channel, stdio: Stdio) -> NoReturn:
-    """Build the container around this process and become its payload."""
+def main(
+    request: Request, root: str, setup: Channel, stdio: Stdio, root_tree: int = -1
+) -> NoReturn:
+    """Build the container around this process and become its payload.
+
+    root: the path of the root file system, or root_tree: a detached mount of it (nested.py).
+    """
     step = Step()
     try:
         _restore_signals()
-        _run(request, root, setup, stdio, step)
+        _run(request, root, root_tree, setup, stdio, step)
     except BaseException as error:
         messages.send_failure(setup, error, step.name)
     os._exit(125)
@@ -65,7 +70,9 @@ def _restore_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _run(request: Request, root: str, setup: Channel, stdio: Stdio, step: Step) -> NoReturn:
+def _run(
+    request: Request, root: str, root_tree: int, setup: Channel, stdio: Stdio, step: Step
+) -> NoReturn:
     document = request["document"]
     linux = document["linux"]
     process = document["process"]
@@ -77,7 +84,7 @@ def _run(request: Request, root: str, setup: Channel, stdio: Stdio, step: Step) 
         _loopback_up()
     _name_host(document, linux["namespaces"])
     step.begin("mounting")
-    root_fd = _open_root(root, is_directory_driver=request["rootfs"]["driver"] == "directory")
+    root_fd = _open_root(request, root, root_tree)
     _copy_up(root_fd, request["copy_up"])
     apply_mounts(root_fd, document["mounts"])
     devices.make(root_fd, linux.get("devices", []), document["annotations"])
@@ -138,8 +145,12 @@ def _name_host(document: dict[str, Any], namespaces: list[dict[str, str]]) -> No
         libc.setdomainname(document["domainname"])
 
 
-def _open_root(root: str, *, is_directory_driver: bool) -> int:
-    if is_directory_driver:
+def _open_root(request: Request, root: str, root_tree: int) -> int:
+    if root_tree >= 0:
+        from rootless.runtime import nested
+
+        return nested.attach_root(root_tree)
+    if request["rootfs"]["driver"] in ("directory", "vfs"):
         # pivot_root(2) wants a mount point.
         libc.mount(root, root, None, libc.MS_BIND | libc.MS_REC)
     try:

@@ -23,7 +23,9 @@ def apply_mounts(root_fd: int, wanted: list[dict[str, Any]]) -> None:
         log.effect(_describe(mount))
         try:
             if mount["type"] == "bind":
-                mounts.bind_in_root(root_fd, mount["source"], target, options)
+                mounts.bind_in_root(
+                    root_fd, mount["source"], target, options, tree=mount.get("rl.tree", -1)
+                )
             else:
                 _mount_new(root_fd, mount, options)
         except OSError as error:

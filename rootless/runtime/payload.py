@@ -195,6 +195,8 @@ def refuse_own_interpreter(path: str) -> None:
 
 def _exec(path: str, process: dict[str, Any], setup: Channel) -> NoReturn:
     env = dict(entry.split("=", 1) for entry in process["env"])
+    # Ours are close-on-exec already; the caller's shell may have left others open.
+    libc.close_on_exec_from(3)
     for number in range(1, signal.NSIG):
         if number not in (signal.SIGKILL, signal.SIGSTOP):
             try:

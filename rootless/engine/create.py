@@ -1,0 +1,105 @@
+"""A container's place on disk: claimed before anything runs, unmade when it is not to stay."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from rootless import log
+from rootless.kernel import proc
+from rootless.model import names
+from rootless.store import containers, files, volumes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.engine.plan import Plan
+    from rootless.model.container import ContainerSpec
+    from rootless.runtime.launch import Launch
+    from rootless.store.paths import Paths
+
+
+def name_for(spec: ContainerSpec, container_id: str) -> str:
+    """The name: the wished one, else one that follows from the id."""
+    return spec.name or names.pick(bytes.fromhex(container_id[:8]))
+
+
+class Place:
+    """The directories of one container; `discard` takes all of it back."""
+
+    def __init__(self, paths: Paths, container_id: str, name: str) -> None:
+        self.paths = paths
+        self.id = container_id
+        self.name = name
+        self.directory = containers.directory(paths, container_id)
+        self.live = containers.live_directory(paths, container_id)
+        self.lock = containers.live_lock(paths, container_id)
+        self.new_volumes: list[str] = []
+
+    def claim(self) -> None:
+        """Make both directories and take the lock and the name. Raises InUseError, StoreError."""
+        log.effect(f"mkdir {self.directory}")
+        for parent in (self.paths.containers, self.paths.running):
+            files.make_dirs(parent)
+        os.mkdir(self.live, 0o700)
+        self.lock.acquire()
+        os.mkdir(self.directory, 0o700)
+        containers.claim_name(self.paths, self.name, self.id)
+
+    def fill(self, plan: Plan, record: dict[str, Any]) -> list[tuple[str, str]]:
+        """Write the container's files and make its volumes.
+
+        Returns the new volumes that start with the image's content: (directory, path in the image).
+        """
+        containers.write_record(self.paths, record)
+        for name, text in plan.files.items():
+            files.write_atomic(f"{self.directory}/{name}", text.encode())
+        if plan.driver != "directory":
+            self._make_layers(plan.image.layers)
+        return self._make_volumes(plan)
+
+    def _make_layers(self, layers: list[str]) -> None:
+        for name, mode in (("l", 0o700), ("upper", 0o755), ("work", 0o700), ("merged", 0o700)):
+            os.mkdir(f"{self.directory}/{name}", mode)
+        # mkdir(2) obeys the umask, but the upper directory is the container's "/".
+        os.chmod(f"{self.directory}/upper", 0o755)
+        for number, layer in enumerate(layers):
+            os.symlink(layer, f"{self.directory}/l/{number}")
+
+    def _make_volumes(self, plan: Plan) -> list[tuple[str, str]]:
+        copy_up = []
+        for use in plan.volumes:
+            if volumes.ensure(self.paths, use.name):
+                self.new_volumes.append(use.name)
+                if use.copy:
+                    copy_up.append((use.path, use.target))
+        return copy_up
+
+    def write_state(self, launch: Launch, network_pid: int, *, remove: list[str]) -> None:
+        """Note who runs the container, for the command that has to clear up after a crash."""
+        pids = {
+            "keeper": launch.keeper_pid, "init": launch.init_pid,
+            "server": launch.server_pid, "network": network_pid,
+        }  # fmt: skip
+        state = {
+            "boot": proc.boot_id(),
+            "started": time.time(),
+            "processes": {name: [pid, proc.start_time(pid)] for name, pid in pids.items() if pid},
+            "remove": remove,
+        }
+        containers.write_state(self.paths, self.id, state)
+
+    def forget(self) -> None:
+        """The container does not run any more: drop its live directory and the lock."""
+        containers.remove_live_directory(self.paths, self.id)
+        self.lock.release()
+
+    def discard(self) -> None:
+        """Take everything back of a container that never ran. Only files of our own are there."""
+        from rootless.store import trees
+
+        containers.release_name(self.paths, self.name, self.id)
+        if os.path.isdir(self.directory):
+            trees.remove_tree(self.directory)
+        self.forget()

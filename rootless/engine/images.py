@@ -1,0 +1,103 @@
+"""The image of a run: found in the store, or brought there, and what a plan wants to know of it."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from rootless.engine.plan import ImageFacts
+from rootless.errors import NotFoundError, UsageError
+from rootless.store import images
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.image.progress import Progress
+    from rootless.model.container import ContainerSpec
+    from rootless.store.images import StoredImage
+    from rootless.store.paths import Paths
+
+EMBEDDED = "localhost/busybox:latest"
+_EMBEDDED_NAMES = ("localhost/busybox", EMBEDDED)
+# A passwd or group file beyond this is nobody's honest one.
+_MAX_FILE = 1 << 20
+
+
+def obtain(paths: Paths, spec: ContainerSpec, progress: Progress | None) -> StoredImage:
+    """The image of `spec`, pulled as --pull says. Raises NotFoundError with --pull never."""
+    text = spec.image or ""
+    if spec.pull in ("missing", "never", "") and not spec.platform:
+        try:
+            return images.resolve(paths, text)
+        except NotFoundError:
+            if spec.pull == "never":
+                raise
+    if text in _EMBEDDED_NAMES:
+        from rootless.image import embedded
+
+        return images.resolve(paths, embedded.build(paths))
+    from rootless.image import pull
+    from rootless.model import platform
+
+    wanted = platform.parse(spec.platform) if spec.platform else None
+    pulled = pull.pull(
+        paths, text, platform=wanted, policy=spec.pull or "missing", progress=progress
+    )
+    return images.resolve(paths, pulled.manifest_digest)
+
+
+def facts_of(paths: Paths, image: StoredImage) -> ImageFacts:
+    """The plan's view of `image`. Raises UsageError when it is for another operating system."""
+    operating_system = image.config.get("os", "linux")
+    if operating_system != "linux":
+        raise UsageError(f"{image.name}: is an image for {operating_system}, not for linux")
+    config = image.config.get("config")
+    layers = image.layer_diffs(paths)
+    return ImageFacts(
+        config if isinstance(config, dict) else {},
+        layers,
+        read_in_layers(layers, "etc/passwd"),
+        read_in_layers(layers, "etc/group"),
+        f"linux/{image.config.get('architecture', '')}",
+    )
+
+
+def facts_of_directory(rootfs: str) -> ImageFacts:
+    """The plan's view of `--rootfs DIR`. Raises UsageError when it is no directory."""
+    if not os.path.isdir(rootfs):
+        raise UsageError(f"--rootfs {rootfs}: no such directory")
+    layers = [rootfs]
+    return ImageFacts(
+        {}, layers, read_in_layers(layers, "etc/passwd"), read_in_layers(layers, "etc/group"), ""
+    )
+
+
+def read_in_layers(layers: list[str], path: str) -> str:
+    """The text of a regular file as the layers (topmost first) show it, "" when there is none.
+
+    Symbolic links are not followed: they could lead out of the image, and an image that makes its
+    user database one is served as if it had none.
+    """
+    for layer in layers:
+        try:
+            fd = _open_beneath(layer, path)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return ""
+        with open(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return ""  # a whiteout, or worse
+            return file.read(_MAX_FILE).decode(errors="replace")
+    return ""
+
+
+def _open_beneath(layer: str, path: str) -> int:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    fd = os.open(layer, flags | os.O_DIRECTORY)
+    for part in path.split("/"):
+        parent = fd
+        try:
+            fd = os.open(part, flags, dir_fd=parent)
+        finally:
+            os.close(parent)
+    return fd

@@ -1,0 +1,333 @@
+"""`rl run`: from the wish to the exit code, and everything unmade in between."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+
+from rootless.engine import create, facts, images, plan
+from rootless.engine.timeline import Timeline
+from rootless.errors import RlError, UsageError
+from rootless.model import network as network_model
+from rootless.model import ports as port_model
+from rootless.net import drivers
+from rootless.runtime import seccomp
+from rootless.runtime.launch import Launch
+from rootless.store import containers, paths
+from rootless.tools import idmap
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from rootless.engine.plan import ImageFacts, Plan
+    from rootless.image.progress import Progress
+    from rootless.model.container import ContainerSpec
+    from rootless.net.drivers import Driver, Running
+    from rootless.runtime.messages import Request
+    from rootless.store.images import StoredImage
+    from rootless.store.paths import Paths
+
+
+def describe(spec: ContainerSpec) -> tuple[dict[str, Any], list[str]]:
+    """`--dry-run`: the OCI runtime document and the effects of a start, in their order."""
+    where = paths.discover()
+    image, image_facts = _image(where, spec, None, pull=False)
+    place = _plan_place(where, spec)
+    network = _network(spec, image_facts)
+    made = plan.build(
+        spec, image_facts, facts.gather(), place, network, _taken_ranges(where)
+    )
+    _add_seccomp(made)
+    return made.document, _effects(made, network, image)
+
+
+def _effects(made: Plan, network: Driver, image: StoredImage | None) -> list[str]:
+    lines = [f"mkdir {made.place.directory}"]
+    lines += [f"write {made.place.directory}/{name}" for name in made.files]
+    lines += [f"volume {use.name} at {use.target}" for use in made.volumes]
+    lines.append(f"user namespace: {made.namespace.host!r}")
+    layers = len(made.image.layers)
+    lines.append(f"root file system: {made.driver}, {layers} layers of {image.name if image else made.document['root']['path']}")
+    lines += network.describe()
+    lines += [f"mount {one['type']} {one['destination']}" for one in made.document["mounts"]]
+    lines.append(f"exec {made.document['process']['args']!r}")
+    return lines
+
+
+class Run:
+    """One `rl run`; `execute` is the recipe."""
+
+    def __init__(self, spec: ContainerSpec, launch: Launch, timeline: Timeline) -> None:
+        self.spec = spec
+        self.launch = launch
+        self.timeline = timeline
+        self.paths = paths.discover()
+
+    def execute(self, progress: Progress | None) -> int:
+        """Start the container, follow it, unmake it. Raises RlError when it could not start."""
+        spec, launch = self.spec, self.launch
+        maps = idmap.canonical_maps()
+        launch.request_maps(maps)
+        host = facts.gather(maps)
+        image, image_facts = _image(self.paths, spec, progress, pull=True)
+        self.timeline.mark("image found")
+        network = _network(spec, image_facts)
+        network.check()
+        place = _plan_place(self.paths, spec)
+        made = plan.build(
+            spec, image_facts, host, place, network, _taken_ranges(self.paths)
+        )
+        program = self._seccomp_program(made)
+        self.timeline.mark("planned")
+        return self._start(made, program, network, image)
+
+    def _seccomp_program(self, made: Plan) -> bytes:
+        document = _seccomp_document(made)
+        return seccomp.program_for(document, self.paths.cache) if document else b""
+
+    def _start(
+        self, made: Plan, program: bytes, network: Driver, image: StoredImage | None
+    ) -> int:
+        spec = self.spec
+        place = create.Place(self.paths, made.place.container_id, made.place.name)
+        with ExitStack() as undo:
+            undo.callback(place.discard)
+            place.claim()
+            copy_up = place.fill(made, _record(spec, made, image))
+            remove = self._to_remove(made, place)
+            self.launch.send(_request(spec, made, program, network, copy_up, remove))
+            undo.pop_all()
+        self.timeline.mark("container created")
+        try:
+            return self._follow(made, place, network, remove)
+        finally:
+            self._after(place)
+
+    def _to_remove(self, made: Plan, place: create.Place) -> list[str]:
+        """What the keeper removes at the end; the volumes first, the record with the rest."""
+        if not self.spec.remove:
+            return []
+        anonymous = [
+            os.path.dirname(use.path) for use in made.volumes if use.anonymous
+        ]
+        return [*anonymous, place.directory]
+
+    def _follow(
+        self, made: Plan, place: create.Place, network: Driver, remove: list[str]
+    ) -> int:
+        from rootless.engine.supervise import Signals, Supervisor
+
+        spec, launch = self.spec, self.launch
+        running: Running | None = None
+        signals = None
+        raw = None
+        try:
+            init_pid = launch.wait_for_init()
+            launch.wait_for_namespaces()
+            self.timeline.mark("namespaces made")
+            running = network.start(
+                f"/proc/{init_pid}/ns/user", f"/proc/{init_pid}/ns/net", runtime_dir=place.live
+            )
+            place.write_state(launch, running.pid, remove=remove)
+            leader = launch.wait_until_ready(terminal=spec.tty)
+            self.timeline.mark("mounted")
+            running.wait_ready()
+            self.timeline.mark("network ready")
+            self._write_cidfile(place.id)
+            signals = Signals()
+            launch.go()
+            self.timeline.mark("command started")
+            raw = self._raw_terminal(leader)
+            supervisor = Supervisor(spec, launch, leader)
+            code = supervisor.run(signals, raw)
+            self.timeline.mark("command ended")
+            running.stop()
+            supervisor.finish()
+            self._note_exit(place, code)
+            self.timeline.mark("unwound")
+            return code
+        except BaseException:
+            launch.abandon()
+            raise
+        finally:
+            if raw is not None:
+                raw.restore()
+            if running is not None:
+                running.stop()
+            if signals is not None:
+                signals.close()
+
+    def _raw_terminal(self, leader: int) -> Any:
+        if leader < 0:
+            return None
+        from rootless.engine import terminal
+
+        raw = terminal.RawTerminal(0)
+        if self.spec.interactive:
+            raw.enter()
+        terminal.copy_size(leader)
+        return raw
+
+    def _write_cidfile(self, container_id: str) -> None:
+        if not self.spec.cidfile:
+            return
+        try:
+            with open(self.spec.cidfile, "x") as file:
+                file.write(container_id)
+        except OSError as error:
+            raise UsageError(f"--cidfile {self.spec.cidfile}: {error.strerror}") from error
+
+    def _note_exit(self, place: create.Place, code: int) -> None:
+        if self.spec.remove:
+            return
+        record = containers.read_record(self.paths, place.id)
+        record.update(status="exited", exit_code=code, finished=time.time())
+        containers.write_record(self.paths, record)
+
+    def _after(self, place: create.Place) -> None:
+        if self.spec.remove:
+            containers.release_name(self.paths, place.name, place.id)
+        place.forget()
+
+
+def run(
+    spec: ContainerSpec,
+    *,
+    explain_start: bool = False,
+    progress: Progress | None = None,
+    explain: Callable[[str], None] | None = None,
+) -> int:
+    """Run a container in the foreground; its exit code as a shell shows it.
+
+    Raises RlError with exit code 125, 126 or 127 when the command did not start. progress: shows
+    a pull, if there is one. explain: gets the lines of --explain-start.
+    """
+    timeline = Timeline()
+    timeline.mark("interpreter and imports")
+    launch = Launch()
+    try:
+        code = Run(spec, launch, timeline).execute(progress)
+    except BaseException:
+        launch.abandon()
+        raise
+    if explain_start and explain is not None:
+        timeline.add(launch.times)
+        for line in timeline.lines():
+            explain(line)
+    return code
+
+
+def _image(
+    where: Paths, spec: ContainerSpec, progress: Progress | None, *, pull: bool
+) -> tuple[StoredImage | None, ImageFacts]:
+    if spec.rootfs:
+        return None, images.facts_of_directory(spec.rootfs)
+    if not pull:
+        from rootless.store import images as stored
+
+        found = stored.resolve(where, spec.image or "")
+        return found, images.facts_of(where, found)
+    found = images.obtain(where, spec, progress)
+    return found, images.facts_of(where, found)
+
+
+def _plan_place(where: Paths, spec: ContainerSpec) -> plan.Place:
+    container_id = containers.new_id()
+    return plan.Place(
+        container_id,
+        create.name_for(spec, container_id),
+        containers.directory(where, container_id),
+        where.volumes,
+    )
+
+
+def _network(spec: ContainerSpec, image: ImageFacts) -> Driver:
+    ports = list(spec.ports)
+    if spec.publish_all:
+        ports += port_model.exposed_ports(image.config)
+    return drivers.make(network_model.parse_network(spec.network or "slirp4netns"), ports)
+
+
+def _taken_ranges(where: Paths) -> list[tuple[int, int]]:
+    """The ranges of running containers with --userns auto."""
+    ranges = []
+    for one in containers.live_ids(where):
+        try:
+            taken = containers.read_record(where, one).get("auto_range")
+        except RlError:
+            continue
+        if taken:
+            ranges.append((taken[0], taken[1]))
+    return ranges
+
+
+def _seccomp_document(made: Plan) -> dict[str, Any]:
+    choice = made.security.seccomp
+    if choice == "unconfined":
+        return {}
+    caps = made.document["process"]["capabilities"]["bounding"]
+    return seccomp.load_document(choice, caps) if choice else seccomp.default_document(caps)
+
+
+def _add_seccomp(made: Plan) -> None:
+    document = _seccomp_document(made)
+    if document:
+        made.document["linux"]["seccomp"] = document
+
+
+def _record(spec: ContainerSpec, made: Plan, image: StoredImage | None) -> dict[str, Any]:
+    inner = made.namespace.inner
+    return {
+        "id": made.place.container_id,
+        "name": made.place.name,
+        "image": image.name if image else spec.rootfs,
+        "image_id": image.image_id if image else "",
+        "manifest": image.manifest_digest if image else "",
+        "command": made.document["process"]["args"],
+        "created": time.time(),
+        "host": os.uname().nodename,
+        "status": "running",
+        "exit_code": None,
+        "remove": spec.remove,
+        "labels": spec.labels,
+        "auto_range": list(inner.uids[0][1:]) if inner and spec.userns[:4] == "auto" else None,
+        "volumes": [use.name for use in made.volumes if use.anonymous],
+        "stop_signal": spec.stop_signal,
+    }
+
+
+def _request(
+    spec: ContainerSpec,
+    made: Plan,
+    program: bytes,
+    network: Driver,
+    copy_up: list[tuple[str, str]],
+    remove: list[str],
+) -> Request:
+    inner = made.namespace.inner
+    is_directory = made.driver == "directory"
+    return {
+        "document": made.document,
+        "rootfs": {
+            "driver": made.driver,
+            "path": made.document["root"]["path"] if is_directory else made.place.directory,
+            "layers": len(made.image.layers),
+            "program": facts.fuse_overlayfs_program() if made.driver == "fuse-overlayfs" else "",
+            "uid_shift": inner.uids if inner else (),
+            "gid_shift": inner.gids if inner else (),
+        },
+        "inner_maps": (inner.uids, inner.gids) if inner else None,
+        "seccomp": program,
+        "copy_up": copy_up,
+        "loopback": network.loopback_by_us,
+        "interactive": spec.interactive,
+        "init": spec.init,
+        "keep_groups": made.keep_groups,
+        "remove": remove,
+        "discard": spec.remove,
+    }
+
+

@@ -1,0 +1,118 @@
+"""A container in a user namespace of its own inside the canonical one (`--userns keep-id`, …).
+
+The inner root is another host user than ours, so it can reach nothing below a private home. What it
+has to bind, the keeper opens as detached mounts (open_tree(2)) beforehand; the inner side attaches
+those to its tree.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless.errors import RuntimeSetupError
+from rootless.kernel import libc
+from rootless.kernel.channel import Channel, pair
+from rootless.kernel.mounts import fd_path
+from rootless.model.idmap import format_map
+from rootless.runtime import messages
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from rootless.runtime.messages import Request
+    from rootless.runtime.stdio import Stdio
+
+# Any directory that everybody can reach and that no bind of ours comes from, in a private
+# namespace where hiding it harms nobody.
+_STAGE = "/tmp"
+
+
+def start_init(
+    request: Request, root: str, control: Channel, setup: Channel, stdio: Stdio
+) -> int:
+    """Fork the container's first process inside a nested user namespace; its pid.
+
+    An intermediate process makes the namespaces and ends; the keeper inherits init from it.
+    """
+    libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
+    root_tree = _detach(root)
+    opened = [root_tree, *_detach_sources(request)]
+    keeper_end, middle_end = pair()
+    middle = os.fork()
+    if middle == 0:
+        control.close()
+        keeper_end.close()
+        _run_middle(request, root_tree, setup, stdio, middle_end)
+    middle_end.close()
+    for fd in opened:
+        os.close(fd)
+    try:
+        return _serve_middle(request, keeper_end, middle)
+    finally:
+        os.waitpid(middle, 0)
+        keeper_end.close()
+
+
+def _serve_middle(request: Request, channel: Channel, middle: int) -> int:
+    if channel.receive() is None or request["inner_maps"] is None:
+        raise RuntimeSetupError("user namespace: the nested one could not be made")
+    for name, id_map in zip(("uid_map", "gid_map"), request["inner_maps"], strict=True):
+        with open(f"/proc/{middle}/{name}", "w") as file:
+            file.write(format_map(id_map))
+    channel.send("mapped")
+    received = channel.receive()
+    if received is None:
+        raise RuntimeSetupError("user namespace: the nested process ended")
+    if received[0][0] == messages.FAILED:
+        raise messages.failure_of(received[0])
+    return int(received[0][1])
+
+
+def _detach_sources(request: Request) -> list[int]:
+    """Open every bind's source and note its descriptor in the request, which init reads."""
+    document = request["document"]
+    opened = []
+    binds = [mount for mount in document["mounts"] if mount["type"] == "bind"]
+    for mount in binds + document["linux"].get("devices", []):
+        mount["rl.tree"] = _detach(mount.get("rl.source") or mount["source"])
+        opened.append(mount["rl.tree"])
+    for number, (volume, path) in enumerate(request["copy_up"]):
+        opened.append(_detach(volume))
+        request["copy_up"][number] = (fd_path(opened[-1]), path)
+    return opened
+
+
+def _detach(path: str) -> int:
+    recursive = libc.AT_RECURSIVE if os.path.isdir(path) else 0
+    return libc.open_tree(libc.AT_FDCWD, path, libc.OPEN_TREE_CLONE | recursive)
+
+
+def _run_middle(
+    request: Request, root_tree: int, setup: Channel, stdio: Stdio, channel: Channel
+) -> NoReturn:
+    from rootless.runtime import init, keeper
+
+    try:
+        libc.unshare(libc.CLONE_NEWUSER)
+        channel.send("unshared")
+        if channel.receive() is None:
+            os._exit(1)
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+        libc.prctl(libc.PR_SET_DUMPABLE, 1)
+        keeper.join_for_children(request["document"]["linux"]["namespaces"])
+        pid = os.fork()
+        if pid == 0:
+            channel.close()
+            init.main(request, "", setup, stdio, root_tree)
+        channel.send(messages.INIT, pid)
+    except BaseException as error:
+        messages.send_failure(channel, error, "making the nested user namespace")
+    os._exit(0)
+
+
+def attach_root(tree: int) -> int:
+    """Put the detached root file system where it can be reached; a descriptor of it."""
+    libc.move_mount(tree, "", libc.AT_FDCWD, _STAGE, libc.MOVE_MOUNT_F_EMPTY_PATH)
+    return os.open(_STAGE, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
