@@ -35,7 +35,18 @@ def parse(signature: Signature, argv: Sequence[str]) -> Parsed | None:
         if not read(signature, word, rest, values):
             return None
     arguments.extend(reversed(rest))
-    return Parsed(signature, values, arguments) if signature.takes(len(arguments)) else None
+    if not signature.takes(len(arguments)) or not _all_allowed(signature, values):
+        return None
+    return Parsed(signature, values, arguments)
+
+
+def _all_allowed(signature: Signature, values: dict[str, Value]) -> bool:
+    """Whether each option with a choice got one of it; as in click, only the last value counts."""
+    for name, value in values.items():
+        choices = signature.spellings[f"--{name}"].choices
+        if choices and value not in choices:
+            return False
+    return True
 
 
 def is_argument(word: str) -> bool:
@@ -82,8 +93,6 @@ def _store(option: Option, text: str, values: dict[str, Value]) -> bool:
             return False
         values[option.name] = BOOLEANS[text]
         return True
-    if option.choices and text not in option.choices:
-        return False
     if option.kind != REPEAT:
         values[option.name] = text
         return True

@@ -157,7 +157,8 @@ class TableCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The options under the headings of their sections."""
         sections: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
+        options = (each for each in self.get_params(ctx) if isinstance(each, click.Option))
+        for param in options:
             record = param.get_help_record(ctx)
             if record is not None:
                 heading = param.option.section if isinstance(param, TableOption) else ""
@@ -275,14 +276,28 @@ class TableGroup(click.Group):
         entry = commands.ENTRIES.get(f"{self.path} {cmd_name}".lstrip())
         return TableCommand(entry.load(), cmd_name) if entry else None
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names from the table, without loading the commands."""
+        found = [
+            CompletionItem(name, help=summary)
+            for name, summary in self._rows()
+            if name.startswith(incomplete)
+        ]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return found + [item for item in options if _OFF not in item.value]
+
+    def _rows(self) -> list[tuple[str, str]]:
+        rows = [(entry.path.split()[-1], entry.summary) for entry in commands.children(self.path)]
+        return rows if self.path else rows + list(commands.GROUPS.items())
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Names and summaries, from the table alone."""
-        rows = [(entry.path.split()[-1], entry.summary) for entry in commands.children(self.path)]
+        groups = [row for row in self._rows() if not self.path and row[0] in commands.GROUPS]
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
-        if not self.path:
+            formatter.write_dl([row for row in self._rows() if row not in groups])
+        if groups:
             with formatter.section("Groups"):
-                formatter.write_dl(list(commands.GROUPS.items()))
+                formatter.write_dl(groups)
 
 
 class RootGroup(TableGroup):

@@ -29,8 +29,13 @@ def write_json(document: object) -> None:
 
 def write_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns, each as wide as its widest field and three spaces."""
-    shown = [list(heads), *([harmless(field) for field in row] for row in rows)]
-    widths = [max(len(row[column]) for row in shown) for column in range(len(heads))]
+    write_rows([list(heads), *rows])
+
+
+def write_rows(rows: Sequence[Sequence[str]]) -> None:
+    """A table without a heading."""
+    shown = [[harmless(field) for field in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     for row in shown:
         fields = (field.ljust(width) for field, width in zip(row, widths, strict=True))
         sys.stdout.write("   ".join(fields).rstrip() + "\n")
@@ -51,11 +56,13 @@ def human_size(size: float) -> str:
 
 
 def human_age(seconds: float) -> str:
-    """Seconds as docker writes them (go-units, HumanDuration), with "ago"."""
-    return f"{_duration(int(seconds))} ago"
+    """Seconds as docker writes an age (go-units, HumanDuration)."""
+    return f"{human_duration(seconds)} ago"
 
 
-def _duration(seconds: int) -> str:
+def human_duration(length: float) -> str:
+    """Seconds in words, roughly."""
+    seconds = int(length)
     hours = (seconds + _HOUR // 2) // _HOUR
     if seconds < 1:
         return "Less than a second"

@@ -101,7 +101,9 @@ class TerminalProgress(QuietProgress):
         """Take unfinished bars away: what follows is an error message."""
         with self._lock:
             self._blobs.clear()
-            self._draw()
+            # Nothing may be written when nothing is shown: a container may use the terminal by now.
+            if self._height:
+                self._draw()
 
     def _draw(self) -> None:
         """One write: back to the first bar, the lines that stay, then the bars as they are now."""

@@ -1,0 +1,197 @@
+"""`rl pull`, `rl images`, `rl rmi`, `rl inspect`: thin calls, and how their results are shown."""
+
+from __future__ import annotations
+
+from rootless.cli import image_rows, output
+from rootless.cli.options import Argument, Parsed, Signature, flag, repeat, value
+from rootless.errors import EXIT_ENGINE, InUseError, NotFoundError, RlError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.store.images import StoredImage
+    from rootless.store.paths import Paths
+
+# podman-rmi(1), "Exit Status".
+_EXIT_IN_USE = 2
+
+
+def pull(parsed: Parsed) -> int:
+    """Pull images; each one's id on standard output, all else on standard error."""
+    from rootless import log
+    from rootless.cli import progress
+    from rootless.image import pull as image_pull
+    from rootless.model import platform
+    from rootless.store import paths
+
+    places = paths.discover()
+    asked = parsed.text("platform")
+    wanted = platform.parse(asked) if asked else None
+    for text in parsed.arguments:
+        with progress.choose(quiet=parsed.flag("quiet")) as shown:
+            policy = parsed.text("policy")
+            pulled = image_pull.pull(places, text, platform=wanted, policy=policy, progress=shown)
+        for note in pulled.notes:
+            log.warn(note)
+        output.write_line(pulled.image_id.partition(":")[2] or pulled.image_id)
+    return 0
+
+
+def show(parsed: Parsed) -> int:
+    """List images, the newest first."""
+    from rootless.store import images, paths
+
+    places = paths.discover()
+    wanted = image_rows.Filter(parsed.all("filter"), (parsed.arguments or [""])[0])
+    rows = [image_rows.row_of(places, image) for image in images.list_all(places)]
+    rows = [row for row in rows if wanted.takes(row)]
+    rows.sort(key=lambda row: (-row.created_seconds, row.repository, row.tag))
+    if parsed.flag("quiet"):
+        ids = dict.fromkeys(row.shown_id(full=parsed.flag("no-trunc")) for row in rows)
+        for image_id in ids:
+            output.write_line(image_id)
+    elif parsed.text("format"):
+        output.write_json([row.document() for row in rows])
+    else:
+        _write_table(parsed, rows)
+    return 0
+
+
+def _write_table(parsed: Parsed, rows: list[image_rows.Row]) -> None:
+    import time
+
+    now = time.time()
+    heads = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]
+    table = [
+        [
+            row.repository,
+            row.tag,
+            row.shown_id(full=parsed.flag("no-trunc")),
+            output.age_of(row.created, now),
+            output.human_size(row.size),
+        ]
+        for row in rows
+    ]
+    if parsed.flag("digests"):
+        heads.insert(2, "DIGEST")
+        for fields, row in zip(table, rows, strict=True):
+            fields.insert(2, row.digest)
+    if not parsed.flag("noheading"):
+        output.write_table(heads, table)
+        return
+    output.write_rows(table)
+
+
+def remove(parsed: Parsed) -> int:
+    """Remove images; goes on after an error, and ends with the first one's exit code."""
+    from rootless.store import images, paths
+
+    places = paths.discover()
+    words = list(parsed.arguments)
+    if parsed.flag("all"):
+        words = list(dict.fromkeys(image.image_id for image in images.list_all(places)))
+    elif not words:
+        raise RlError("rl rmi: name an image, or give --all", "rl images", EXIT_ENGINE)
+    code = 0
+    for text in words:
+        code = _remove_one(places, text, parsed) or code
+    return code
+
+
+def _remove_one(places: Paths, text: str, parsed: Parsed) -> int:
+    from rootless.cli import diagnostics
+    from rootless.image import remove as image_remove
+    from rootless.store import images
+
+    # With --all an id stands for all of its names.
+    force = parsed.flag("force") or parsed.flag("all")
+    try:
+        # Also before the lock is taken, for which there is no place before the first pull.
+        images.resolve_descriptor(places, text)
+        lines = image_remove.rmi(
+            places, text, force=force, in_use=lambda image: _users(places, image)
+        )
+    except NotFoundError as error:
+        if parsed.flag("force"):
+            return 0
+        return diagnostics.complain(error)
+    except InUseError as error:
+        return diagnostics.complain(error, _EXIT_IN_USE)
+    for line in lines:
+        output.write_line(line)
+    return 0
+
+
+def _users(places: Paths, image: StoredImage) -> list[str]:
+    """The names of the containers that were made from `image`."""
+    from rootless.cli.cmd_containers import records
+
+    fitting = (one for one in records(places) if one["manifest"] == image.manifest_digest)
+    return [str(one["name"]) for one in fitting]
+
+
+def inspect(parsed: Parsed) -> int:
+    """Print images as an array of JSON documents, as docker does."""
+    from rootless.store import images, paths
+
+    places = paths.discover()
+    everything = images.list_all(places)
+    documents = [
+        image_rows.inspect_document(places, images.resolve(places, text), everything)
+        for text in parsed.arguments
+    ]
+    output.write_json(documents)
+    return 0
+
+
+_QUIET_PULL = flag("-q --quiet", "Print only the image's id")
+
+PULL = Signature(
+    pull,
+    "Fetch images from registries or OCI directories.",
+    (
+        _QUIET_PULL,
+        value("--platform", "OS/ARCH[/VARIANT]", "Platform to choose (default the host's)"),
+        value(
+            "--policy",
+            "WHEN",
+            "When to ask the registry",
+            default="always",
+            choices=("always", "missing", "newer", "never"),
+        ),
+    ),
+    (Argument("IMAGE", 1, None),),
+    error_code=EXIT_ENGINE,
+    examples=("rl pull alpine:3.20", "rl pull quay.io/podman/hello", "rl pull oci:./image"),
+)
+
+LIST = Signature(
+    show,
+    "List images.",
+    (
+        flag("-q --quiet", "Only ids"),
+        flag("-a --all", "All images; there are no hidden ones, so this changes nothing"),
+        flag("--digests", "Show digests"),
+        flag("--no-trunc", "Show whole ids"),
+        flag("-n --noheading", "No heading"),
+        value("--format", "FORMAT", "json for a document", choices=("json",)),
+        repeat("-f --filter", "KEY=VALUE", "reference=PATTERN, dangling=true|false, label=K[=V]"),
+    ),
+    (Argument("REPOSITORY", 0, 1),),
+)
+
+REMOVE = Signature(
+    remove,
+    "Remove images that no container uses, or one of their names.",
+    (
+        flag("-f --force", "Also with several names, damaged, or not there"),
+        flag("-a --all", "Every image"),
+    ),
+    (Argument("IMAGE", 0, None),),
+)
+
+INSPECT = Signature(
+    inspect,
+    "Print images as JSON.",
+    (value("-f --format", "FORMAT", "json", choices=("json",)),),
+    (Argument("IMAGE", 1, None),),
+)

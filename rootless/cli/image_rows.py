@@ -1,0 +1,140 @@
+"""Stored images as rows of `rl images` and as docker's documents of `rl image inspect`."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from rootless.cli import output
+from rootless.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.store.images import StoredImage
+    from rootless.store.paths import Paths
+
+_NONE = "<none>"
+
+
+class Row:
+    """One name of an image, or a dangling image."""
+
+    __slots__ = ("created", "digest", "image_id", "labels", "name", "repository", "size", "tag")
+
+    def __init__(self, image: StoredImage, size: int) -> None:
+        self.name = image.name
+        self.repository, self.tag = split_name(image.name)
+        self.digest = image.manifest_digest
+        self.image_id = image.image_id
+        self.created = str(image.config.get("created") or "")
+        self.size = size
+        self.labels: dict[str, Any] = (image.config.get("config") or {}).get("Labels") or {}
+
+    @property
+    def created_seconds(self) -> float:
+        """When the image was built, seconds since 1970, 0 when it does not say."""
+        return output.parse_time(self.created) or 0.0
+
+    def shown_id(self, *, full: bool) -> str:
+        """The id as it is listed."""
+        return f"sha256:{self.image_id}" if full else output.short_id(self.image_id)
+
+    def document(self) -> dict[str, Any]:
+        """The row for `--format json`."""
+        return {
+            "Id": self.image_id,
+            "Names": [self.name] if self.name else [],
+            "Repository": self.repository,
+            "Tag": self.tag,
+            "Digest": self.digest,
+            "Created": self.created,
+            "Size": self.size,
+            "Labels": self.labels,
+        }
+
+
+def row_of(paths: Paths, image: StoredImage) -> Row:
+    """The row of `image`."""
+    from rootless.store import images
+
+    return Row(image, images.size(paths, image))
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Repository and tag of a full name; `<none>` for what it lacks."""
+    if not name:
+        return _NONE, _NONE
+    if "@" in name:
+        return name.partition("@")[0], _NONE
+    repository, _, tag = name.rpartition(":")
+    return repository, tag
+
+
+class Filter:
+    """`--filter` and the argument of `rl images`. Raises UsageError for a key that is none."""
+
+    def __init__(self, words: list[str], repository: str) -> None:
+        self._patterns = [repository] if repository else []
+        self._dangling: bool | None = None
+        self._labels: list[tuple[str, str, str]] = []
+        for word in words:
+            self._add(word)
+
+    def _add(self, word: str) -> None:
+        key, _, wanted = word.partition("=")
+        if key == "reference" and wanted:
+            self._patterns.append(wanted)
+        elif key == "dangling" and wanted in ("true", "false", "1", "0"):
+            self._dangling = wanted in ("true", "1")
+        elif key == "label" and wanted:
+            self._labels.append(wanted.partition("="))
+        else:
+            hint = "rl images --filter reference=PATTERN | dangling=true|false | label=KEY[=VALUE]"
+            raise UsageError(f"--filter {word}: not a filter", hint=hint)
+
+    def takes(self, row: Row) -> bool:
+        """Whether `row` is to be shown."""
+        if self._dangling is not None and self._dangling != (not row.name):
+            return False
+        if not all(_has_label(row, *label) for label in self._labels):
+            return False
+        return not self._patterns or any(_matches(row, each) for each in self._patterns)
+
+
+def _has_label(row: Row, key: str, equals: str, wanted: str) -> bool:
+    return key in row.labels and (not equals or row.labels[key] == wanted)
+
+
+def _matches(row: Row, pattern: str) -> bool:
+    """`alpine`, `alpine:3*`, `quay.io/*/hello`: against the end of the name, at a slash."""
+    if not row.name:
+        return False
+    parts = row.name.split("/")
+    tails = ["/".join(parts[start:]) for start in range(len(parts))]
+    return any(fnmatchcase(t, pattern) or fnmatchcase(split_name(t)[0], pattern) for t in tails)
+
+
+def inspect_document(
+    paths: Paths, image: StoredImage, everything: list[StoredImage]
+) -> dict[str, Any]:
+    """Docker's document of `image`; `everything` is searched for its other names."""
+    from rootless.store import images
+
+    names = [other.name for other in everything if other.image_id == image.image_id and other.name]
+    repositories = dict.fromkeys(split_name(name)[0] for name in names)
+    config = image.config
+    return {
+        "Id": f"sha256:{image.image_id}",
+        "RepoTags": [name for name in names if "@" not in name],
+        "RepoDigests": [f"{repository}@{image.manifest_digest}" for repository in repositories],
+        "Created": config.get("created", ""),
+        "Author": config.get("author", ""),
+        "Architecture": config.get("architecture", ""),
+        "Variant": config.get("variant", ""),
+        "Os": config.get("os", ""),
+        "Size": images.size(paths, image),
+        "Config": config.get("config") or {},
+        "RootFS": {"Type": "layers", "Layers": image.diff_ids},
+        "History": config.get("history") or [],
+    }
