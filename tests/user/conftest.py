@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from rootless.image import embedded
 from rootless.store import trees
 from rootless.store.paths import Paths
 from rootless.tools import idmap
@@ -121,8 +122,7 @@ def store(short_dir: Path) -> Paths:
 @pytest.fixture
 def busybox_image(rl: Rl) -> str:
     """The name of the embedded image, present in rl's store."""
-    rl("pull", "-q", "localhost/busybox")
-    return "localhost/busybox"
+    return embedded.build(rl.paths)
 
 
 class Registry:
