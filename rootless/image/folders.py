@@ -15,6 +15,7 @@ import os
 import stat
 
 from rootless.errors import ImageError
+from rootless.image import whiteouts
 from rootless.image.tarstream import shown
 from rootless.kernel import libc
 
@@ -98,8 +99,19 @@ class Folders:
         except OSError as error:
             if error.errno not in (errno.ENOTDIR, errno.ELOOP):
                 raise
-            fd = self._open_through_link(path)
+            fd = self._open_other(parent, name, path)
         return self._remember(path, fd)
+
+    def _open_other(self, parent: Folder, name: bytes, path: bytes) -> int:
+        """The directory that stands behind a symbolic link or has to replace a whiteout."""
+        info = os.stat(name, dir_fd=parent.fd, follow_symlinks=False)
+        if not whiteouts.is_whiteout(info):
+            return self._open_through_link(path)
+        os.unlink(name, dir_fd=parent.fd)
+        os.mkdir(name, 0o755, dir_fd=parent.fd)
+        fd = os.open(name, _OPEN, dir_fd=parent.fd)
+        whiteouts.make_opaque(fd)
+        return fd
 
     def _open_through_link(self, path: bytes) -> int:
         name = os.fsdecode(path)

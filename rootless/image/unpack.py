@@ -18,7 +18,7 @@ import re
 import stat
 
 from rootless.errors import ImageError, StoreError
-from rootless.image import decompress, tarstream
+from rootless.image import decompress, tarstream, whiteouts
 from rootless.image.bytestream import ByteStream
 from rootless.image.folders import Folder, Folders
 from rootless.image.tarstream import Entry, TarReader, shown
@@ -29,10 +29,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.model.idmap import IdMaps
 
-_WHITEOUT = b".wh."
-_META = b".wh..wh."
-_OPAQUE = b".wh..wh..opq"
-OPAQUE_XATTRS = ("user.overlay.opaque", "user.fuseoverlayfs.opaque")
 # Names under which the overlays keep their own notes: an archive must not write those.
 _RESERVED_XATTRS = (b"user.overlay.", b"user.fuseoverlayfs.", b"user.containers.")
 
@@ -132,7 +128,7 @@ class _Unpacker:
 
     def _apply(self, entry: Entry, reader: TarReader) -> None:
         path = _clean(entry.name, entry)
-        if _WHITEOUT in path and self._whiteout(path, entry):
+        if whiteouts.PREFIX in path and self._whiteout(path, entry):
             return
         if (entry.uid, entry.gid) not in self._mapped:
             self._check_owner(entry)
@@ -151,31 +147,33 @@ class _Unpacker:
     def _whiteout(self, path: bytes, entry: Entry) -> bool:
         """Handle the names that begin with `.wh.`; False when the entry is none of them."""
         folder, _, name = path.rpartition(b"/")
-        if b"/" + _META in b"/" + folder or (name.startswith(_META) and name != _OPAQUE):
+        if b"/" + whiteouts.META in b"/" + folder or (
+            name.startswith(whiteouts.META) and name != whiteouts.OPAQUE
+        ):
             # What aufs kept for itself.
             return True
-        if b"/" + _WHITEOUT in b"/" + folder:
+        if b"/" + whiteouts.PREFIX in b"/" + folder:
             raise ImageError(f"{shown(entry.name)}: below a whiteout")
-        if not name.startswith(_WHITEOUT):
+        if not name.startswith(whiteouts.PREFIX):
             return False
         parent = self.folders.get(folder)
-        if name == _OPAQUE:
-            _make_opaque(parent.fd)
+        if name == whiteouts.OPAQUE:
+            whiteouts.make_opaque(parent.fd)
         else:
-            self._hide(parent, name[len(_WHITEOUT) :], entry)
+            self._hide(parent, name[len(whiteouts.PREFIX) :], entry)
         return True
 
     def _hide(self, parent: Folder, name: bytes, entry: Entry) -> None:
         if name in (b"", b".", b".."):
             raise ImageError(f"{shown(entry.name)}: a whiteout of nothing")
         try:
-            _make_whiteout(parent.fd, name)
+            whiteouts.make(parent.fd, name)
         except FileExistsError:
             # A whiteout is about lower layers only: a directory of this layer hides them by being
             # opaque, anything else hides them as it is.
             if stat.S_ISDIR(_lstat(parent.fd, name).st_mode):
                 fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent.fd)
-                _make_opaque(fd)
+                whiteouts.make_opaque(fd)
                 os.close(fd)
 
     # Owners.
@@ -224,8 +222,8 @@ class _Unpacker:
         self._replace(parent, name)
         os.mkdir(name, 0o700, dir_fd=parent.fd)
         folder = self.folders.enter(parent, name, path)
-        if is_whiteout(info):
-            _make_opaque(folder.fd)
+        if whiteouts.is_whiteout(info):
+            whiteouts.make_opaque(folder.fd)
         return folder
 
     def _finish_directory(self, entry: Entry, folder: Folder) -> None:
@@ -387,33 +385,6 @@ def _same_file(info: os.stat_result, folder: int, name: bytes) -> bool:
         return os.path.samestat(info, _lstat(folder, name))
     except FileNotFoundError:
         return False
-
-
-def is_whiteout(info: os.stat_result) -> bool:
-    """Whether `info` is of what hides a name of the lower layers: a character device 0:0."""
-    return stat.S_ISCHR(info.st_mode) and info.st_rdev == 0
-
-
-def _make_whiteout(folder: int, name: bytes) -> None:
-    try:
-        os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=folder)
-    except PermissionError:
-        # Before Linux 5.8 nobody but real root may. fuse-overlayfs reads this form as well.
-        _make_empty(folder, _WHITEOUT + name)
-
-
-def _make_opaque(folder: int) -> None:
-    try:
-        for key in OPAQUE_XATTRS:
-            os.setxattr(folder, key, b"y")
-    except OSError as error:
-        if error.errno != errno.ENOTSUP:
-            raise
-        _make_empty(folder, _OPAQUE)
-
-
-def _make_empty(folder: int, name: bytes) -> None:
-    os.close(os.open(name, _CREATE & ~os.O_EXCL, 0o600, dir_fd=folder))
 
 
 def _may_set(key: bytes) -> bool:
