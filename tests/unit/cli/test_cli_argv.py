@@ -127,7 +127,7 @@ def read_by_click(signature: Signature, line: list[str]) -> Parsed | None:
 
 
 @pytest.mark.parametrize("intermixed", [True, False])
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, database=None)
 @given(line=st.lists(words(), max_size=6))
 def test_click_agrees_with_all_that_is_accepted(intermixed: bool, line: list[str]) -> None:
     arguments = (Argument("FIRST", 0, 1), Argument("REST", 0, None))
@@ -145,7 +145,7 @@ def test_click_agrees_with_all_that_is_accepted(intermixed: bool, line: list[str
 RUN_NAMES = [name for option in RUN.options for name in option.names]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, database=None)
 @given(st.lists(st.sampled_from([*RUN_NAMES, "x", "/a:/b", "A=B", "-it", "--rm=0"]), max_size=8))
 def test_click_agrees_on_run(line: list[str]) -> None:
     quick = argv.parse(RUN, line)

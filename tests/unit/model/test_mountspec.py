@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rootless.errors import UsageError
@@ -67,6 +67,8 @@ def test_volume_errors(text: str, message: str) -> None:
     assert caught.value.message.startswith(f"-v {text}")
 
 
+# No directory of examples: the checkout may belong to somebody else.
+@settings(deadline=None, database=None)
 @given(st.text(st.sampled_from('/.:ab,=" ro'), max_size=30))
 def test_whatever_is_given_targets_are_absolute_and_clean(text: str) -> None:
     for parse in (lambda: parse_volume(text, CWD), lambda: parse_mount(text, CWD)):
@@ -160,6 +162,7 @@ def test_duplicate_targets() -> None:
         check_unique([*mounts, parse_tmpfs("/b/")])
 
 
+@settings(deadline=None, database=None)
 @given(st.lists(st.text(st.characters(exclude_characters='",')), min_size=1))
 def test_csv_of_plain_fields(fields: list[str]) -> None:
     assert split_csv(",".join(fields), "--mount") == fields

@@ -1,0 +1,169 @@
+"""The image commands on a small store: two images without layers, one of them with two names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rootless.cli import main
+from rootless.store import blobs, containers, guard, index
+from rootless.store.paths import Paths
+
+CONFIG = "application/vnd.oci.image.config.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+def add_image(paths: Paths, created: str, *names: str) -> tuple[str, str]:
+    """The ids of configuration and manifest of a new image."""
+    document = {
+        "architecture": "amd64", "os": "linux", "created": created,
+        "config": {"Cmd": ["sh"], "Labels": {"kind": names[0]}},
+        "rootfs": {"type": "layers", "diff_ids": []}, "history": [{"created_by": "test"}],
+    }  # fmt: skip
+    data = json.dumps(document).encode()
+    config = {"mediaType": CONFIG, "digest": blobs.write(paths, data), "size": len(data)}
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": []}
+    data = json.dumps(manifest).encode()
+    digest = blobs.write(paths, data)
+    with guard.adding(paths):
+        for name in names:
+            index.set_name(paths, name, digest, media_type=MANIFEST, size=len(data))
+    return config["digest"], digest
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    (tmp_path / "r").mkdir(mode=0o700)
+    monkeypatch.setenv("RL_ROOT", str(tmp_path / "s"))
+    monkeypatch.setenv("RL_RUNTIME_DIR", str(tmp_path / "r"))
+    paths = Paths(str(tmp_path / "s"), str(tmp_path / "r"))
+    blobs.ensure_layout(paths)
+    return paths
+
+
+@pytest.fixture
+def ids(paths: Paths) -> tuple[str, str]:
+    """The image ids of one (two names) and of two (the newer one)."""
+    one = add_image(paths, "2020-01-01T00:00:00Z", "docker.io/library/one:1", "quay.io/x/one:2")
+    two = add_image(paths, "2024-01-01T00:00:00Z", "localhost:5000/two:latest")
+    return one[0], two[0]
+
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_images(ids: tuple[str, str], capsys: Capture) -> None:
+    one, two = (image_id[7:19] for image_id in ids)
+    assert main.run_cli(["images"]) == 0
+    heads, *rows = capsys.readouterr().out.splitlines()
+    assert heads.split("   ")[0] == "REPOSITORY" and heads.split()[-1] == "SIZE"
+    assert [row.split()[:3] for row in rows] == [
+        ["localhost:5000/two", "latest", two],
+        ["docker.io/library/one", "1", one],
+        ["quay.io/x/one", "2", one],
+    ]
+    assert all(row.endswith("years ago   0B") for row in rows)
+
+
+def test_images_quiet_lists_each_id_once(ids: tuple[str, str], capsys: Capture) -> None:
+    one, two = ids
+    assert main.run_cli(["image", "ls", "-q", "--no-trunc"]) == 0
+    assert capsys.readouterr().out.split() == [two, one]
+
+
+def test_images_by_name_and_as_json(ids: tuple[str, str], capsys: Capture) -> None:
+    assert main.run_cli(["images", "one", "--format=json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [row["Names"] for row in shown] == [["docker.io/library/one:1"], ["quay.io/x/one:2"]]
+    assert main.run_cli(["images", "-n", "--digests", "-f", "reference=two"]) == 0
+    (row,) = capsys.readouterr().out.splitlines()
+    assert row.split()[2].startswith("sha256:")
+
+
+def test_inspect(paths: Paths, ids: tuple[str, str], capsys: Capture) -> None:
+    assert main.run_cli(["image", "inspect", "one:1"]) == 0
+    (document,) = json.loads(capsys.readouterr().out)
+    assert document["Id"] == ids[0]
+    assert document["RepoTags"] == ["docker.io/library/one:1", "quay.io/x/one:2"]
+    assert [name.partition("@")[0] for name in document["RepoDigests"]] == [
+        "docker.io/library/one", "quay.io/x/one",
+    ]  # fmt: skip
+    assert document["RootFS"] == {"Type": "layers", "Layers": []}
+    assert document["Config"]["Cmd"] == ["sh"] and document["History"] == [{"created_by": "test"}]
+    assert (document["Os"], document["Architecture"], document["Size"]) == ("linux", "amd64", 0)
+
+
+def test_inspect_of_none(paths: Paths, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main.run_cli(["inspect", "none"]) == 1
+    said = capfd.readouterr()
+    assert said.out == "" and "none: no such image" in said.err
+
+
+def test_rmi_untags_then_removes(paths: Paths, ids: tuple[str, str], capsys: Capture) -> None:
+    assert main.run_cli(["rmi", "one:1"]) == 0
+    assert capsys.readouterr().out == "Untagged: docker.io/library/one:1\n"
+    assert main.run_cli(["image", "rm", "quay.io/x/one:2"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"Deleted: {ids[0]}"
+    assert not blobs.has(paths, ids[0]) and blobs.has(paths, ids[1])
+
+
+def test_rmi_goes_on_after_an_error(
+    paths: Paths, ids: tuple[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run_cli(["rmi", "none", "localhost:5000/two"]) == 1
+    said = capfd.readouterr()
+    assert "none: no such image" in said.err and f"Deleted: {ids[1]}" in said.out
+    assert main.run_cli(["rmi", "-f", "none"]) == 0
+
+
+def test_rmi_of_an_image_in_use(
+    paths: Paths, ids: tuple[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    two = index.find(paths, "localhost:5000/two:latest")
+    assert two is not None
+    Path(containers.directory(paths, "c" * 64)).mkdir(parents=True)
+    record = {"id": "c" * 64, "name": "user_of_two", "manifest": two["digest"]}
+    containers.write_record(paths, record)
+    assert main.run_cli(["rmi", "localhost:5000/two"]) == 2
+    assert "used by container user_of_two" in capfd.readouterr().err
+    assert blobs.has(paths, ids[1])
+
+
+def test_rmi_all(paths: Paths, ids: tuple[str, str], capsys: Capture) -> None:
+    assert main.run_cli(["rmi", "--all"]) == 0
+    assert index.entries(paths) == []
+    assert main.run_cli(["rmi"]) == 125
+
+
+def test_rmi_before_the_first_pull(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paths: Paths
+) -> None:
+    monkeypatch.setenv("RL_ROOT", str(tmp_path / "nothing"))
+    assert main.run_cli(["rmi", "none"]) == 1
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_volumes(paths: Paths, capsys: Capture) -> None:
+    for name in ("b2", "a1"):
+        Path(paths.volumes, name, "_data").mkdir(parents=True)
+    assert main.run_cli(["volume", "ls", "-q"]) == 0
+    assert capsys.readouterr().out.split() == ["a1", "b2"]
+    assert main.run_cli(["volume", "ls", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0] == {
+        "Name": "a1", "Driver": "local", "Mountpoint": f"{paths.volumes}/a1/_data",
+    }  # fmt: skip
+
+
+def test_info(paths: Paths, ids: tuple[str, str], capsys: Capture) -> None:
+    assert main.run_cli(["info", "--format", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["store"]["root"] == paths.root and document["store"]["images"] == 3
+    assert main.run_cli(["info"]) == 0
+    assert f"  root: {paths.root}\n" in capsys.readouterr().out
+
+
+def test_pull_of_what_is_no_reference(paths: Paths, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main.run_cli(["pull", "-q", "Bad"]) == 125
+    assert capfd.readouterr().err.startswith("rl: error: Bad: not an image reference")
