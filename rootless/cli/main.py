@@ -27,14 +27,30 @@ _SIGPIPE = 13
 
 def main() -> NoReturn:
     """The console script. Does not return: the interpreter's own teardown is skipped."""
+    _open_standard_streams()
     code = run_cli(sys.argv[1:])
     try:
         sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:
+    except BrokenPipeError:
         code = code or EXIT_SIGNAL_BASE + _SIGPIPE
-    # Freeing what the process's end frees anyway costs several milliseconds.
+    except OSError as error:
+        code = diagnostics.complain(RlError(f"standard output: {error.strerror}"), EXIT_ENGINE)
+    # Freeing what the process's end frees anyway costs about three milliseconds.
     os._exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Give a closed descriptor 0, 1 or 2 to /dev/null, before a lock or an image's file gets it."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    if getattr(sys, "stdout", None) is None:
+        sys.stdout = open(1, "w", closefd=False)
+    if hasattr(sys.stdout, "reconfigure"):
+        # Whatever the locale: an odd name must not end a listing, and file names go out as they are.
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
 def run_cli(argv: Sequence[str]) -> int:
@@ -96,6 +112,8 @@ def _apply(parsed: Parsed) -> None:
 
 
 def _run_command(words: Sequence[str]) -> int:
+    if words[0] == "help":
+        return _dispatch([*words[1:], "--help"])
     if words[0] in commands.GROUPS and (len(words) == 1 or words[1] in ("--help", "-h")):
         return _help_of(words[0])
     found = commands.find(words)

@@ -198,32 +198,24 @@ def _ports(parsed: Parsed) -> list[PortMapping]:
 
 
 def _dns_server(word: str) -> str:
-    if word != "none" and not _is_address(word):
+    from rootless.model.ports import is_address
+
+    if word != "none" and not is_address(word):
         raise UsageError(f"--dns {word}: not an IP address")
     return word
 
 
 def _host_line(word: str) -> tuple[str, str]:
+    from rootless.model.ports import is_address
+
     separator = "=" if "=" in word else ":"
     name, _, address = word.partition(separator)
     address = address.removeprefix("[").removesuffix("]")
     if not name or any(each.isspace() for each in name):
         raise UsageError(f"--add-host {word}: write NAME:IP")
-    if address != "host-gateway" and not _is_address(address):
+    if address != "host-gateway" and not is_address(address):
         raise UsageError(f"--add-host {word}: {address!r} is not an IP address")
     return name, address
-
-
-def _is_address(text: str) -> bool:
-    import socket
-
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, text.partition("%")[0])
-        except (OSError, ValueError):
-            continue
-        return True
-    return False
 
 
 def _mounts(parsed: Parsed) -> list[MountSpec]:

@@ -176,10 +176,14 @@ def test_root_and_runtime_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert seen == [f"{tmp_path}/a", f"{tmp_path}/b"]
 
 
-def rl(words: str, **env: str) -> subprocess.CompletedProcess[str]:
+def argv_of(*words: str) -> list[str]:
     code = f"import sys; sys.path[:0] = {[str(CHECKOUT), *sys.path]!r};"
     code += "from rootless.cli.main import main; main()"
-    argv = [sys.executable, "-I", "-c", code, *words.split()]
+    return [sys.executable, "-I", "-c", code, *words]
+
+
+def rl(words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    argv = argv_of(*words.split())
     return subprocess.run(argv, capture_output=True, text=True, env={**os.environ, **env})
 
 
@@ -188,16 +192,40 @@ def test_process_flushes_and_ends_with_the_code() -> None:
     assert rl("rn").returncode == 125
 
 
+def test_help_is_a_command_too() -> None:
+    assert rl("help").stdout == rl("--help").stdout
+    assert rl("help image").stdout == rl("image --help").stdout
+    assert rl("help volume ls").stdout == rl("volume ls --help").stdout
+
+
 def test_a_reader_that_leaves_is_no_error() -> None:
-    code = f"import sys; sys.path[:0] = {[str(CHECKOUT), *sys.path]!r};"
-    code += "from rootless.cli.main import main; main()"
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", code, "version"], stdout=writer, stderr=subprocess.PIPE
-    )
+    done = subprocess.run(argv_of("version"), stdout=writer, stderr=subprocess.PIPE)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_full_disk_under_the_output_is_told() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(argv_of("version"), stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 125
+    assert done.stderr == b"rl: error: standard output: No space left on device\n"
+
+
+def test_closed_streams_are_replaced() -> None:
+    script = '"$@" <&- >&- 2>&-'
+    done = subprocess.run(["sh", "-c", script, "sh", *argv_of("images")], capture_output=True)
+    assert done.returncode == 0
+
+
+def test_names_go_out_as_they_are_in_any_locale() -> None:
+    volume = Path(os.environ["RL_ROOT"], "volumes", "vö", "_data")
+    volume.mkdir(parents=True)
+    env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    argv = [word for word in argv_of("volume", "ls", "-q") if word != "-I"]
+    done = subprocess.run(argv, capture_output=True, env={**os.environ, **env})
+    assert (done.returncode, done.stdout) == (0, "vö\n".encode())
 
 
 @pytest.mark.parametrize(
