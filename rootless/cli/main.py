@@ -49,7 +49,7 @@ def _open_standard_streams() -> None:
     if getattr(sys, "stdout", None) is None:
         sys.stdout = open(1, "w", closefd=False)
     if hasattr(sys.stdout, "reconfigure"):
-        # Whatever the locale: an odd name must not end a listing, and file names go out as they are.
+        # In any locale: an odd name must not end a listing, and file names go out as they are.
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
