@@ -98,13 +98,13 @@ def age_of(created: str, now: float) -> str:
 
 def parse_time(text: str) -> float | None:
     """RFC 3339 to seconds since 1970, None for what is no time."""
-    import calendar
-    import time
+    # Not time.strptime or calendar: both import the locale.
+    from datetime import datetime, timezone
 
-    head, tail = text[:19], text[19:]
+    head, zone = text[:19], text[19:].lstrip(".0123456789")
     try:
-        seconds = float(calendar.timegm(time.strptime(head, "%Y-%m-%dT%H:%M:%S")))
-        return seconds - _offset(tail.lstrip(".0123456789"))
+        moment = datetime.fromisoformat(head).replace(tzinfo=timezone.utc)
+        return moment.timestamp() - _offset(zone)
     except ValueError:
         return None
 
