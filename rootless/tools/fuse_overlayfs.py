@@ -51,6 +51,8 @@ class Server:
         """End the program without a write-back: for a layer that is thrown away."""
         self._child.kill(signal.SIGKILL)
         self._child.wait()
+        # Without its server the mount answers ENOTCONN to whoever removes the tree.
+        libc.umount2(self.mount_point, libc.MNT_DETACH)
 
     def complaint(self) -> str:
         """What it wrote to its standard error, the last line."""
