@@ -50,14 +50,9 @@ def test_age_of_images() -> None:
     assert output.age_of("1970-01-01T00:00:10.123456789Z", 12.2) == "2 seconds ago"
     assert output.age_of("1970-01-01T02:00:10+02:00", 12.2) == "2 seconds ago"
     assert output.age_of("2970-01-01T00:00:00Z", 12.2) == "Less than a second ago"
-    for text in (
-        "",
-        "yesterday",
-        "1970-01-01T00:00:10+2",
-        "1970-01-01T00:00:10 x",
-        "0001-13-01T00:00:00Z",
-    ):
+    for text in ("", "yesterday", "1970-01-01T00:00:10+2", "1970-01-01T00:00:10 x"):
         assert output.age_of(text, 12.2) == "N/A"
+    assert output.age_of("1970-13-01T00:00:00Z", 12.2) == "N/A"
 
 
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:
