@@ -39,6 +39,8 @@ POLICIES = ("always", "missing", "newer", "never")
 # Layers on their way at once.
 DEFAULT_JOBS = 4
 _MAX_INDEX_DEPTH = 4
+# A partial download that nobody went on with for a week is given up.
+_PARTIAL_SECONDS = 7 * 24 * 3600.0
 # Rounds against a removal that runs between the last download and the naming.
 _ROUNDS = 3
 
@@ -262,10 +264,11 @@ class _Pull:
     def _run(
         self, source: Source, missing: list[tuple[Descriptor, str]], unpackers: Unpackers | None
     ) -> list[str]:
-        from rootless.image import bring
+        from rootless.image import bring, transfer
 
         bringer = bring.Bringer(self._paths, source, unpackers, self._progress)
         bring.bring_all(bringer, missing, self._jobs)
+        transfer.sweep(self._paths, _PARTIAL_SECONDS)
         return bringer.notes
 
     def _set_name(self, name: str, digest: str, documents: _Documents) -> bool:

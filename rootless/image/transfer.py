@@ -293,26 +293,30 @@ class Feeder:
 
 
 def sweep(paths: Paths, older_than_seconds: float) -> int:
-    """Remove partial downloads that nobody continued for so long; the bytes that this frees."""
-    freed = 0
-    for name in _listed(paths.tmp):
-        base = f"{paths.tmp}/{name.rpartition('.')[0]}"
-        lock = files.Lock(base + _LOCK, blocking=False)
-        if not lock.acquire():
-            continue
-        if is_current(lock):
-            freed += _remove_if_old(base + _PARTIAL, older_than_seconds)
-            os.unlink(lock.path)
-        lock.release()
-    return freed
+    """Remove partial downloads that nobody continued for so long; the bytes that this frees.
+
+    Locks that killed pulls left go too.
+    """
+    stems = {name.rpartition(".")[0] for name in os.listdir(paths.tmp) if _is_ours(name)}
+    return sum(_sweep_one(f"{paths.tmp}/{stem}", older_than_seconds) for stem in sorted(stems))
 
 
-def _listed(folder: str) -> list[str]:
+def _is_ours(name: str) -> bool:
+    return name.startswith(_PREFIX) and name.endswith((_PARTIAL, _LOCK))
+
+
+def _sweep_one(stem: str, older_than_seconds: float) -> int:
+    lock = files.Lock(stem + _LOCK, blocking=False)
+    if not lock.acquire():
+        return 0
     try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return []
-    return [n for n in names if n.startswith(_PREFIX) and n.endswith((_PARTIAL, _LOCK))]
+        if not is_current(lock):
+            return 0
+        freed = _remove_if_old(stem + _PARTIAL, older_than_seconds)
+        os.unlink(lock.path)
+        return freed
+    finally:
+        lock.release()
 
 
 def _remove_if_old(path: str, older_than_seconds: float) -> int:

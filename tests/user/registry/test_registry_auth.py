@@ -1,0 +1,322 @@
+"""Credentials, tokens and TLS: Debian's docker-registry with htpasswd and a certificate, a fake
+token server."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from rootless.errors import RegistryError
+from rootless.image import tls
+from rootless.model import platform
+from rootless.store.paths import Paths
+from tests.user.registry.conftest import Pull, has_all
+from tests.user.registry.fake_registry import FakeRegistry, Handler
+from tests.user.registry.oci_layout import Layout, push
+
+USER, PASSWORD = "me", "pass:word"
+AuthFile = Callable[[dict[str, Any]], Path]
+
+
+class SecureRegistry:
+    """docker-registry with basic authentication, over TLS with a certificate of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        # Another name than loopback's, which needs no certificate that can be verified.
+        self.host = f"registry.test:{self.port}"
+        self.certificate = folder / "tls.crt"
+        self._write(folder)
+        self.process = subprocess.Popen(
+            ["docker-registry", "serve", str(folder / "config.yml")],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def _write(self, folder: Path) -> None:
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+             "-keyout", folder / "tls.key", "-out", self.certificate, "-subj", "/CN=registry.test",
+             "-addext", "subjectAltName=DNS:registry.test"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        htpasswd = ["htpasswd", "-Bbn", USER, PASSWORD]
+        users = subprocess.run(htpasswd, check=True, capture_output=True).stdout
+        (folder / "htpasswd").write_bytes(users)
+        (folder / "config.yml").write_text(
+            "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
+            f"storage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
+            f"auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}\n"
+            f"http: {{addr: '127.0.0.1:{self.port}', "
+            f"tls: {{certificate: {self.certificate}, key: {folder}/tls.key}}}}\n"
+        )
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with socket.socket() as client:
+                if client.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        pytest.fail("docker-registry with TLS: not ready after 10 s")
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureRegistry]:
+    server = SecureRegistry(tmp_path_factory.mktemp("secure"))
+    try:
+        server.wait_until_ready()
+        yield server
+    finally:
+        server.process.kill()
+        server.process.wait()
+
+
+@pytest.fixture(autouse=True)
+def names_resolve_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """registry.test is 127.0.0.1: no name server is asked for it."""
+    real = socket.getaddrinfo
+
+    def resolve(host: Any, *arguments: Any, **options: Any) -> Any:
+        return real("127.0.0.1" if host == "registry.test" else host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(tls, "_contexts", {})
+
+
+@pytest.fixture
+def auth_file(private_settings: Path, monkeypatch: pytest.MonkeyPatch) -> AuthFile:
+    """Write $REGISTRY_AUTH_FILE."""
+    path = private_settings / "auth.json"
+
+    def write(document: dict[str, Any]) -> Path:
+        path.write_text(json.dumps(document))
+        monkeypatch.setenv("REGISTRY_AUTH_FILE", str(path))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def trusted(secure: SecureRegistry, private_settings: Path) -> None:
+    """The user trusts the registry's certificate."""
+    folder = private_settings / ".config" / "containers" / "certs.d" / secure.host
+    folder.mkdir(parents=True)
+    (folder / "ca.crt").write_bytes(secure.certificate.read_bytes())
+
+
+@pytest.fixture
+def image(layout: Layout) -> dict[str, Any]:
+    descriptor = layout.image([{"a": b"1"}, {"b": b"2"}], architecture=platform.host().architecture)
+    layout.name(descriptor, "v1")
+    return descriptor
+
+
+@pytest.fixture
+def pushed(secure: SecureRegistry, layout: Layout, image: dict[str, Any]) -> str:
+    push(layout, "v1", f"127.0.0.1:{secure.port}/team/app:v1", f"--dest-creds={USER}:{PASSWORD}")
+    return f"{secure.host}/team/app:v1"
+
+
+def entry(user: str = USER, password: str = PASSWORD) -> dict[str, str]:
+    return {"auth": base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+@pytest.mark.usefixtures("trusted")
+def test_basic_authentication(
+    fetch: Pull, store: Paths, layout: Layout, image: Any, pushed: str, auth_file: AuthFile,
+    secure: SecureRegistry,
+) -> None:  # fmt: skip
+    auth_file({"auths": {secure.host: entry("other", "x"), f"{secure.host}/team": entry()}})
+    fetch(pushed)
+    assert has_all(store, layout, image)
+
+
+@pytest.mark.usefixtures("trusted")
+def test_missing_and_wrong_credentials(
+    fetch: Pull, pushed: str, auth_file: AuthFile, secure: SecureRegistry
+) -> None:
+    with pytest.raises(RegistryError, match="access denied") as caught:
+        fetch(pushed)
+    assert caught.value.hint.startswith(f"podman login {secure.host}")
+    auth_file({"auths": {secure.host: entry(USER, "wrong")}})
+    with pytest.raises(RegistryError, match="credentials were refused") as caught:
+        fetch(pushed)
+    assert "wrong" not in caught.value.message
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_credential_helper(
+    fetch: Pull, store: Paths, layout: Layout, image: Any, pushed: str, auth_file: AuthFile,
+    secure: SecureRegistry, private_settings: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    helper = private_settings / "docker-credential-test"
+    answer = json.dumps({"ServerURL": "x", "Username": USER, "Secret": PASSWORD})
+    helper.write_text(
+        f'#!/bin/sh\n[ "$1" = get ] && [ "$(cat)" = {secure.host} ] && echo \'{answer}\'\n'
+    )
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{private_settings}:{os.environ['PATH']}")
+    auth_file({"credHelpers": {secure.host: "test"}})
+    fetch(pushed)
+    assert has_all(store, layout, image)
+
+
+def test_an_unknown_certificate_is_refused(fetch: Pull, pushed: str) -> None:
+    with pytest.raises(RegistryError, match="TLS: self-signed certificate") as caught:
+        fetch(pushed)
+    assert "insecure = true" in caught.value.hint
+
+
+def test_insecure_takes_any_certificate(
+    fetch: Pull, store: Paths, layout: Layout, image: Any, pushed: str, auth_file: AuthFile,
+    secure: SecureRegistry, settings: Any,
+) -> None:  # fmt: skip
+    auth_file({"auths": {secure.host: entry()}})
+    settings(f'[[registry]]\nlocation = "{secure.host}"\ninsecure = true')
+    fetch(pushed)
+    assert has_all(store, layout, image)
+
+
+def test_loopback_takes_any_certificate(
+    fetch: Pull, pushed: str, auth_file: AuthFile, secure: SecureRegistry
+) -> None:
+    auth_file({"auths": {f"localhost:{secure.port}": entry()}})
+    name = f"localhost:{secure.port}/team/app:v1"
+    assert fetch(name).name == name
+
+
+class Tokens:
+    """The gate of a registry that wants tokens, and the server that gives them."""
+
+    def __init__(self, registry: FakeRegistry, *, seconds: int = 300) -> None:
+        self.registry = registry
+        self.seconds = seconds
+        self.valid: set[str] = set()
+        self.asked: list[dict[str, list[str]]] = []
+        self.shown: list[str | None] = []
+
+    def __call__(self, handler: Handler) -> bool:
+        if urlsplit(handler.path).path == "/token":
+            self._give(handler)
+            return True
+        given = (handler.headers.get("Authorization") or "").removeprefix("Bearer ")
+        if given in self.valid:
+            return False
+        challenge = (
+            f'Bearer realm="http://{self.registry.host}/token",service="fake, really",'
+            'scope="repository:team/app:pull"'
+        )
+        handler.answer(401, b"{}", {"WWW-Authenticate": challenge})
+        return True
+
+    def _give(self, handler: Handler) -> None:
+        query = urlsplit(handler.path).query or getattr(handler, "body", b"").decode()
+        self.asked.append(parse_qs(query))
+        self.shown.append(handler.headers.get("Authorization"))
+        token = f"token-{len(self.asked)}"
+        self.valid.add(token)
+        answer = {"token": token, "expires_in": self.seconds}
+        handler.answer(200, json.dumps(answer).encode())
+
+
+@pytest.fixture
+def tokens(fake: FakeRegistry, image: dict[str, Any]) -> Tokens:
+    fake.add("v1", image)
+    gate = Tokens(fake)
+    fake.gate = gate
+    return gate
+
+
+def test_an_anonymous_token(
+    fetch: Pull, fake: FakeRegistry, store: Paths, layout: Layout, image: Any, tokens: Tokens
+) -> None:
+    fetch(f"{fake.host}/team/app:v1")
+    assert has_all(store, layout, image)
+    assert tokens.asked == [{"service": ["fake, really"], "scope": ["repository:team/app:pull"]}]
+    assert tokens.shown == [None]
+
+
+def test_a_token_for_credentials(
+    fetch: Pull, fake: FakeRegistry, tokens: Tokens, auth_file: AuthFile
+) -> None:
+    auth_file({"auths": {fake.host: entry()}})
+    fetch(f"{fake.host}/team/app:v1")
+    assert tokens.shown == [f"Basic {entry()['auth']}"]
+
+
+def test_an_identity_token_is_exchanged(
+    fetch: Pull, fake: FakeRegistry, tokens: Tokens, auth_file: AuthFile
+) -> None:
+    auth_file({"auths": {fake.host: {"identitytoken": "refresh-me"}}})
+    fetch(f"{fake.host}/team/app:v1")
+    assert tokens.asked[0]["grant_type"] == ["refresh_token"]
+    assert tokens.asked[0]["refresh_token"] == ["refresh-me"]
+    assert tokens.shown == [None]
+
+
+def test_a_token_that_was_withdrawn_is_renewed(
+    fetch: Pull, fake: FakeRegistry, store: Paths, layout: Layout, image: Any, tokens: Tokens
+) -> None:
+    def withdraw(handler: Handler, data: bytes) -> None:
+        tokens.valid.clear()
+        handler.content(data)
+
+    fake.faults[layout.read(image)["config"]["digest"]] = [withdraw]
+    fetch(f"{fake.host}/team/app:v1")
+    assert has_all(store, layout, image)
+    # One for the manifest, one for both layers together.
+    assert len(tokens.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"[]", b"{}", b'{"token": "a\\r\\nX: y"}', b'{"token": 7}']
+)
+def test_token_answers_that_are_none(
+    fetch: Pull, fake: FakeRegistry, tokens: Tokens, answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "_give", lambda handler: handler.answer(200, answer))
+    with pytest.raises(RegistryError, match="token"):
+        fetch(f"{fake.host}/team/app:v1")
+
+
+def test_an_endless_demand_ends(fetch: Pull, fake: FakeRegistry, tokens: Tokens) -> None:
+    def refuse(handler: Handler) -> None:
+        handler.answer(200, b'{"token": "never-good"}')
+
+    tokens._give = refuse  # type: ignore[method-assign]
+    with pytest.raises(RegistryError, match="access denied"):
+        fetch(f"{fake.host}/team/app:v1")
+    assert len(fake.paths("/manifests/")) == 2
+
+
+def test_a_proxy_from_the_environment(
+    fetch: Pull, fake: FakeRegistry, store: Paths, layout: Layout, image: Any, settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    fake.add("v1", image)
+    settings('[[registry]]\nlocation = "example.invalid"\ninsecure = true')
+    monkeypatch.setenv("http_proxy", f"http://user:pa%20ss@{fake.host}")
+
+    def strip(handler: Handler) -> bool:
+        handler.path = urlsplit(handler.path).path
+        return False
+
+    fake.gate = strip
+    fetch("example.invalid/team/app:v1")
+    assert has_all(store, layout, image)
+    path, headers = fake.requests[-1]
+    assert path.startswith("http://example.invalid/v2/team/app/")
+    assert headers["Host"] == "example.invalid"
+    assert headers["Proxy-Authorization"] == f"Basic {base64.b64encode(b'user:pa ss').decode()}"
