@@ -51,11 +51,6 @@ class Option:
         self.choices = choices
         self.section = ""
 
-    @property
-    def is_flag(self) -> bool:
-        """Whether the option stands alone, without a value of its own."""
-        return self.kind == FLAG
-
 
 def flag(spelled: str, help: str, *, default: bool = False) -> Option:
     """An option without a value; `--name=false` turns it off again."""
