@@ -23,14 +23,15 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
 
 
 def add(places: Paths, digit: str, status: str, **more: Any) -> str:
+    container_id = digit * 64
     record = {
-        "id": digit * 64, "name": f"name_{digit}", "image": "docker.io/library/alpine:3",
+        "id": container_id, "name": f"name_{digit}", "image": "docker.io/library/alpine:3",
         "image_id": "ab" * 32, "manifest": "", "command": ["sleep", "a long, long time"],
         "created": time.time() - 130, "status": status, "exit_code": None, "labels": {}, **more,
     }  # fmt: skip
-    os.makedirs(containers.directory(places, record["id"]))
+    os.makedirs(containers.directory(places, container_id))
     containers.write_record(places, record)
-    return record["id"]
+    return container_id
 
 
 def alive(places: Paths, container_id: str, *, started: int) -> None:

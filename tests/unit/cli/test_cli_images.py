@@ -23,14 +23,15 @@ def add_image(paths: Paths, created: str, *names: str) -> tuple[str, str]:
         "rootfs": {"type": "layers", "diff_ids": []}, "history": [{"created_by": "test"}],
     }  # fmt: skip
     data = json.dumps(document).encode()
-    config = {"mediaType": CONFIG, "digest": blobs.write(paths, data), "size": len(data)}
+    image_id = blobs.write(paths, data)
+    config = {"mediaType": CONFIG, "digest": image_id, "size": len(data)}
     manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": []}
     data = json.dumps(manifest).encode()
     digest = blobs.write(paths, data)
     with guard.adding(paths):
         for name in names:
             index.set_name(paths, name, digest, media_type=MANIFEST, size=len(data))
-    return config["digest"], digest
+    return image_id, digest
 
 
 @pytest.fixture

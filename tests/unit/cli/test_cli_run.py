@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -71,7 +72,7 @@ def test_explain_start(engine: Engine, capfd: pytest.CaptureFixture[str]) -> Non
 
 def test_dry_run_does_nothing(engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
     assert main.run_cli(["run", "--dry-run", "alpine", "sh"]) == 0
-    main.sys.stdout.flush()
+    sys.stdout.flush()
     said = capfd.readouterr()
     assert engine.calls == []
     assert json.loads(said.out) == {"process": {"args": ["sh"]}}
