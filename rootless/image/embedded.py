@@ -95,11 +95,6 @@ def build(paths: Paths) -> str:
     return NAME
 
 
-def is_embedded_name(text: str) -> bool:
-    """Whether a user who writes `text` means this image."""
-    return text in (NAME, NAME.rpartition(":")[0])
-
-
 def find_busybox() -> str:
     """The path of a static busybox. Raises HostError."""
     for name in _PROGRAMS:

@@ -200,7 +200,7 @@ def test_a_hard_link_to_a_link_outside_then_written(tree: Path, outside: Path) -
     ("link", "kind"), [(b"a\0b", b"2"), (b"t" * 5000, b"2"), (b"", b"2"), (b"a\0b", b"1")]
 )
 def test_impossible_targets(tree: Path, link: bytes, kind: bytes) -> None:
-    with pytest.raises(ImageError, match="^name: "):
+    with pytest.raises(ImageError, match=r"^name: "):
         unpack_bytes(raw(b"name", link, kind), tree)
 
 
