@@ -1,7 +1,8 @@
 """Ports of the host: are they free, may we have them, and which one is when none was named.
 
 The answer is a forecast: somebody may take the port a moment later. It is asked because the
-network programs name no reason (slirp4netns) or share a UDP port silently (its SO_REUSEADDR).
+network programs do not say why they cannot have a port, or do not say that they cannot (pasta
+takes what it gets of a list).
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def _bind(port: PortMapping, address: str) -> _socket.socket:
     sock = _socket.socket(family, kind | _socket.SOCK_CLOEXEC)
     if port.protocol == "tcp":
         # Connections in TIME_WAIT from an earlier container must not count as "in use". For UDP
-        # the option would hide what we look for.
+        # the option would hide a port of slirp4netns, which has it set, too.
         sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
     if family == _socket.AF_INET6:
         sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 1)

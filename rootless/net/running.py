@@ -45,6 +45,30 @@ class Running:
         return []
 
 
+class Watched:
+    """A child process, ended through a pidfd: also by a process forked from its parent."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self.pidfd = os.pidfd_open(child.pid)
+
+    def end(self) -> None:
+        """SIGKILL and reap: our programs keep nothing on disk, so there is nothing to finish."""
+        try:
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        poll.poll(_PATIENCE_MS)
+        try:
+            self._child.wait()
+        except ChildProcessError:
+            # Not our child: we were forked from the process that started it.
+            pass
+        os.close(self.pidfd)
+
+
 class Program(Running):
     """A network program as a child process: it writes to a pipe when it is ready.
 
@@ -54,14 +78,13 @@ class Program(Running):
 
     def __init__(self, ports: Sequence[PortMapping]) -> None:
         super().__init__(ports)
-        self._child: Child | None = None
-        self._pidfd = self._ready = self._words = self._owner = -1
+        self._process: Watched | None = None
+        self._ready = self._words = self._owner = -1
 
     def adopt(self, child: Child, *, ready: int, words: int, owner: int = -1) -> None:
         """Watch over `child`, which was just started."""
-        self._child = child
+        self._process = Watched(child)
         self.pid = child.pid
-        self._pidfd = os.pidfd_open(child.pid)
         self._ready, self._words, self._owner = ready, words, owner
 
     def wait_ready(self) -> None:
@@ -83,7 +106,7 @@ class Program(Running):
 
     def _last_words(self) -> str:
         """All that the program said; it is ended first, so that the pipe has an end."""
-        self._kill()
+        self._end()
         text = b""
         while part := os.read(self._words, 4096):
             text += part
@@ -107,28 +130,14 @@ class Program(Running):
 
     def close(self) -> None:
         """End the program, if it runs, and close all descriptors."""
-        self._kill()
+        self._end()
         self._close_pipes()
-        for name in ("_owner", "_pidfd"):
-            self._close(name)
+        self._close("_owner")
 
-    def _kill(self) -> None:
-        """SIGKILL and reap: the program keeps nothing on disk, so there is nothing to finish."""
-        if self._child is None:
-            return
-        try:
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        # A supervisor forked from the starter is not the parent: the pidfd tells the end to both.
-        poll = select.poll()
-        poll.register(self._pidfd, select.POLLIN)
-        poll.poll(_PATIENCE_MS)
-        try:
-            self._child.wait()
-        except ChildProcessError:
-            pass
-        self._child = None
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.end()
+            self._process = None
 
     def _close_pipes(self) -> None:
         # Once nobody reads its words, the program's writes fail (it ignores SIGPIPE): a container
@@ -144,4 +153,5 @@ class Program(Running):
 
     def fds(self) -> list[int]:
         """The pipes and the pidfd that are open."""
-        return [fd for fd in (self._ready, self._words, self._owner, self._pidfd) if fd >= 0]
+        pidfd = self._process.pidfd if self._process else -1
+        return [fd for fd in (self._ready, self._words, self._owner, pidfd) if fd >= 0]

@@ -4,7 +4,8 @@ Options, as in podman-run(1): cidr (10.0.2.0/24), mtu (65520), enable_ipv6 (true
 outbound_addr6, allow_host_loopback (false: services on the host's 127.0.0.1 stay out of reach) and
 port_handler (only slirp4netns' own exists here).
 
-slirp4netns publishes ports on the host's IPv4 addresses only. Its resolver follows the host's
+slirp4netns publishes ports on the host's IPv4 addresses only; UDP from the host's loopback goes
+through a relay of ours (tools.udprelay says why). Its resolver follows the host's
 /etc/resolv.conf, re-reading it when it changes.
 """
 
@@ -16,6 +17,7 @@ from rootless.model.network import address_in
 from rootless.net import hostports
 from rootless.net.driver import Driver, host_address
 from rootless.net.files import is_loopback, reachable
+from rootless.net.loopback_udp import LoopbackUdp
 from rootless.net.running import Program
 from rootless.net.tun import TUN, check_tun
 from rootless.tools import slirp4netns, spawn
@@ -108,17 +110,23 @@ class Slirp4netns(Driver):
 
     def start(self, userns_path: str | None, netns_path: str, *, runtime_dir: str) -> Forwarding:
         """It ends when the last copy of its owner's descriptor (Running.fds) is closed."""
-        return Forwarding(self, int(netns_path.split("/")[2]), f"{runtime_dir}/slirp4netns")
+        return Forwarding(self, userns_path, netns_path, f"{runtime_dir}/slirp4netns")
 
 
 class Forwarding(Program):
     """A running slirp4netns and its ports."""
 
-    def __init__(self, driver: Slirp4netns, target_pid: int, api_folder: str) -> None:
+    def __init__(
+        self, driver: Slirp4netns, userns_path: str | None, netns_path: str, api_folder: str
+    ) -> None:
         super().__init__(driver.ports)
         self._settings = driver.settings()
-        self._target = target_pid
+        self._target = int(netns_path.split("/")[2])
         self._folder = api_folder
+        self._relay = LoopbackUdp(
+            [] if driver.host_loopback else self.ports,
+            driver.container_address or "", userns_path, netns_path,
+        )  # fmt: skip
         if self.ports:
             slirp4netns.make_api_folder(api_folder)
         self._spawn()
@@ -148,6 +156,8 @@ class Forwarding(Program):
     def forward_ports(self) -> None:
         """Ask the API for each port, then take its socket away."""
         for port in self.ports:
+            if self._relay.has_alone(port):
+                continue
             log.effect(f"publish {port}")
             if not slirp4netns.add_hostfwd(self._folder, port):
                 hostports.resolve([port], both_families=False)
@@ -157,11 +167,19 @@ class Forwarding(Program):
                     hint=f"ss -lntup 'sport = :{port.host_port}'",
                 )
         self._remove_folder()
+        # Last: slirp4netns lets its UDP ports be shared, but only once it has bound them itself.
+        self._relay.start()
+        self._relay.wait_ready()
 
     def stop(self) -> None:
         """End it and remove its API socket; idempotent."""
+        self._relay.stop()
         super().stop()
         self._remove_folder()
+
+    def fds(self) -> list[int]:
+        """Those of slirp4netns and of the relay."""
+        return super().fds() + self._relay.fds()
 
     def _remove_folder(self) -> None:
         if self.ports:
