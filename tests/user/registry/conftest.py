@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from rootless.image import http
-from rootless.image.pull import PulledImage, pull
 from rootless.image.progress import Silent
+from rootless.image.pull import PulledImage, pull
 from rootless.store import blobs, index, layers
 from rootless.store.paths import Paths
 from tests.user.registry.fake_registry import FakeRegistry, serving

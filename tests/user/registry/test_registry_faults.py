@@ -368,7 +368,7 @@ def test_a_killed_pull_is_continued(
 
 
 def sweep_workspaces(store: Paths) -> None:
-    """What the next command does about the unpacking that was killed; its workers end on their own."""
+    """What the next command does about unpacking that was killed; workers end on their own."""
     from rootless.store import layers
 
     deadline = time.monotonic() + 5
