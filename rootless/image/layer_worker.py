@@ -56,6 +56,7 @@ class Job:
         self._directory = directory
         self._reply = reply
         self._outcome: tuple[str, Any] | None = None
+        self._is_committed = False
         self._lock = threading.Lock()
 
     def wait(self) -> Report:
@@ -84,7 +85,9 @@ class Job:
     def commit(self) -> None:
         """Let the layer appear in the store; that another process was faster is no error."""
         self.wait()
-        layers.commit(self._paths, self._directory, self.diff_id)
+        if not self._is_committed:
+            layers.commit(self._paths, self._directory, self.diff_id)
+            self._is_committed = True
 
     def discard(self) -> None:
         """Give the layer up. Its files go when the `Unpackers` are closed."""

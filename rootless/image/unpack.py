@@ -219,7 +219,7 @@ class _Unpacker:
         info = _lstat(parent.fd, name)
         if stat.S_ISDIR(info.st_mode):
             return self.folders.enter(parent, name, path)
-        self._replace(parent, name)
+        self._remove(parent, name)
         os.mkdir(name, 0o700, dir_fd=parent.fd)
         folder = self.folders.enter(parent, name, path)
         if whiteouts.is_whiteout(info):
@@ -244,7 +244,7 @@ class _Unpacker:
         try:
             fd = os.open(name, _CREATE, mode, dir_fd=parent.fd)
         except FileExistsError:
-            self._replace(parent, name)
+            self._remove(parent, name)
             fd = os.open(name, _CREATE, mode, dir_fd=parent.fd)
         try:
             self._fill(fd, entry, reader)
@@ -275,42 +275,41 @@ class _Unpacker:
         try:
             os.symlink(entry.link, name, dir_fd=parent.fd)
         except FileExistsError:
-            self._replace(parent, name)
+            self._remove(parent, name)
             os.symlink(entry.link, name, dir_fd=parent.fd)
         self._finish_by_name(entry, parent, name)
 
     def _link(self, entry: Entry, parent: Folder, name: bytes, path: bytes) -> None:
-        target = _clean(entry.link, entry)
-        folder, _, target_name = target.rpartition(b"/")
-        # Looking for the target may push the parent out of the cache.
-        parent_fd = os.dup(parent.fd)
+        target_folder, _, target = _clean(entry.link, entry).rpartition(b"/")
+        source_fd = os.dup(self.folders.find(target_folder).fd)
         try:
-            source = self.folders.find(folder)
-            self._link_at(entry, source, target_name, parent_fd, name)
+            # Looking for the target may have pushed the parent out of the cache.
+            parent = self.folders.get(path.rpartition(b"/")[0])
+            self._link_at(entry, source_fd, target, parent, name)
         finally:
-            os.close(parent_fd)
+            os.close(source_fd)
 
     def _link_at(
-        self, entry: Entry, source: Folder, target: bytes, parent_fd: int, name: bytes
+        self, entry: Entry, source_fd: int, target: bytes, parent: Folder, name: bytes
     ) -> None:
         try:
-            info = _lstat(source.fd, target or b".")
+            info = _lstat(source_fd, target or b".")
         except FileNotFoundError:
             raise ImageError(
                 f"{shown(entry.name)}: hard link to {shown(entry.link)}, which is not in the layer"
             ) from None
         if stat.S_ISDIR(info.st_mode):
             raise ImageError(f"{shown(entry.name)}: hard link to a directory")
-        if _same_file(info, parent_fd, name):
+        if _same_file(info, parent.fd, name):
             return
-        self._remove(parent_fd, name, source)
-        os.link(target, name, src_dir_fd=source.fd, dst_dir_fd=parent_fd, follow_symlinks=False)
+        self._remove(parent, name)
+        os.link(target, name, src_dir_fd=source_fd, dst_dir_fd=parent.fd, follow_symlinks=False)
 
     def _fifo(self, entry: Entry, parent: Folder, name: bytes, path: bytes) -> None:
         try:
             os.mkfifo(name, entry.mode, dir_fd=parent.fd)
         except FileExistsError:
-            self._replace(parent, name)
+            self._remove(parent, name)
             os.mkfifo(name, entry.mode, dir_fd=parent.fd)
         self._finish_by_name(entry, parent, name)
 
@@ -327,18 +326,15 @@ class _Unpacker:
 
     # Replacing what an earlier entry made.
 
-    def _replace(self, parent: Folder, name: bytes) -> None:
-        self._remove(parent.fd, name, parent)
-
-    def _remove(self, parent_fd: int, name: bytes, keep: Folder) -> None:
+    def _remove(self, parent: Folder, name: bytes) -> None:
         """Remove `name`, which may be missing; descriptors below it are stale then."""
         try:
-            info = _lstat(parent_fd, name)
+            info = _lstat(parent.fd, name)
         except FileNotFoundError:
             return
-        trees.remove_at(parent_fd, name)
+        trees.remove_at(parent.fd, name)
         if stat.S_ISDIR(info.st_mode) or stat.S_ISLNK(info.st_mode):
-            self.folders.forget_all(keep)
+            self.folders.forget_all(parent)
 
     def _set_xattrs(self, entry: Entry, fd: int) -> None:
         for key, value in entry.xattrs.items():

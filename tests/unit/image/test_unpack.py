@@ -123,6 +123,17 @@ def test_times_survive_more_directories_than_are_kept_open(
     assert (tree / "d3/link").samefile(tree / "d16/e/f0")
 
 
+def test_times_survive_a_hard_link_from_far_below(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "_CAPACITY", 4)
+    deep = "/".join("abcdefghij")
+    unpack_members(tree, folder("here", mtime=5), file(f"{deep}/f", b"x"),
+                   hardlink("here/link", f"{deep}/f"))  # fmt: skip
+    assert (tree / "here/link").samefile(tree / deep / "f")
+    assert mtimes(tree, "here") == [5 * 10**9]
+
+
 def test_missing_parents_are_made(tree: Path) -> None:
     unpack_members(tree, file("a/b/c", b"x"))
     assert (tree / "a/b/c").read_bytes() == b"x"
