@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 
 from rootless.errors import ImageError, StoreError
-from rootless.image import decompress, tarstream, whiteouts
+from rootless.image import decompress, entrynames, filedata, tarstream, whiteouts
 from rootless.image.bytestream import ByteStream
 from rootless.image.folders import Folder, Folders
+from rootless.image.notes import Notes
 from rootless.image.tarstream import Entry, TarReader, shown
 from rootless.model import idmap
 from rootless.store import trees
@@ -32,12 +32,7 @@ if TYPE_CHECKING:
 # Names under which the overlays keep their own notes: an archive must not write those.
 _RESERVED_XATTRS = (b"user.overlay.", b"user.fuseoverlayfs.", b"user.containers.")
 
-# A component that is empty, "." or "..", or a NUL: such a name needs a closer look.
-_UNUSUAL = re.compile(rb"(?:^|/)\.{0,2}(?:/|$)|\0")
-_MAX_PATH = 4095
-_MAX_NAME = 255
 _MAX_TRAILER = 64 * 1024 * 1024
-_BIG = 64 * 1024 * 1024
 # Kernel times are 64 bits of seconds, most file systems' less: far enough either way.
 _MIN_NS, _MAX_NS = -(2**31) * 10**9, 2**34 * 10**9
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -78,35 +73,12 @@ def unpack(source_fd: int, tree: str, maps: IdMaps) -> Summary:
     return Summary(stream.digest(), unpacker.size, unpacker.files, unpacker.notes.lines())
 
 
-class _Notes:
-    """What was left out, in bounded memory: for each kind a count and the first names."""
-
-    def __init__(self) -> None:
-        self._kinds: dict[str, tuple[int, list[str]]] = {}
-
-    def add(self, kind: str, name: bytes) -> None:
-        count, names = self._kinds.get(kind, (0, []))
-        if len(names) < 3 and name:
-            names.append(shown(name))
-        self._kinds[kind] = (count + 1, names)
-
-    def lines(self) -> list[str]:
-        return [_note(kind, count, names) for kind, (count, names) in self._kinds.items()]
-
-
-def _note(kind: str, count: int, names: list[str]) -> str:
-    if not names:
-        return kind
-    more = ", …" if count > len(names) else ""
-    return f"{kind}: {count} ({', '.join(names)}{more})"
-
-
 class _Unpacker:
     def __init__(self, tree: str, maps: IdMaps) -> None:
         self.maps = maps
         self.size = 0
         self.files = 0
-        self.notes = _Notes()
+        self.notes = Notes()
         self.folders = Folders(os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         self._mapped = {(0, 0)}
         self._makers = {
@@ -127,7 +99,7 @@ class _Unpacker:
                 raise _explained(entry, error) from error
 
     def _apply(self, entry: Entry, reader: TarReader) -> None:
-        path = _clean(entry.name, entry)
+        path = entrynames.clean(entry.name, entry.name)
         if whiteouts.PREFIX in path and self._whiteout(path, entry):
             return
         if (entry.uid, entry.gid) not in self._mapped:
@@ -238,8 +210,7 @@ class _Unpacker:
         self._set_xattrs(entry, folder.fd)
 
     def _file(self, entry: Entry, parent: Folder, name: bytes, reader: TarReader) -> None:
-        if entry.size > _BIG:
-            _expect_space(entry, parent.fd)
+        filedata.expect_space(entry, parent.fd)
         mode = entry.mode & 0o777
         try:
             fd = os.open(name, _CREATE, mode, dir_fd=parent.fd)
@@ -247,7 +218,8 @@ class _Unpacker:
             self._remove(parent, name)
             fd = os.open(name, _CREATE, mode, dir_fd=parent.fd)
         try:
-            self._fill(fd, entry, reader)
+            filedata.write(fd, entry, reader.data())
+            self.size += entry.size
             if self._must_chown(entry, parent):
                 os.fchown(fd, entry.uid, entry.gid)
             # chown(2) takes these bits away, so they come after it.
@@ -260,17 +232,8 @@ class _Unpacker:
         finally:
             os.close(fd)
 
-    def _fill(self, fd: int, entry: Entry, reader: TarReader) -> None:
-        self.size += entry.size
-        if entry.sparse is not None:
-            _write_sparse(fd, entry.sparse, reader)
-            os.ftruncate(fd, entry.real_size)
-            return
-        for part in reader.data():
-            _write_all(fd, part)
-
     def _symlink(self, entry: Entry, parent: Folder, name: bytes, path: bytes) -> None:
-        if not entry.link or b"\0" in entry.link or len(entry.link) > _MAX_PATH:
+        if not entry.link or b"\0" in entry.link or len(entry.link) > entrynames.MAX_PATH:
             raise ImageError(f"{shown(entry.name)}: impossible target of a symbolic link")
         try:
             os.symlink(entry.link, name, dir_fd=parent.fd)
@@ -280,7 +243,7 @@ class _Unpacker:
         self._finish_by_name(entry, parent, name)
 
     def _link(self, entry: Entry, parent: Folder, name: bytes, path: bytes) -> None:
-        target_folder, _, target = _clean(entry.link, entry).rpartition(b"/")
+        target_folder, _, target = entrynames.clean(entry.link, entry.name).rpartition(b"/")
         source_fd = os.dup(self.folders.find(target_folder).fd)
         try:
             # Looking for the target may have pushed the parent out of the cache.
@@ -348,30 +311,6 @@ class _Unpacker:
                 self.notes.add(f"extended attribute {reason}", entry.name)
 
 
-def _clean(name: bytes, entry: Entry) -> bytes:
-    """`name` relative to the layer's root, "" for the root itself. Raises ImageError."""
-    if name.startswith(b"./"):
-        name = name[2:]
-    if name.endswith(b"/"):
-        name = name[:-1]
-    if _UNUSUAL.search(name):
-        name = _normalized(name, entry)
-    if len(name) > _MAX_NAME and (
-        len(name) > _MAX_PATH or max(map(len, name.split(b"/"))) > _MAX_NAME
-    ):
-        raise ImageError(f"{shown(entry.name)}: the name is too long")
-    return name
-
-
-def _normalized(name: bytes, entry: Entry) -> bytes:
-    if b"\0" in name:
-        raise ImageError(f"{shown(entry.name)}: a NUL in a name")
-    components = [part for part in name.split(b"/") if part not in (b"", b".")]
-    if b".." in components:
-        raise ImageError(f"{shown(entry.name)}: '..' in a name ({shown(name)})")
-    return b"/".join(components)
-
-
 def _lstat(folder: int, name: bytes) -> os.stat_result:
     return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
@@ -391,36 +330,6 @@ def _may_set(key: bytes) -> bool:
 
 def _clamped(nanoseconds: int) -> int:
     return min(max(nanoseconds, _MIN_NS), _MAX_NS)
-
-
-def _write_all(fd: int, part: memoryview) -> None:
-    written = os.write(fd, part)
-    while written < len(part):
-        part = part[written:]
-        written = os.write(fd, part)
-
-
-def _write_sparse(fd: int, parts: list[tuple[int, int]], reader: TarReader) -> None:
-    pending = iter(parts)
-    left = 0
-    for data in reader.data():
-        while data:
-            while not left:
-                offset, left = next(pending)
-                os.lseek(fd, offset, os.SEEK_SET)
-            piece = data[:left]
-            _write_all(fd, piece)
-            left -= len(piece)
-            data = data[len(piece) :]
-
-
-def _expect_space(entry: Entry, folder: int) -> None:
-    free = os.fstatvfs(folder)
-    if entry.size > free.f_bavail * free.f_frsize:
-        raise StoreError(
-            f"{shown(entry.name)}: its {entry.size} bytes do not fit on the disk",
-            hint="df -h; rl image prune",
-        )
 
 
 def _explained(entry: Entry, error: OSError) -> ImageError | StoreError:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rootless.errors import ImageError, StoreError
-from rootless.image import unpack
+from rootless.image.notes import Notes
 from rootless.model.idmap import IdMaps
 from rootless.store import trees
 from tests.unit.image.archives import (
@@ -297,7 +297,7 @@ def test_any_sequence_of_entries_stays_inside(
 
 
 def test_the_limit_of_memory_for_notes(tree: Path) -> None:
-    notes = unpack._Notes()
+    notes = Notes()
     for number in range(1000):
         notes.add("device nodes not made", b"n%d" % number)
     assert notes.lines() == ["device nodes not made: 1000 (n0, n1, n2, …)"]
