@@ -8,7 +8,7 @@ with the id that this inner namespace knows: nothing is copied or chowned.
 from __future__ import annotations
 
 from rootless.errors import HostError, UsageError
-from rootless.model.idmap import IdMaps, size_of, through
+from rootless.model.idmap import IdMaps, size_of, split, through
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def choose(
 
 
 def _nested(inner: IdMaps, canonical: IdMaps, default_user: str) -> UserNamespace:
+    inner = IdMaps(split(inner.uids, canonical.uids), split(inner.gids, canonical.gids))
     host = IdMaps(through(inner.uids, canonical.uids), through(inner.gids, canonical.gids))
     return UserNamespace(host, inner, default_user)
 

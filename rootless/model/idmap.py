@@ -72,12 +72,21 @@ def through(inner: IdMap, outer: IdMap) -> IdMap:
 
     Ranges are split where outer's are; ids that outer does not map are left out.
     """
+    pieces = split(inner, outer)
+    return tuple((inside, to_outside(outer, middle) or 0, size) for inside, middle, size in pieces)
+
+
+def split(inner: IdMap, outer: IdMap) -> IdMap:
+    """`inner` in ranges that each lie within one range of `outer`, the parent's map.
+
+    The kernel takes no others (map_write in kernel/user_namespace.c).
+    """
     result: list[IdRange] = []
     for inside, middle, size in inner:
-        for first, outside, length in sorted(outer):
+        for first, _, length in sorted(outer):
             low, high = max(middle, first), min(middle + size, first + length)
             if low < high:
-                result.append((inside + low - middle, outside + low - first, high - low))
+                result.append((inside + low - middle, low, high - low))
     return tuple(sorted(result))
 
 

@@ -50,16 +50,16 @@ def start_init(
     try:
         return _serve_middle(request, keeper_end, middle)
     finally:
-        os.waitpid(middle, 0)
+        # Closed first: the other side, if it still waits for an answer, gives up.
         keeper_end.close()
+        os.waitpid(middle, 0)
 
 
 def _serve_middle(request: Request, channel: Channel, middle: int) -> int:
     if channel.receive() is None or request["inner_maps"] is None:
         raise RuntimeSetupError("user namespace: the nested one could not be made")
     for name, id_map in zip(("uid_map", "gid_map"), request["inner_maps"], strict=True):
-        with open(f"/proc/{middle}/{name}", "w") as file:
-            file.write(format_map(id_map))
+        _write_map(f"/proc/{middle}/{name}", format_map(id_map))
     channel.send("mapped")
     received = channel.receive()
     if received is None:
@@ -67,6 +67,16 @@ def _serve_middle(request: Request, channel: Channel, middle: int) -> int:
     if received[0][0] == messages.FAILED:
         raise messages.failure_of(received[0])
     return int(received[0][1])
+
+
+def _write_map(path: str, text: str) -> None:
+    try:
+        with open(path, "w") as file:
+            file.write(text)
+    except OSError as error:
+        raise RuntimeSetupError(
+            f"nested user namespace: {path} refuses {text!r}: {error.strerror}"
+        ) from error
 
 
 def _detach_sources(request: Request) -> list[int]:
