@@ -22,12 +22,20 @@ class LoopbackUdp(Program):
 
     ports: of which those count that are UDP and on all addresses or on a loopback one.
     address: the container's. userns, netns: where it is.
+    both_families: whether "all addresses" includes IPv6.
     """
 
     def __init__(
-        self, ports: Sequence[PortMapping], address: str, userns: str | None, netns: str
+        self,
+        ports: Sequence[PortMapping],
+        address: str,
+        userns: str | None,
+        netns: str,
+        *,
+        both_families: bool,
     ) -> None:
-        super().__init__([port for port in ports if _is_wanted(port)])
+        super().__init__([port for port in ports if _loopbacks(port, both_families=True)])
+        self._both_families = both_families
         self._address = address
         self._userns = userns
         self._netns = netns
@@ -41,7 +49,8 @@ class LoopbackUdp(Program):
         listeners: list[tuple[_socket.socket, int]] = []
         try:
             for port in self.ports:
-                listeners.append((self._listen(port), port.container_port))
+                for address in _loopbacks(port, both_families=self._both_families):
+                    listeners.append((_listen(port, address), port.container_port))
             log.effect(f"fork a relay for UDP from loopback, {len(listeners)} ports")
             started = udprelay.start(listeners, self._address, self._userns, self._netns)
         finally:
@@ -53,22 +62,32 @@ class LoopbackUdp(Program):
 
     def has_alone(self, port: PortMapping) -> bool:
         """Whether `port` is on a loopback address only, where nobody but the relay is needed."""
-        return port in self.ports and port.host_ip.startswith("127.")
-
-    def _listen(self, port: PortMapping) -> _socket.socket:
-        from rootless.tools import udprelay
-
-        address = port.host_ip if port.host_ip.startswith("127.") else "127.0.0.1"
-        try:
-            return udprelay.listen(port, address)
-        except OSError as error:
-            raise hostports.refusal(port, address, error.errno or 0) from error
+        return port in self.ports and _is_loopback(port.host_ip)
 
     def failure(self, words: str) -> NetworkSetupError:
         """It does not say why; entering the namespaces is all that can fail."""
         return NetworkSetupError("the relay for UDP ports could not enter the container's network")
 
 
-def _is_wanted(port: PortMapping) -> bool:
-    everywhere_or_loopback = port.host_ip in ("", "0.0.0.0") or port.host_ip.startswith("127.")
-    return port.protocol == "udp" and everywhere_or_loopback
+def _listen(port: PortMapping, address: str) -> _socket.socket:
+    from rootless.tools import udprelay
+
+    try:
+        return udprelay.listen(port, address)
+    except OSError as error:
+        raise hostports.refusal(port, address, error.errno or 0) from error
+
+
+def _loopbacks(port: PortMapping, *, both_families: bool) -> list[str]:
+    """The loopback addresses of the host that `port` is on, when it is one for the relay."""
+    if port.protocol != "udp":
+        return []
+    if port.host_ip in ("", "0.0.0.0", "::"):
+        ipv4 = [] if port.host_ip == "::" else ["127.0.0.1"]
+        ipv6 = ["::1"] if port.host_ip == "::" or (both_families and not port.host_ip) else []
+        return ipv4 + (ipv6 if os.path.exists("/proc/net/if_inet6") else [])
+    return [port.host_ip] if _is_loopback(port.host_ip) else []
+
+
+def _is_loopback(address: str) -> bool:
+    return address.startswith("127.") or address == "::1"

@@ -2,7 +2,10 @@
 
 Faster than slirp4netns, and IPv6 ports work; where it is not the default is that it needs the
 package passt, and that the host itself cannot be reached under its own address, which is the
-container's too. Options: mtu (65520), enable_ipv6 (true), interface, outbound_addr, outbound_addr6,
+container's too; with Debian 12's version, neither do the host's own UDP clients get answers under
+that address (under its loopback they do).
+
+Options: mtu (65520), enable_ipv6 (true), interface, outbound_addr, outbound_addr6,
 allow_host_loopback (false; true maps the gateway's address to the host's loopback).
 """
 
@@ -13,6 +16,7 @@ from rootless.errors import NetworkSetupError
 from rootless.net import hostports
 from rootless.net.driver import Driver, host_address
 from rootless.net.files import parse_resolv, reachable
+from rootless.net.loopback_udp import LoopbackUdp
 from rootless.net.running import Program
 from rootless.net.tun import check_tun
 from rootless.tools import pasta, spawn
@@ -80,14 +84,37 @@ class Pasta(Driver):
 
     def start(self, userns_path: str | None, netns_path: str, *, runtime_dir: str) -> Forwarding:
         """It dies with the calling thread: a supervisor has to start it itself."""
-        running = Forwarding(self.ports)
-        started = pasta.start(self.settings(), self.ports, userns_path, netns_path)
+        relay = LoopbackUdp(
+            self.ports, self.container_address or "127.0.0.1", userns_path, netns_path,
+            both_families=True,
+        )  # fmt: skip
+        running = Forwarding(self.ports, relay)
+        ports = [port for port in self.ports if not relay.has_alone(port)]
+        started = pasta.start(self.settings(), ports, userns_path, netns_path)
         running.adopt(started.child, ready=started.ready, words=started.words)
         return running
 
 
 class Forwarding(Program):
-    """A running pasta; its ports are bound before it is ready."""
+    """A running pasta; its ports are bound before it is ready, the relay's after it."""
+
+    def __init__(self, ports: Sequence[PortMapping], relay: LoopbackUdp) -> None:
+        super().__init__(ports)
+        self._relay = relay
+
+    def forward_ports(self) -> None:
+        """Start the relay for UDP from loopback."""
+        self._relay.start()
+        self._relay.wait_ready()
+
+    def stop(self) -> None:
+        """End pasta and the relay; idempotent."""
+        self._relay.stop()
+        super().stop()
+
+    def fds(self) -> list[int]:
+        """Those of pasta and of the relay."""
+        return super().fds() + self._relay.fds()
 
     def failure(self, words: str) -> NetworkSetupError:
         """With the reason that pasta gave."""

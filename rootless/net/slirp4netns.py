@@ -125,7 +125,7 @@ class Forwarding(Program):
         self._folder = api_folder
         self._relay = LoopbackUdp(
             [] if driver.host_loopback else self.ports,
-            driver.container_address or "", userns_path, netns_path,
+            driver.container_address or "", userns_path, netns_path, both_families=False,
         )  # fmt: skip
         if self.ports:
             slirp4netns.make_api_folder(api_folder)

@@ -2,8 +2,9 @@
 
 libslirp delivers such a datagram with the gateway as its sender; the answer then goes to the
 gateway, and that is what --disable-host-loopback refuses (libslirp, src/socket.c,
-sotranslate_out). So that the loopback can stay closed, this relay takes 127.0.0.1, and
-slirp4netns keeps every other address, where the sender is preserved.
+sotranslate_out). pasta of Debian 12 loses the answer as well. So that the loopback can stay closed,
+this relay takes 127.0.0.1 and ::1, and the network program keeps every other address, where the
+sender is preserved.
 
 The process holds no capability, only its sockets, and ends with its owner. It reads datagrams
 without looking into them.
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from rootless.model.ports import PortMapping
 
-    Address = tuple[str, int]
+    Address = tuple[str, int] | tuple[str, int, int, int]
 
 _MOST_FLOWS = 512
 _IDLE_MS = 60_000
@@ -46,11 +47,12 @@ class Started:
 
 
 def listen(port: PortMapping, host_ip: str) -> _socket.socket:
-    """A socket for `port` on the host's `host_ip`; slirp4netns may have the same port on all
-    addresses. Raises OSError."""
+    """A socket for `port` on the host's `host_ip`; the network program may have the same port on
+    all addresses. Raises OSError."""
     import _socket
 
-    sock = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+    family = _socket.AF_INET6 if ":" in host_ip else _socket.AF_INET
+    sock = _socket.socket(family, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
     # Two sockets on one port need it on both; the kernel then prefers the exact address.
     sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
     sock.setblocking(False)

@@ -76,7 +76,8 @@ def ask_tcp(port: int, host: str = "127.0.0.1") -> bytes:
 
 
 def ask_udp(port: int, host: str = "127.0.0.1") -> bytes:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.settimeout(5)
         sock.sendto(b"hello", (host, port))
         return sock.recv(100)
@@ -97,20 +98,28 @@ def test_tcp_port(name: str, box: Any, start: Any, serve: Any) -> None:
 
 def test_udp_port(name: str, box: Any, start: Any, serve: Any) -> None:
     port = free_port(socket.SOCK_DGRAM)
-    start(box, name, f"{port}:90/udp", f"127.0.0.1:42300:91/udp")
+    start(box, name, f"{port}:90/udp", "127.0.0.1:22300:91/udp")
     for inside in (90, 91):
         serve(UDP_SERVER, inside)
     assert ask_udp(port) == b"90:hello"
-    assert ask_udp(port, host_address() or "") == b"90:hello"
-    assert ask_udp(42300) == b"91:hello"
+    assert ask_udp(22300) == b"91:hello"
+
+
+def test_udp_port_on_the_other_addresses(name: str, box: Any, start: Any, serve: Any) -> None:
+    """The relay's 127.0.0.1 and the program's other addresses share a port; ::1 is pasta's."""
+    start(box, name, "22301:90/udp")
+    serve(UDP_SERVER, 90)
+    other = {"slirp4netns": host_address() or "", "pasta": "::1"}[name]
+    assert ask_udp(22301, other) == b"90:hello"
+    assert ask_udp(22301) == b"90:hello"
 
 
 def test_range_of_ports(name: str, box: Any, start: Any, serve: Any) -> None:
-    start(box, name, "127.0.0.1:42310-42313:90-93")
+    start(box, name, "127.0.0.1:22310-22313:90-93")
     for inside in (90, 93):
         serve(TCP_SERVER, inside)
-    assert ask_tcp(42310) == b"90:hello"
-    assert ask_tcp(42313) == b"93:hello"
+    assert ask_tcp(22310) == b"90:hello"
+    assert ask_tcp(22313) == b"93:hello"
 
 
 def test_free_port_is_chosen_and_told(name: str, box: Any, start: Any, serve: Any) -> None:
@@ -205,7 +214,7 @@ def test_address_is_the_one_that_the_driver_tells(name: str, box: Any, start: An
 
 def test_stop_leaves_nothing(name: str, box: Any, start: Any, runtime_dir: Path) -> None:
     before = os.listdir("/proc/self/fd")
-    running = start(box, name, "42320:80", "42320:80/udp")
+    running = start(box, name, "22320:80", "22320:80/udp")
     assert list(runtime_dir.iterdir()) == []
     pid = running.pid
     assert not any(os.get_inheritable(fd) for fd in running.fds())
@@ -216,7 +225,7 @@ def test_stop_leaves_nothing(name: str, box: Any, start: Any, runtime_dir: Path)
     assert running.fds() == []
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
         with socket.socket(socket.AF_INET, kind) as sock:
-            sock.bind(("0.0.0.0", 42320))
+            sock.bind(("0.0.0.0", 22320))
 
 
 def test_program_gets_none_of_our_descriptors(name: str, box: Any, start: Any) -> None:
