@@ -56,26 +56,12 @@ def records(places: Paths) -> list[Record]:
 
 
 def _records(places: Paths) -> list[Record]:
-    """All records, the newest first, with the status as it is now."""
+    """All records, the newest first, put right where a crash left them wrong."""
+    from rootless.engine import recover
+
+    recover.sweep(places)
     found = records(places)
-    for record in found:
-        if record["status"] == "running" and not _is_running(places, record):
-            record["status"] = "dead"
     return sorted(found, key=lambda record: -float(record["created"]))
-
-
-def _is_running(places: Paths, record: Record) -> bool:
-    """Whether a process that was noted for the container is still that process.
-
-    Not by its lock: whoever tries a lock holds it for a moment, and a start could meet it.
-    """
-    from rootless.kernel import proc
-    from rootless.store import containers
-
-    state = containers.read_state(places, record["id"])
-    if state.get("boot") != proc.boot_id():
-        return False
-    return any(proc.is_alive(*process) for process in state.get("processes", {}).values())
 
 
 def _shown_id(record: Record, parsed: Parsed) -> str:

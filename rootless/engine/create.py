@@ -34,7 +34,7 @@ class Place:
         self.name = name
         self.directory = containers.directory(paths, container_id)
         self.live = containers.live_directory(paths, container_id)
-        self.lock = containers.live_lock(paths, container_id)
+        self.lock = files.Lock(f"{paths.running}/.new-{container_id}/lock")
         self.new_volumes: list[str] = []
 
     def claim(self) -> None:
@@ -42,8 +42,10 @@ class Place:
         log.effect(f"mkdir {self.directory}")
         for parent in (self.paths.containers, self.paths.running):
             files.make_dirs(parent)
-        os.mkdir(self.live, 0o700)
+        # Locked before it can be seen: whoever finds it unlocked may take it for a dead one's.
+        os.mkdir(os.path.dirname(self.lock.path), 0o700)
         self.lock.acquire()
+        os.rename(os.path.dirname(self.lock.path), self.live)
         os.mkdir(self.directory, 0o700)
         containers.claim_name(self.paths, self.name, self.id)
 

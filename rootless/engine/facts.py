@@ -63,6 +63,7 @@ def gather(maps: IdMaps | None = None) -> HostFacts:
 
 
 def fuse_overlayfs_program() -> str:
+    """The path of fuse-overlayfs, "" where it or /dev/fuse cannot be used."""
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         return ""
     return spawn.which("fuse-overlayfs") or ""

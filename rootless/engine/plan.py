@@ -99,7 +99,9 @@ def build(
     choice = security.parse(spec.security_opt, privileged=spec.privileged)
     namespace = userns.choose(spec.userns, facts.maps, facts.uid, facts.gid, taken_ranges)
     shifts = namespace.inner is not None
-    driver = "directory" if spec.rootfs else storage.choose(spec.storage_driver, facts, shifts=shifts)
+    driver = (
+        "directory" if spec.rootfs else storage.choose(spec.storage_driver, facts, shifts=shifts)
+    )
     hostname = _hostname(spec, facts, place, new_network=network.new_namespace)
     who = plan_process.who_runs(spec, config, namespace.default_user, image.passwd, image.group)
     volumes = _volumes(spec, config, place)
@@ -127,7 +129,7 @@ def build(
     return Plan(
         document=document,
         driver=driver,
-        files={name: text for name, text in files.values()},
+        files=dict(files.values()),
         image=image,
         keep_groups=plan_process.KEEP_GROUPS in spec.group_add,
         namespace=namespace,
@@ -160,7 +162,7 @@ def _hostname(spec: ContainerSpec, facts: HostFacts, place: Place, *, new_networ
 
 def _volumes(spec: ContainerSpec, config: dict[str, Any], place: Place) -> list[VolumeUse]:
     """Volumes of the flags, then those that the image declares and no flag covers."""
-    uses = []
+    uses: list[VolumeUse] = []
     covered = {mount.target for mount in spec.mounts}
     for mount in spec.mounts:
         if mount.kind == mountspec.VOLUME:

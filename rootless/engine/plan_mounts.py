@@ -46,7 +46,7 @@ def build(
     host_network: bool,
     tty_group: bool,
 ) -> list[Mount]:
-    """The document's list. files: container path → host file. tty_group: whether gid 5 is mapped."""
+    """The document's list. files: container path → host file. tty_group: gid 5 is mapped."""
     ours = _kernel_mounts(spec, security, host_network=host_network, tty_group=tty_group)
     ours += [
         _mount("bind", target, source, ["bind", "rprivate", "nosuid", "nodev", "noexec"])

@@ -1,4 +1,4 @@
-"""Bytes from one descriptor to another, without ever waiting for one side while the other is full."""
+"""Bytes from one descriptor to another, never waiting for one side while the other is full."""
 
 from __future__ import annotations
 

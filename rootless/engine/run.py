@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from rootless.engine import create, facts, images, plan
 from rootless.engine.timeline import Timeline
-from rootless.errors import RlError, UsageError
+from rootless.errors import EXIT_ENGINE, RlError, UsageError
 from rootless.model import network as network_model
 from rootless.model import ports as port_model
 from rootless.net import drivers
@@ -37,9 +37,7 @@ def describe(spec: ContainerSpec) -> tuple[dict[str, Any], list[str]]:
     image, image_facts = _image(where, spec, None, pull=False)
     place = _plan_place(where, spec)
     network = _network(spec, image_facts)
-    made = plan.build(
-        spec, image_facts, facts.gather(), place, network, _taken_ranges(where)
-    )
+    made = plan.build(spec, image_facts, facts.gather(), place, network, _taken_ranges(where))
     _add_seccomp(made)
     return made.document, _effects(made, network, image)
 
@@ -50,7 +48,9 @@ def _effects(made: Plan, network: Driver, image: StoredImage | None) -> list[str
     lines += [f"volume {use.name} at {use.target}" for use in made.volumes]
     lines.append(f"user namespace: {made.namespace.host!r}")
     layers = len(made.image.layers)
-    lines.append(f"root file system: {made.driver}, {layers} layers of {image.name if image else made.document['root']['path']}")
+    lines.append(
+        f"root file system: {made.driver}, {layers} layers of {image.name if image else made.document['root']['path']}"
+    )
     lines += network.describe()
     lines += [f"mount {one['type']} {one['destination']}" for one in made.document["mounts"]]
     lines.append(f"exec {made.document['process']['args']!r}")
@@ -77,9 +77,7 @@ class Run:
         network = _network(spec, image_facts)
         network.check()
         place = _plan_place(self.paths, spec)
-        made = plan.build(
-            spec, image_facts, host, place, network, _taken_ranges(self.paths)
-        )
+        made = plan.build(spec, image_facts, host, place, network, _taken_ranges(self.paths))
         program = self._seccomp_program(made)
         self.timeline.mark("planned")
         return self._start(made, program, network, image)
@@ -88,9 +86,7 @@ class Run:
         document = _seccomp_document(made)
         return seccomp.program_for(document, self.paths.cache) if document else b""
 
-    def _start(
-        self, made: Plan, program: bytes, network: Driver, image: StoredImage | None
-    ) -> int:
+    def _start(self, made: Plan, program: bytes, network: Driver, image: StoredImage | None) -> int:
         spec = self.spec
         place = create.Place(self.paths, made.place.container_id, made.place.name)
         with ExitStack() as undo:
@@ -98,11 +94,16 @@ class Run:
             place.claim()
             copy_up = place.fill(made, _record(spec, made, image))
             remove = self._to_remove(made, place)
-            self.launch.send(_request(spec, made, program, network, copy_up, remove))
+            request = _request(spec, made, program, network, copy_up, remove)
+            self.launch.send(request, place.lock.fd)
             undo.pop_all()
         self.timeline.mark("container created")
         try:
             return self._follow(made, place, network, remove)
+        except BaseException as error:
+            self.launch.abandon()
+            self._note_failure(place, error)
+            raise
         finally:
             self._after(place)
 
@@ -110,14 +111,10 @@ class Run:
         """What the keeper removes at the end; the volumes first, the record with the rest."""
         if not self.spec.remove:
             return []
-        anonymous = [
-            os.path.dirname(use.path) for use in made.volumes if use.anonymous
-        ]
+        anonymous = [os.path.dirname(use.path) for use in made.volumes if use.anonymous]
         return [*anonymous, place.directory]
 
-    def _follow(
-        self, made: Plan, place: create.Place, network: Driver, remove: list[str]
-    ) -> int:
+    def _follow(self, made: Plan, place: create.Place, network: Driver, remove: list[str]) -> int:
         from rootless.engine.supervise import Signals, Supervisor
 
         spec, launch = self.spec, self.launch
@@ -141,6 +138,7 @@ class Run:
             launch.go()
             self.timeline.mark("command started")
             raw = self._raw_terminal(leader)
+            self._clear_up_after_others()
             supervisor = Supervisor(spec, launch, leader)
             code = supervisor.run(signals, raw)
             self.timeline.mark("command ended")
@@ -149,9 +147,6 @@ class Run:
             self._note_exit(place, code)
             self.timeline.mark("unwound")
             return code
-        except BaseException:
-            launch.abandon()
-            raise
         finally:
             if raw is not None:
                 raw.restore()
@@ -159,6 +154,13 @@ class Run:
                 running.stop()
             if signals is not None:
                 signals.close()
+
+    def _clear_up_after_others(self) -> None:
+        """While the command runs there is time for what a crash has left."""
+        if len(containers.live_ids(self.paths)) > 1:
+            from rootless.engine import recover
+
+            recover.sweep(self.paths)
 
     def _raw_terminal(self, leader: int) -> Any:
         if leader < 0:
@@ -185,6 +187,15 @@ class Run:
             return
         record = containers.read_record(self.paths, place.id)
         record.update(status="exited", exit_code=code, finished=time.time())
+        containers.write_record(self.paths, record)
+
+    def _note_failure(self, place: create.Place, error: BaseException) -> None:
+        """As docker has it: the container stays, created and never run, for who wants to look."""
+        if self.spec.remove:
+            return
+        record = containers.read_record(self.paths, place.id)
+        code = error.exit_code if isinstance(error, RlError) else EXIT_ENGINE
+        record.update(status="created", exit_code=code, finished=time.time(), error=str(error))
         containers.write_record(self.paths, record)
 
     def _after(self, place: create.Place) -> None:
@@ -329,5 +340,3 @@ def _request(
         "remove": remove,
         "discard": spec.remove,
     }
-
-

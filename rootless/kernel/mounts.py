@@ -120,9 +120,7 @@ def make_dirs_in_root(root_fd: int, parts: list[str]) -> None:
                 os.close(parent)
 
 
-def mount_in_root(
-    root_fd: int, target: str, fstype: str, source: str, options: list[str]
-) -> None:
+def mount_in_root(root_fd: int, target: str, fstype: str, source: str, options: list[str]) -> None:
     """Mount a new file system of `fstype` at `target` below `root_fd`."""
     wanted = Options(options)
     fd = open_target(root_fd, target, directory=True)

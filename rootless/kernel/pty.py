@@ -6,6 +6,10 @@ import fcntl
 import struct
 import termios
 
+# asm-generic/ioctls.h; the termios module has no names for them.
+_TIOCSPTLCK = 0x40045431
+_TIOCGPTN = 0x80045430
+
 
 def set_size(fd: int, rows: int, columns: int) -> None:
     """TIOCSWINSZ; the foreground group gets SIGWINCH."""
@@ -14,8 +18,8 @@ def set_size(fd: int, rows: int, columns: int) -> None:
 
 def unlock(leader: int) -> int:
     """Make the follower usable; its number below /dev/pts."""
-    fcntl.ioctl(leader, termios.TIOCSPTLCK, struct.pack("i", 0))
-    number: int = struct.unpack("I", fcntl.ioctl(leader, termios.TIOCGPTN, b"\0" * 4))[0]
+    fcntl.ioctl(leader, _TIOCSPTLCK, struct.pack("i", 0))
+    number: int = struct.unpack("I", fcntl.ioctl(leader, _TIOCGPTN, b"\0" * 4))[0]
     return number
 
 

@@ -78,4 +78,3 @@ def open_terminal(root_fd: int, size: dict[str, int] | None) -> Terminal:
     libc.mount(mounts.fd_path(follower), mounts.fd_path(console), None, libc.MS_BIND)
     os.close(console)
     return Terminal(ptmx, follower, name)
-

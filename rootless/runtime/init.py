@@ -14,7 +14,7 @@ import time
 from rootless import log
 from rootless.errors import RuntimeSetupError
 from rootless.kernel import libc, mounts
-from rootless.runtime import devices, messages, payload
+from rootless.runtime import devices, messages, namespaces, payload
 from rootless.runtime.mounting import apply_mounts, mask_paths, read_only_paths
 
 TYPE_CHECKING = False
@@ -25,15 +25,9 @@ if TYPE_CHECKING:
     from rootless.runtime.messages import Request
     from rootless.runtime.stdio import Stdio
 
-# In the order of the runtime-spec's list (config-linux.md, "Namespaces"); pid and time are the
-# keeper's, user is either the keeper's or nested.py's.
-_OWN_NAMESPACES = {
-    "mount": libc.CLONE_NEWNS,
-    "network": libc.CLONE_NEWNET,
-    "uts": libc.CLONE_NEWUTS,
-    "ipc": libc.CLONE_NEWIPC,
-    "cgroup": libc.CLONE_NEWCGROUP,
-}
+# Any directory that everybody can reach and that no bind of ours comes from, in a private
+# namespace where hiding it harms nobody.
+_STAGE = "/tmp"
 
 
 class Step:
@@ -78,7 +72,7 @@ def _run(
     process = document["process"]
     step.begin("entering namespaces")
     stdio.close_launcher_side()
-    enter_namespaces(linux["namespaces"])
+    namespaces.enter(linux["namespaces"])
     setup.send(messages.NAMESPACES)
     if request["loopback"]:
         _loopback_up()
@@ -113,31 +107,14 @@ def _run(
     payload.start(request, setup, stdio, terminal)
 
 
-def enter_namespaces(namespaces: list[dict[str, str]]) -> None:
-    """Unshare the new namespaces in one call, then join those that have a path."""
-    flags = 0
-    for namespace in namespaces:
-        flag = _OWN_NAMESPACES.get(namespace["type"], 0)
-        if "path" not in namespace:
-            flags |= flag
-        elif flag:
-            fd = os.open(namespace["path"], os.O_RDONLY | os.O_CLOEXEC)
-            libc.setns(fd, flag)
-            os.close(fd)
-    libc.unshare(flags)
-    if flags & libc.CLONE_NEWNS:
-        # Inherited mounts of the keeper stay slaves; what happens here goes nowhere.
-        libc.mount(None, "/", None, libc.MS_SLAVE | libc.MS_REC)
-
-
 def _loopback_up() -> None:
     from rootless.kernel import netdev
 
     netdev.loopback_up()
 
 
-def _name_host(document: dict[str, Any], namespaces: list[dict[str, str]]) -> None:
-    if not any(space["type"] == "uts" and "path" not in space for space in namespaces):
+def _name_host(document: dict[str, Any], spaces: list[dict[str, str]]) -> None:
+    if not any(space["type"] == "uts" and "path" not in space for space in spaces):
         return
     if document.get("hostname"):
         libc.sethostname(document["hostname"])
@@ -147,9 +124,7 @@ def _name_host(document: dict[str, Any], namespaces: list[dict[str, str]]) -> No
 
 def _open_root(request: Request, root: str, root_tree: int) -> int:
     if root_tree >= 0:
-        from rootless.runtime import nested
-
-        return nested.attach_root(root_tree)
+        return _attach_root(root_tree)
     if request["rootfs"]["driver"] in ("directory", "vfs"):
         # pivot_root(2) wants a mount point.
         libc.mount(root, root, None, libc.MS_BIND | libc.MS_REC)
@@ -157,6 +132,12 @@ def _open_root(request: Request, root: str, root_tree: int) -> int:
         return os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise RuntimeSetupError(f"root file system {root}: {error.strerror}") from error
+
+
+def _attach_root(tree: int) -> int:
+    """Put the detached root file system where it can be reached; a descriptor of it."""
+    libc.move_mount(tree, "", libc.AT_FDCWD, _STAGE, libc.MOVE_MOUNT_F_EMPTY_PATH)
+    return os.open(_STAGE, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _copy_up(root_fd: int, volumes: list[tuple[str, str]]) -> None:

@@ -12,7 +12,7 @@ import time
 
 from rootless.kernel import libc
 from rootless.kernel.channel import null_fd, wait_readable
-from rootless.runtime import messages, rootfs
+from rootless.runtime import messages, namespaces, rootfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,10 +30,12 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
     received = control.receive()
     if received is None:
         return
+    # The lock's descriptor comes along and stays open: see Place.claim.
     request: Request = received[0][0]
     made = None
     try:
-        _own_mount_namespace()
+        libc.unshare(libc.CLONE_NEWNS)
+        namespaces.keep_mounts_inside()
         made = rootfs.make(request["rootfs"])
         init_pid = _start_init(request, made.path, control, setup, stdio)
         _close_setup_side(setup, stdio)
@@ -44,54 +46,19 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
     _unwind(control, request, made)
 
 
-def _own_mount_namespace() -> None:
-    libc.unshare(libc.CLONE_NEWNS)
-    # What the host mounts later still arrives; what we mount never gets out.
-    libc.mount(None, "/", None, libc.MS_SLAVE | libc.MS_REC)
-
-
-def _start_init(
-    request: Request, root: str, control: Channel, setup: Channel, stdio: Stdio
-) -> int:
+def _start_init(request: Request, root: str, control: Channel, setup: Channel, stdio: Stdio) -> int:
     from rootless.runtime import init
 
     if request["inner_maps"] is not None:
         from rootless.runtime import nested
 
         return nested.start_init(request, root, control, setup, stdio)
-    join_for_children(request["document"]["linux"]["namespaces"])
+    namespaces.enter_for_children(request["document"]["linux"]["namespaces"])
     pid = os.fork()
     if pid == 0:
         control.close()
         init.main(request, root, setup, stdio)
     return pid
-
-
-def join_for_children(namespaces: list[dict[str, str]]) -> None:
-    """Unshare or join the namespaces that only take effect for children: pid and time."""
-    for namespace in namespaces:
-        if namespace["type"] == "pid":
-            _enter(namespace, libc.CLONE_NEWPID)
-        elif namespace["type"] == "time":
-            _enter(namespace, libc.CLONE_NEWTIME)
-            _start_clocks_at_zero()
-
-
-def _enter(namespace: dict[str, str], flag: int) -> None:
-    path = namespace.get("path")
-    if path is None:
-        libc.unshare(flag)
-        return
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    libc.setns(fd, flag)
-    os.close(fd)
-
-
-def _start_clocks_at_zero() -> None:
-    """Uptime of the container counts from now (time_namespaces(7))."""
-    seconds = int(time.clock_gettime(time.CLOCK_BOOTTIME))
-    with open("/proc/self/timens_offsets", "w") as file:
-        file.write(f"boottime {-seconds} 0\n")
 
 
 def _close_setup_side(setup: Channel, stdio: Stdio) -> None:

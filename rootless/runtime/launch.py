@@ -46,10 +46,13 @@ class Launch:
         """Start writing the id maps. Raises HostError where user namespaces are forbidden."""
         self._pending.request(maps)
 
-    def send(self, request: Request) -> None:
-        """Give the keeper its work. Raises HostError when the maps could not be written."""
+    def send(self, request: Request, lock_fd: int) -> None:
+        """Give the keeper its work, and the container's lock to hold as long as it lives.
+
+        Raises HostError when the maps could not be written.
+        """
         self._pending.finish()
-        self.control.send(request)
+        self.control.send(request, fds=[lock_fd])
 
     def wait_for_init(self) -> int:
         """The pid of the container's first process, in our pid namespace."""

@@ -34,9 +34,7 @@ def apply_mounts(root_fd: int, wanted: list[dict[str, Any]]) -> None:
 
 def _mount_new(root_fd: int, mount: dict[str, Any], options: list[str]) -> None:
     try:
-        mounts.mount_in_root(
-            root_fd, mount["destination"], mount["type"], mount["source"], options
-        )
+        mounts.mount_in_root(root_fd, mount["destination"], mount["type"], mount["source"], options)
     except OSError as error:
         # Without cgroup v2, or in a cgroup namespace that is not ours, a container still runs.
         if mount["type"] != "cgroup2":

@@ -14,7 +14,7 @@ from rootless.kernel import libc
 from rootless.kernel.channel import Channel, pair
 from rootless.kernel.mounts import fd_path
 from rootless.model.idmap import format_map
-from rootless.runtime import messages
+from rootless.runtime import messages, namespaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,14 +23,8 @@ if TYPE_CHECKING:
     from rootless.runtime.messages import Request
     from rootless.runtime.stdio import Stdio
 
-# Any directory that everybody can reach and that no bind of ours comes from, in a private
-# namespace where hiding it harms nobody.
-_STAGE = "/tmp"
 
-
-def start_init(
-    request: Request, root: str, control: Channel, setup: Channel, stdio: Stdio
-) -> int:
+def start_init(request: Request, root: str, control: Channel, setup: Channel, stdio: Stdio) -> int:
     """Fork the container's first process inside a nested user namespace; its pid.
 
     An intermediate process makes the namespaces and ends; the keeper inherits init from it.
@@ -101,7 +95,7 @@ def _detach(path: str) -> int:
 def _run_middle(
     request: Request, root_tree: int, setup: Channel, stdio: Stdio, channel: Channel
 ) -> NoReturn:
-    from rootless.runtime import init, keeper
+    from rootless.runtime import init
 
     try:
         libc.unshare(libc.CLONE_NEWUSER)
@@ -111,7 +105,7 @@ def _run_middle(
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
         libc.prctl(libc.PR_SET_DUMPABLE, 1)
-        keeper.join_for_children(request["document"]["linux"]["namespaces"])
+        namespaces.enter_for_children(request["document"]["linux"]["namespaces"])
         pid = os.fork()
         if pid == 0:
             channel.close()
@@ -120,9 +114,3 @@ def _run_middle(
     except BaseException as error:
         messages.send_failure(channel, error, "making the nested user namespace")
     os._exit(0)
-
-
-def attach_root(tree: int) -> int:
-    """Put the detached root file system where it can be reached; a descriptor of it."""
-    libc.move_mount(tree, "", libc.AT_FDCWD, _STAGE, libc.MOVE_MOUNT_F_EMPTY_PATH)
-    return os.open(_STAGE, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -46,9 +46,7 @@ def load_everything(process: dict[str, Any]) -> None:
 _loaded: list[Any] = []
 
 
-def start(
-    request: Request, setup: Channel, stdio: Stdio, terminal: Terminal | None
-) -> NoReturn:
+def start(request: Request, setup: Channel, stdio: Stdio, terminal: Terminal | None) -> NoReturn:
     """Become the payload; with `--init` become its reaper. Reports failures to the launcher."""
     process = request["document"]["process"]
     os.umask(process["user"].get("umask", 0o022))
@@ -66,7 +64,7 @@ def start(
     if not process.get("noNewPrivileges"):
         _filter_calls(request["seccomp"])
     take_identity(process, keep_groups=request["keep_groups"])
-    # After the change of ids, which clears it: the keeper's death must not leave the payload behind.
+    # After the change of ids, which clears it: the payload must not outlive the keeper.
     libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
     if process.get("noNewPrivileges"):
         _filter_calls(request["seccomp"])
@@ -109,7 +107,7 @@ def _enter_directory(path: str) -> None:
 
 
 def take_identity(process: dict[str, Any], *, keep_groups: bool) -> None:
-    """Bounding set, groups, ids, capability sets and no_new_privs, in the order the kernel needs."""
+    """Bounding set, groups, ids, capability sets, no_new_privs: in the order the kernel needs."""
     user = process["user"]
     sets = process.get("capabilities", {})
     capabilities.drop_bounding(sets.get("bounding", []))
@@ -162,7 +160,7 @@ def _check_executable(path: str, name: str) -> None:
         os.stat(path)
     except OSError as error:
         code = EXIT_NOT_FOUND if error.errno in (errno.ENOENT, errno.ENOTDIR) else 126
-        raise RuntimeSetupError(f'exec "{name}": {error.strerror}', exit_code=code) from error
+        raise RuntimeSetupError(f'exec "{name}": {_reason(error)}', exit_code=code) from error
     if is_dir:
         raise RuntimeSetupError(f'exec "{name}": is a directory', exit_code=EXIT_CANNOT_INVOKE)
 
@@ -207,7 +205,10 @@ def _exec(path: str, process: dict[str, Any], setup: Channel) -> NoReturn:
         os.execve(path, process["args"], env)
     except OSError as error:
         code = EXIT_NOT_FOUND if error.errno == errno.ENOENT else EXIT_CANNOT_INVOKE
-        failure = RuntimeSetupError(f'exec "{process["args"][0]}": {_reason(error)}', exit_code=code)
+        reason = _reason(error)
+        if error.errno == errno.ENOENT:
+            reason += " (its interpreter or loader is missing in the image)"
+        failure = RuntimeSetupError(f'exec "{process["args"][0]}": {reason}', exit_code=code)
         messages.send_failure(setup, failure, "exec")
     os._exit(code)
 
@@ -216,5 +217,6 @@ def _reason(error: OSError) -> str:
     if error.errno == errno.ENOEXEC:
         return "exec format error (another architecture, or a script without #!)"
     if error.errno == errno.ENOENT:
-        return "no such file or directory (its interpreter or loader is missing in the image)"
-    return error.strerror or "failed"
+        return "no such file or directory"
+    # In the words and the case that callers of OCI runtimes look for.
+    return (error.strerror or "failed").lower()

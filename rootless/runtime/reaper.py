@@ -15,7 +15,7 @@ _NOT_FORWARDED = (signal.SIGCHLD, signal.SIGKILL, signal.SIGSTOP, signal.SIGTTIN
 
 
 def fork_payload(setup: Channel) -> None:
-    """Return in a child that goes on to the exec; the caller becomes the reaper and never returns."""
+    """Return in a child that goes on to the exec; the caller becomes the reaper for good."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     pid = os.fork()
     if pid:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import zlib
 
 from rootless.errors import StoreError
 from rootless.store import files
@@ -34,7 +35,8 @@ class Paths:
         self.tmp = f"{root}/tmp"
         self.locks = f"{root}/locks"
         # One directory for each container that runs or was not unwound.
-        self.running = f"{runtime}/containers"
+        # By store, so that a second store (RL_ROOT) never takes the first one's for abandoned.
+        self.running = f"{runtime}/{zlib.crc32(os.fsencode(root)):08x}"
         # What can be made anew at any time, such as compiled seccomp programs.
         self.cache = f"{runtime}/cache"
 

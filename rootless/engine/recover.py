@@ -1,0 +1,94 @@
+"""After a crash: clear what a killed launcher and a killed keeper left behind.
+
+Whoever looks after a container holds the lock in its live directory. A free lock means that nobody
+does: what still runs of it is killed, what was to be removed is removed, the record is put right.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from rootless import log
+from rootless.errors import RlError
+from rootless.kernel import proc
+from rootless.store import containers
+from rootless.tools import idmap
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.store.paths import Paths
+
+# The exit code of a container whose end nobody saw.
+UNKNOWN_EXIT = 255
+
+
+def sweep(paths: Paths) -> None:
+    """Clear every container that nobody looks after. Failures become warnings."""
+    for container_id in containers.live_ids(paths):
+        try:
+            _clear_if_abandoned(paths, container_id)
+        except (RlError, OSError) as error:
+            log.warn(f"container {container_id[:12]}: could not be cleared: {error}")
+
+
+def _clear_if_abandoned(paths: Paths, container_id: str) -> None:
+    lock = containers.live_lock(paths, container_id)
+    try:
+        if not lock.acquire():
+            return
+    except FileNotFoundError:
+        return  # somebody else was quicker
+    try:
+        log.effect(f"clear container {container_id[:12]}, which nobody looks after")
+        state = containers.read_state(paths, container_id)
+        _kill_processes(state)
+        _settle(paths, container_id, state)
+        containers.remove_live_directory(paths, container_id)
+    finally:
+        lock.release()
+
+
+def _kill_processes(state: dict[str, Any]) -> None:
+    if state.get("boot") != proc.boot_id():
+        return  # another boot: those pids mean nothing now
+    # The keeper first: it would go on to unwind while we do.
+    for name in ("keeper", "init", "server", "network"):
+        pid, started = state.get("processes", {}).get(name, (0, 0))
+        if not proc.kill_and_wait(pid, started):
+            log.warn(f"process {pid} ({name}) does not end")
+
+
+def _settle(paths: Paths, container_id: str, state: dict[str, Any]) -> None:
+    removal = state.get("remove") or []
+    try:
+        record = containers.read_record(paths, container_id)
+    except RlError:
+        # It died before its record was written: nothing of it is worth keeping.
+        removal = removal or [containers.directory(paths, container_id)]
+        record = {}
+    if record.get("remove") and not removal:
+        removal = [containers.directory(paths, container_id)]
+    if removal:
+        remove_trees(removal)
+        if record.get("name"):
+            containers.release_name(paths, record["name"], container_id)
+    elif record.get("status") == "running":
+        record.update(status="exited", exit_code=UNKNOWN_EXIT, finished=time.time())
+        containers.write_record(paths, record)
+
+
+def remove_trees(trees: list[str]) -> None:
+    """Remove directories in which subordinate ids own files: from inside the user namespace."""
+    present = [path for path in trees if os.path.lexists(path)]
+    if present:
+        idmap.call(lambda: _remove_all(present))
+
+
+def _remove_all(trees: list[str]) -> None:
+    from rootless.store import trees as store_trees
+
+    for path in trees:
+        store_trees.remove_tree(path)

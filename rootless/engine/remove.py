@@ -1,0 +1,59 @@
+"""`rl rm`: a container's writable layer, its record, its name and its anonymous volumes."""
+
+from __future__ import annotations
+
+import os
+
+from rootless.engine import recover
+from rootless.errors import InUseError, RlError
+from rootless.kernel import proc
+from rootless.store import containers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.store.paths import Paths
+
+
+def remove(paths: Paths, text: str, *, force: bool) -> str:
+    """Remove the container named `text` (name, id, beginning of an id); its id.
+
+    A running one is refused, or killed first with `force`. Raises NotFoundError, InUseError.
+    """
+    recover.sweep(paths)
+    container_id = containers.find(paths, text)
+    if container_id in containers.live_ids(paths):
+        if not force:
+            raise InUseError(
+                f"container {text}: is running", hint=f"rl rm --force {text}", exit_code=1
+            )
+        _kill(paths, container_id)
+    record = _record_or_nothing(paths, container_id)
+    volumes = [f"{paths.volumes}/{name}" for name in record.get("volumes", []) if "/" not in name]
+    recover.remove_trees([*volumes, containers.directory(paths, container_id)])
+    if record.get("name"):
+        containers.release_name(paths, record["name"], container_id)
+    return container_id
+
+
+def _record_or_nothing(paths: Paths, container_id: str) -> dict[str, Any]:
+    try:
+        return containers.read_record(paths, container_id)
+    except RlError:
+        return {}  # damaged or never written: the directory goes all the same
+
+
+def _kill(paths: Paths, container_id: str) -> None:
+    """SIGKILL the payload; its keeper and launcher unwind, and the lock is free when they have."""
+    state = containers.read_state(paths, container_id)
+    pid, started = state.get("processes", {}).get("init", (0, 0))
+    proc.kill_and_wait(pid, started)
+    try:
+        lock = containers.live_lock(paths, container_id, blocking=True)
+        lock.acquire()
+        lock.release()
+    except FileNotFoundError:
+        pass  # unwound, with everything
+    if os.path.isdir(containers.live_directory(paths, container_id)):
+        recover.sweep(paths)

@@ -1,0 +1,69 @@
+"""Namespaces of an OCI runtime document (config-linux.md, "Namespaces"), unshared or joined."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from rootless.kernel import libc
+
+# What a process can enter by itself. pid and time take effect for children only; user is made
+# before everything else.
+_OWN = {
+    "mount": libc.CLONE_NEWNS,
+    "network": libc.CLONE_NEWNET,
+    "uts": libc.CLONE_NEWUTS,
+    "ipc": libc.CLONE_NEWIPC,
+    "cgroup": libc.CLONE_NEWCGROUP,
+}
+
+
+def enter(namespaces: list[dict[str, str]]) -> None:
+    """Unshare the new namespaces in one call, then join those that have a path."""
+    flags = 0
+    for namespace in namespaces:
+        flag = _OWN.get(namespace["type"], 0)
+        if "path" not in namespace:
+            flags |= flag
+        elif flag:
+            _join(namespace["path"], flag)
+    libc.unshare(flags)
+    if flags & libc.CLONE_NEWNS:
+        keep_mounts_inside()
+
+
+def enter_for_children(namespaces: list[dict[str, str]]) -> None:
+    """Unshare or join pid and time, for the child that is forked next."""
+    for namespace in namespaces:
+        if namespace["type"] == "pid":
+            _enter(namespace, libc.CLONE_NEWPID)
+        elif namespace["type"] == "time":
+            _enter(namespace, libc.CLONE_NEWTIME)
+            _start_clocks_at_zero()
+
+
+def keep_mounts_inside() -> None:
+    """What the host mounts later still arrives here; what is mounted here never gets out."""
+    libc.mount(None, "/", None, libc.MS_SLAVE | libc.MS_REC)
+
+
+def _enter(namespace: dict[str, str], flag: int) -> None:
+    if "path" in namespace:
+        _join(namespace["path"], flag)
+    else:
+        libc.unshare(flag)
+
+
+def _join(path: str, flag: int) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        libc.setns(fd, flag)
+    finally:
+        os.close(fd)
+
+
+def _start_clocks_at_zero() -> None:
+    """Uptime of the container counts from now (time_namespaces(7))."""
+    seconds = int(time.clock_gettime(time.CLOCK_BOOTTIME))
+    with open("/proc/self/timens_offsets", "w") as file:
+        file.write(f"boottime {-seconds} 0\n")
