@@ -107,10 +107,10 @@ class Forwarding(Program):
         self._relay.start()
         self._relay.wait_ready()
 
-    def stop(self) -> None:
+    def stop(self, *, wait: bool = True) -> None:
         """End pasta and the relay; idempotent."""
         self._relay.stop()
-        super().stop()
+        super().stop(wait=wait)
 
     def fds(self) -> list[int]:
         """Those of pasta and of the relay."""

@@ -37,8 +37,13 @@ class Running:
         Raises NetworkSetupError.
         """
 
-    def stop(self) -> None:
-        """End it and leave nothing; may be called again, and by a child of the starter."""
+    def stop(self, *, wait: bool = True) -> None:
+        """End it and leave nothing; may be called again, and by a child of the starter.
+
+        wait: until it has ended. A caller that is about to exit does not need that: the kernel
+        takes some 20 ms to dismantle a tap device. Where ports are published it waits in any case:
+        the next run may want them.
+        """
 
     def fds(self) -> list[int]:
         """Descriptors (all close-on-exec) that a fork without exec has to close."""
@@ -52,12 +57,17 @@ class Watched:
         self._child = child
         self.pidfd = os.pidfd_open(child.pid)
 
-    def end(self) -> None:
-        """SIGKILL and reap: our programs keep nothing on disk, so there is nothing to finish."""
+    def end(self, *, wait: bool) -> None:
+        """SIGKILL: our programs keep nothing on disk, so there is nothing to finish. And reap."""
         try:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         except ProcessLookupError:
             pass
+        if wait:
+            self._reap()
+        os.close(self.pidfd)
+
+    def _reap(self) -> None:
         poll = select.poll()
         poll.register(self.pidfd, select.POLLIN)
         poll.poll(_PATIENCE_MS)
@@ -66,7 +76,6 @@ class Watched:
         except ChildProcessError:
             # Not our child: we were forked from the process that started it.
             pass
-        os.close(self.pidfd)
 
 
 class Program(Running):
@@ -106,7 +115,7 @@ class Program(Running):
 
     def _last_words(self) -> str:
         """All that the program said; it is ended first, so that the pipe has an end."""
-        self._end()
+        self._end(wait=True)
         text = b""
         while part := os.read(self._words, 4096):
             text += part
@@ -124,19 +133,19 @@ class Program(Running):
     def forward_ports(self) -> None:
         """What is left to do once the program is up. Raises NetworkSetupError."""
 
-    def stop(self) -> None:
+    def stop(self, *, wait: bool = True) -> None:
         """End the program and leave nothing; idempotent."""
-        self.close()
+        self.close(wait=wait or bool(self.ports))
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:
         """End the program, if it runs, and close all descriptors."""
-        self._end()
+        self._end(wait=wait)
         self._close_pipes()
         self._close("_owner")
 
-    def _end(self) -> None:
+    def _end(self, *, wait: bool) -> None:
         if self._process is not None:
-            self._process.end()
+            self._process.end(wait=wait)
             self._process = None
 
     def _close_pipes(self) -> None:

@@ -171,10 +171,10 @@ class Forwarding(Program):
         self._relay.start()
         self._relay.wait_ready()
 
-    def stop(self) -> None:
+    def stop(self, *, wait: bool = True) -> None:
         """End it and remove its API socket; idempotent."""
         self._relay.stop()
-        super().stop()
+        super().stop(wait=wait)
         self._remove_folder()
 
     def fds(self) -> list[int]:

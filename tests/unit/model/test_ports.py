@@ -73,7 +73,9 @@ def test_expose_and_exposed() -> None:
     assert parse_expose("80-81/udp") == [
         PortMapping("", 0, 80, "udp"), PortMapping("", 0, 81, "udp"),
     ]  # fmt: skip
-    config = {"ExposedPorts": {"80/tcp": {}, "53/udp": {}, "not a port": {}, "9/sctp": {}}}
+    config: dict[str, object] = {
+        "ExposedPorts": {"80/tcp": {}, "53/udp": {}, "not a port": {}, "9/sctp": {}}
+    }
     assert exposed_ports(config) == [
         PortMapping("", 0, 80, "tcp"), PortMapping("", 0, 53, "udp"),
     ]  # fmt: skip

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -239,12 +240,13 @@ def test_program_gets_none_of_our_descriptors(name: str, box: Any, start: Any) -
 
 
 def test_dies_with_its_owner(name: str, box: Any, runtime_dir: Path) -> None:
-    """SIGKILL, which nobody can handle."""
+    """SIGKILL, which nobody can handle. The UDP port is the relay's as well."""
     code = f"""
 import sys, time
 from rootless.model.network import parse_network
+from rootless.model.ports import parse_publish
 from rootless.net import drivers
-driver = drivers.make(parse_network({name!r}), [])
+driver = drivers.make(parse_network({name!r}), parse_publish("22360:80/udp"))
 driver.check()
 running = driver.start({box.userns!r}, {box.netns!r}, runtime_dir={str(runtime_dir)!r})
 running.wait_ready()
@@ -266,6 +268,19 @@ time.sleep(60)
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     os.close(pidfd)
     assert ended
+    assert_becomes_free(22360)
+
+
+def assert_becomes_free(port: int) -> None:
+    deadline = time.monotonic() + 5
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+                return
+            except OSError:
+                assert time.monotonic() < deadline, f"somebody still has port {port}"
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("kind", ["keep-id", "nomap"])

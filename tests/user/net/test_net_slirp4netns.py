@@ -53,14 +53,14 @@ def test_it_holds_only_descriptors_that_it_needs(box: Any, start: Any) -> None:
     assert files == {"/dev/null", "/dev/net/tun"}
 
 
+def children_named(name: str) -> list[int]:
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [int(pid) for pid in children if status_of(int(pid))["Name"] == name]
+
+
 def test_the_relay_has_no_capability_and_no_file(box: Any, start: Any) -> None:
     running = start(box, "slirp4netns", "90/udp")
-    relay = next(
-        int(pid)
-        for pid in filter(str.isdigit, os.listdir("/proc"))
-        if status_of(int(pid))["Name"] == "rl-udp"
-        and status_of(int(pid))["PPid"] == str(os.getpid())
-    )
+    relay = children_named("rl-udp")[0]
     status = status_of(relay)
     assert [status[key] for key in ("CapPrm", "CapEff", "CapInh")] == ["0" * 16] * 3
     assert status["NoNewPrivs"] == "1"
@@ -89,6 +89,19 @@ def test_api_socket_is_closed_to_others_and_goes(box: Any, runtime_dir: Path) ->
         running.stop()
 
 
+@pytest.mark.parametrize(("publish", "state"), [((), "alive or a zombie"), (("80",), "reaped")])
+def test_stop_without_waiting_waits_only_for_ports(
+    box: Any, start: Any, publish: tuple[str, ...], state: str
+) -> None:
+    """A port that is still held would fail the next run's `-p`."""
+    running = start(box, "slirp4netns", *publish)
+    running.stop(wait=False)
+    assert Path(f"/proc/{running.pid}").exists() == (state != "reaped")
+    if not publish:
+        assert os.waitpid(running.pid, 0)[1] == 9
+    running.stop()
+
+
 def test_a_fork_of_the_starter_can_stop_it(box: Any, start: Any) -> None:
     """The supervisor of a detached container is such a fork."""
     running = start(box, "slirp4netns")
@@ -99,19 +112,35 @@ def test_a_fork_of_the_starter_can_stop_it(box: Any, start: Any) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
-def test_container_gets_an_ipv6_address(box: Any, start: Any) -> None:
-    if not drivers.make(parse_network("slirp4netns"), []).ipv6:  # type: ignore[attr-defined]
-        pytest.skip("this host has no IPv6")
-    start(box, "slirp4netns")
-    code = """
-import time
+# Duplicate address detection takes the kernel a second or two.
+CONNECT_IPV6 = """
+import socket, time
 for attempt in range(100):
-    if any(line.startswith("fd00") for line in open("/proc/net/if_inet6")):
-        print("fd00")
+    lines = [line.split() for line in open("/proc/net/if_inet6")]
+    if any(line[0].startswith("fd00") and not int(line[4], 16) & 0x40 for line in lines):
+        print("has an address")
         break
     time.sleep(0.1)
+try:
+    with socket.create_connection(("fd00::2", {port}), timeout=3) as sock:
+        print(sock.recv(100).decode())
+except OSError:
+    print("refused")
 """
-    assert box.output(code) == "fd00"
+
+
+@pytest.mark.parametrize(("opened", "answer"), [("false", "refused"), ("true", "reached")])
+def test_ipv6_address_and_host_loopback(box: Any, start: Any, opened: str, answer: str) -> None:
+    if not drivers.make(parse_network("slirp4netns"), []).ipv6:  # type: ignore[attr-defined]
+        pytest.skip("this host has no IPv6")
+    start(box, f"slirp4netns:allow_host_loopback={opened}")
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        server.settimeout(20)
+        client = box.python(CONNECT_IPV6.format(port=server.getsockname()[1]))
+        if opened == "true":
+            with server.accept()[0] as peer:
+                peer.sendall(b"reached")
+        assert client.communicate(timeout=30)[0].splitlines() == ["has an address", answer]
 
 
 def test_ipv6_can_be_left_out(box: Any, start: Any) -> None:
