@@ -40,6 +40,10 @@ def run(parsed: Parsed) -> int:
     spec = container_spec(parsed)
     if parsed.flag("dry-run"):
         return _describe(spec)
+    from rootless.runtime.launch import Launch
+
+    # Forked before the heavier imports: they cost as much as the keeper needs to get ready.
+    launch = Launch()
     from rootless.cli import diagnostics
     from rootless.engine import run as engine_run
 
@@ -47,6 +51,7 @@ def run(parsed: Parsed) -> int:
     try:
         return engine_run.run(
             spec,
+            launch,
             explain_start=parsed.flag("explain-start"),
             progress=progress,
             explain=diagnostics.say_line,

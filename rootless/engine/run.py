@@ -13,7 +13,6 @@ from rootless.model import network as network_model
 from rootless.model import ports as port_model
 from rootless.net import drivers
 from rootless.runtime import seccomp
-from rootless.runtime.launch import Launch
 from rootless.store import containers, paths
 from rootless.tools import idmap
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from rootless.image.progress import Progress
     from rootless.model.container import ContainerSpec
     from rootless.net.drivers import Driver, Running
+    from rootless.runtime.launch import Launch
     from rootless.runtime.messages import Request
     from rootless.store.images import StoredImage
     from rootless.store.paths import Paths
@@ -48,9 +48,8 @@ def _effects(made: Plan, network: Driver, image: StoredImage | None) -> list[str
     lines += [f"volume {use.name} at {use.target}" for use in made.volumes]
     lines.append(f"user namespace: {made.namespace.host!r}")
     layers = len(made.image.layers)
-    lines.append(
-        f"root file system: {made.driver}, {layers} layers of {image.name if image else made.document['root']['path']}"
-    )
+    shown = image.name if image else made.document["root"]["path"]
+    lines.append(f"root file system: {made.driver}, {layers} layers of {shown}")
     lines += network.describe()
     lines += [f"mount {one['type']} {one['destination']}" for one in made.document["mounts"]]
     lines.append(f"exec {made.document['process']['args']!r}")
@@ -206,6 +205,7 @@ class Run:
 
 def run(
     spec: ContainerSpec,
+    launch: Launch,
     *,
     explain_start: bool = False,
     progress: Progress | None = None,
@@ -213,12 +213,12 @@ def run(
 ) -> int:
     """Run a container in the foreground; its exit code as a shell shows it.
 
-    Raises RlError with exit code 125, 126 or 127 when the command did not start. progress: shows
+    Raises RlError with exit code 125, 126 or 127 when the command did not start. launch: begun
+    before this module was imported, so that the keeper gets ready meanwhile. progress: shows
     a pull, if there is one. explain: gets the lines of --explain-start.
     """
     timeline = Timeline()
     timeline.mark("interpreter and imports")
-    launch = Launch()
     try:
         code = Run(spec, launch, timeline).execute(progress)
     except BaseException:

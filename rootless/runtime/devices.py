@@ -27,7 +27,7 @@ KEEP_DEV = "rl.dev"
 
 
 class Terminal:
-    """A pseudo-terminal of the container: `leader` is the launcher's end, `follower` the payload's."""
+    """A pseudo-terminal: `leader` is the launcher's end, `follower` the payload's."""
 
     def __init__(self, leader: int, follower: int, name: str) -> None:
         self.leader = leader

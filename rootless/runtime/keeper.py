@@ -27,6 +27,10 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
     # Ctrl-C at the terminal reaches the whole foreground group; the launcher decides about it.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTTOU):
         signal.signal(number, signal.SIG_IGN)
+    # Loaded while the launcher still plans and the maps are being written.
+    from rootless.runtime import init  # noqa: F401
+    from rootless.tools import fuse_overlayfs  # noqa: F401
+
     received = control.receive()
     if received is None:
         return

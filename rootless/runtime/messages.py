@@ -79,7 +79,7 @@ DRIVER_DIED = "driver-died"
 
 
 def send_failure(channel: Channel, error: BaseException, doing: str) -> None:
-    """Report `error`, which ended the step `doing`, to the launcher; a gone launcher is no error."""
+    """Tell the launcher that `error` ended the step `doing`; a gone launcher is no error."""
     if isinstance(error, RlError):
         name, message, hint, code = (
             type(error).__name__, error.message, error.hint, error.exit_code,
