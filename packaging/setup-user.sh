@@ -21,6 +21,7 @@ as_user find "$copy" -mindepth 1 -maxdepth 1 ! -name .venv ! -name .tox ! -name 
     -exec rm -rf '{}' +
 cd "$source"
 tar -cf - --exclude=./.git --exclude=./.venv --exclude=./.tox --exclude='./.*_cache' \
+    --exclude=./.hypothesis \
     --exclude=__pycache__ --exclude='*.egg-info' --exclude=./build --exclude=./dist . |
     as_user tar -xf - -C "$copy" --no-same-owner
 echo "$copy"
