@@ -41,8 +41,12 @@ def alive(places: Paths, container_id: str, *, started: int) -> None:
 
 
 def test_ps(places: Paths, capsys: pytest.CaptureFixture[str]) -> None:
-    alive(places, add(places, "a", "running"), started=proc.start_time(os.getpid()))
-    # The pid lives, but it is another process by now.
+    running = add(places, "a", "running")
+    alive(places, running, started=proc.start_time(os.getpid()))
+    # Nobody looks after a container whose lock is free: its processes, here this one, are killed.
+    watched = containers.live_lock(places, running)
+    assert watched.acquire()
+    # The pid lives, but it is another process by now: cleared by the first command.
     alive(places, add(places, "b", "running", created=1), started=1)
     add(places, "c", "exited", exit_code=3, finished=time.time() - 5, created=time.time() - 9)
     assert main.run_cli(["ps"]) == 0
@@ -56,7 +60,7 @@ def test_ps(places: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.split() == ["c" * 12, "a" * 12, "b" * 12]
     assert main.run_cli(["ps", "-a", "--format", "json"]) == 0
     states = [one["State"] for one in json.loads(capsys.readouterr().out)]
-    assert states == ["exited", "running", "dead"]
+    assert states == ["exited", "running", "exited"]
 
 
 def test_ps_of_an_empty_store(places: Paths, capsys: pytest.CaptureFixture[str]) -> None:
