@@ -60,6 +60,7 @@ def _records(places: Paths) -> list[Record]:
     from rootless.engine import recover
 
     recover.sweep(places)
+    recover.heal_records(places)
     found = records(places)
     return sorted(found, key=lambda record: -float(record["created"]))
 

@@ -87,6 +87,7 @@ class Place:
         state = {
             "boot": proc.boot_id(),
             "started": time.time(),
+            "name": self.name,
             "processes": {name: [pid, proc.start_time(pid)] for name, pid in pids.items() if pid},
             "remove": remove,
         }

@@ -15,7 +15,7 @@ class HostFacts:
     """The user and the host as a plan sees them."""
 
     __slots__ = (
-        "fuse_overlayfs", "gid", "groups", "hostname", "kernel", "machine", "maps",
+        "fuse_overlayfs", "gid", "groups", "has_mqueue", "hostname", "kernel", "machine", "maps",
         "resolv", "terminal_size", "uid",
     )  # fmt: skip
 
@@ -32,6 +32,7 @@ class HostFacts:
         resolv: str,
         fuse_overlayfs: str,
         terminal_size: tuple[int, int] | None,
+        has_mqueue: bool,
     ) -> None:
         self.uid = uid
         self.gid = gid
@@ -43,6 +44,7 @@ class HostFacts:
         self.resolv = resolv
         self.fuse_overlayfs = fuse_overlayfs
         self.terminal_size = terminal_size
+        self.has_mqueue = has_mqueue
 
 
 def gather(maps: IdMaps | None = None) -> HostFacts:
@@ -59,6 +61,7 @@ def gather(maps: IdMaps | None = None) -> HostFacts:
         resolv=_read("/etc/resolv.conf"),
         fuse_overlayfs=fuse_overlayfs_program(),
         terminal_size=_terminal_size(),
+        has_mqueue=os.path.isdir("/dev/mqueue"),
     )
 
 

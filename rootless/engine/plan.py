@@ -122,6 +122,7 @@ def build(
             spec, choice, files=plan_files, volumes=volumes,
             host_network=not network.new_namespace,
             tty_group=_maps_tty(namespace),
+            host_mqueue=facts.has_mqueue,
         ),
         "annotations": dict(spec.annotations),
         "linux": _linux(spec, choice, namespace, network),
@@ -251,6 +252,8 @@ def _linux(
     if network.new_namespace:
         # So that ping works without CAP_NET_RAW, as podman has it.
         sysctls.setdefault("net.ipv4.ping_group_range", "0 0")
+        # As docker has it: a user other than root may listen on port 80 of its own network.
+        sysctls.setdefault("net.ipv4.ip_unprivileged_port_start", "0")
     linux["sysctl"] = sysctls
     return linux
 

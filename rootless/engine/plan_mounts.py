@@ -45,9 +45,17 @@ def build(
     volumes: list[VolumeUse],
     host_network: bool,
     tty_group: bool,
+    host_mqueue: bool,
 ) -> list[Mount]:
-    """The document's list. files: container path → host file. tty_group: gid 5 is mapped."""
+    """The document's list.
+
+    files: container path → host file. tty_group: gid 5 is mapped. host_mqueue: the host has a
+    /dev/mqueue to share.
+    """
     ours = _kernel_mounts(spec, security, host_network=host_network, tty_group=tty_group)
+    if spec.ipc == "host":
+        places = ["/dev/shm", "/dev/mqueue"] if host_mqueue else ["/dev/shm"]
+        ours += [_mount("bind", place, place, ["rbind", *_SAFE]) for place in places]
     ours += [
         _mount("bind", target, source, ["bind", "rprivate", "nosuid", "nodev", "noexec"])
         for target, source in files.items()
@@ -95,8 +103,7 @@ def _proc(spec: ContainerSpec, security: SecurityChoice) -> Mount:
 
 def _ipc_mounts(spec: ContainerSpec) -> list[Mount]:
     if spec.ipc == "host":
-        places = ("/dev/shm", "/dev/mqueue")
-        return [_mount("bind", place, place, ["rbind", *_SAFE]) for place in places]
+        return []
     shm = [*_SAFE, "mode=1777", f"size={spec.shm_size}"]
     return [
         _mount("tmpfs", "/dev/shm", "shm", shm),

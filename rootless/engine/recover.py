@@ -27,6 +27,7 @@ UNKNOWN_EXIT = 255
 
 def sweep(paths: Paths) -> None:
     """Clear every container that nobody looks after. Failures become warnings."""
+    containers.clear_unborn(paths)
     for container_id in containers.live_ids(paths):
         try:
             _clear_if_abandoned(paths, container_id)
@@ -73,11 +74,39 @@ def _settle(paths: Paths, container_id: str, state: dict[str, Any]) -> None:
         removal = [containers.directory(paths, container_id)]
     if removal:
         remove_trees(removal)
-        if record.get("name"):
-            containers.release_name(paths, record["name"], container_id)
+        containers.release_name(paths, record.get("name") or state.get("name", ""), container_id)
     elif record.get("status") == "running":
-        record.update(status="exited", exit_code=UNKNOWN_EXIT, finished=time.time())
-        containers.write_record(paths, record)
+        _end_unseen(paths, record)
+
+
+def _end_unseen(paths: Paths, record: dict[str, Any]) -> None:
+    record.update(status="exited", exit_code=UNKNOWN_EXIT, finished=time.time())
+    containers.write_record(paths, record)
+
+
+def heal_records(paths: Paths) -> None:
+    """Put right the records of containers that a reboot ended: nothing is left of them to clear."""
+    for container_id in containers.all_ids(paths):
+        if not _claims_to_run(paths, container_id):
+            continue
+        live = containers.live_directory(paths, container_id)
+        # Read again: it may have ended properly between the two looks.
+        if not os.path.isdir(live) and _claims_to_run(paths, container_id):
+            record = containers.read_record(paths, container_id)
+            if record.get("remove"):
+                remove_trees([containers.directory(paths, container_id)])
+                containers.release_name(paths, record["name"], container_id)
+            else:
+                _end_unseen(paths, record)
+
+
+def _claims_to_run(paths: Paths, container_id: str) -> bool:
+    try:
+        record = containers.read_record(paths, container_id)
+    except RlError:
+        return False
+    # A home shared by several hosts holds the containers of all of them.
+    return record.get("status") == "running" and record.get("host") == os.uname().nodename
 
 
 def remove_trees(trees: list[str]) -> None:

@@ -6,6 +6,7 @@ import os
 import time
 from contextlib import ExitStack
 
+from rootless import log
 from rootless.engine import create, facts, images, plan
 from rootless.engine.timeline import Timeline
 from rootless.errors import EXIT_ENGINE, RlError, UsageError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from rootless.engine.plan import ImageFacts, Plan
     from rootless.image.progress import Progress
+    from rootless.kernel import pty
     from rootless.model.container import ContainerSpec
     from rootless.net.drivers import Driver, Running
     from rootless.runtime.launch import Launch
@@ -104,7 +106,7 @@ class Run:
             self._note_failure(place, error)
             raise
         finally:
-            self._after(place)
+            self._after(place, remove)
 
     def _to_remove(self, made: Plan, place: create.Place) -> list[str]:
         """What the keeper removes at the end; the volumes first, the record with the rest."""
@@ -141,7 +143,7 @@ class Run:
             supervisor = Supervisor(spec, launch, leader)
             code = supervisor.run(signals, raw)
             self.timeline.mark("command ended")
-            running.stop()
+            running.stop(wait=False)
             supervisor.finish()
             self._note_exit(place, code)
             self.timeline.mark("unwound")
@@ -161,16 +163,23 @@ class Run:
 
             recover.sweep(self.paths)
 
-    def _raw_terminal(self, leader: int) -> Any:
+    def _raw_terminal(self, leader: int) -> pty.Mode | None:
         if leader < 0:
             return None
         from rootless.engine import terminal
+        from rootless.kernel import pty
 
-        raw = terminal.RawTerminal(0)
-        if self.spec.interactive:
-            raw.enter()
         terminal.copy_size(leader)
-        return raw
+        if not self.spec.interactive:
+            return None
+        if not os.isatty(0):
+            log.notice(
+                "-t: standard input is not a terminal, keys go to the container as they come"
+            )
+            return None
+        mode = pty.Mode(0)
+        mode.make_raw()
+        return mode
 
     def _write_cidfile(self, container_id: str) -> None:
         if not self.spec.cidfile:
@@ -197,8 +206,13 @@ class Run:
         record.update(status="created", exit_code=code, finished=time.time(), error=str(error))
         containers.write_record(self.paths, record)
 
-    def _after(self, place: create.Place) -> None:
+    def _after(self, place: create.Place, remove: list[str]) -> None:
         if self.spec.remove:
+            if os.path.isdir(place.directory):
+                from rootless.engine import recover
+
+                # The keeper could not do it, or was killed.
+                recover.remove_trees(remove)
             containers.release_name(self.paths, place.name, place.id)
         place.forget()
 
@@ -259,7 +273,8 @@ def _network(spec: ContainerSpec, image: ImageFacts) -> Driver:
     ports = list(spec.ports)
     if spec.publish_all:
         ports += port_model.exposed_ports(image.config)
-    return drivers.make(network_model.parse_network(spec.network or "slirp4netns"), ports)
+    choice = network_model.parse_network(spec.network)
+    return drivers.make(choice, ports, dns=spec.dns)
 
 
 def _taken_ranges(where: Paths) -> list[tuple[int, int]]:

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
 
-    from rootless.engine.terminal import RawTerminal
+    from rootless.kernel import pty
     from rootless.model.container import ContainerSpec
     from rootless.runtime.launch import Launch
 
@@ -100,15 +100,15 @@ class Supervisor:
             pumps.insert(0, Pump(0, leader, at_end=lambda: _try_write(leader, _END_OF_INPUT)))
         return pumps
 
-    def run(self, signals: Signals, raw: RawTerminal | None) -> int:
+    def run(self, signals: Signals, mode: pty.Mode | None) -> int:
         """Until the container has ended; its exit code as a shell shows it."""
         while self._status is None:
             self._turn(signals)
         for pump in self.pumps:
             if pump.source != 0:
                 pump.drain()
-        if raw is not None:
-            raw.restore()
+        if mode is not None:
+            mode.restore()
         return spawn.exit_code_of(self._status)
 
     def _turn(self, signals: Signals) -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from rootless.store.paths import Paths
 
 POLICIES = ("always", "missing", "newer", "never")
+_EMBEDDED = "localhost/busybox"
 # Layers on their way at once.
 DEFAULT_JOBS = 4
 _MAX_INDEX_DEPTH = 4
@@ -106,6 +107,8 @@ def pull(
     if policy == "never":
         raise NotFoundError(f"{reference_text}: not in the store, and pulling is not allowed",
                             hint=f"rl pull {reference_text}")  # fmt: skip
+    if place.repository == _EMBEDDED and place.wanted == references.DEFAULT_TAG:
+        return _embedded(paths)
     try:
         return work.from_registries(place)
     except (RegistryError, NotFoundError) as error:
@@ -113,6 +116,20 @@ def pull(
             log.warn(f"{error.message}; using the image that is here")
             return _as_pulled(paths, local)
         raise
+
+
+def _embedded(paths: Paths) -> PulledImage:
+    """The image that is assembled here instead of fetched."""
+    from rootless.image import embedded
+
+    before = resolve.find_local(paths, embedded.NAME)
+    embedded.build(paths)
+    after = resolve.find_local(paths, embedded.NAME)
+    if after is None:
+        raise StoreError(f"{embedded.NAME}: was removed while it was made")
+    made = _as_pulled(paths, after)
+    made.is_new = before is None or before.manifest_digest != made.manifest_digest
+    return made
 
 
 def _usable_local(

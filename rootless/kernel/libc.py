@@ -175,6 +175,19 @@ def capget() -> tuple[int, int, int]:
     return (data[0] | data[3] << 32, data[1] | data[4] << 32, data[2] | data[5] << 32)
 
 
+def set_command_line(text: str) -> None:
+    """Show `text` in /proc/PID/cmdline, as far as the place of the old arguments goes.
+
+    What the kernel shows is the process's own memory, and Python has copied it long ago.
+    """
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    start, end = int(fields[45]), int(fields[46])
+    if 0 < start < end:
+        content = text.encode()[: end - start - 1]
+        ctypes.memmove(start, content.ljust(end - start, b"\0"), end - start)
+
+
 def capset(effective: int, permitted: int, inheritable: int) -> None:
     """capset(2) on the calling thread, sets as bit masks of 64 bits."""
     header = (ctypes.c_uint32 * 2)(_LINUX_CAPABILITY_VERSION_3, 0)

@@ -16,6 +16,7 @@ from rootless.runtime import messages, namespaces, rootfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rootless.kernel import pty
     from rootless.kernel.channel import Channel
     from rootless.runtime.messages import Request
     from rootless.runtime.stdio import Stdio
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
     """The keeper's life; runs as root of a fresh user namespace and returns when all is unmade."""
     libc.prctl_name("rl-keeper")
+    libc.set_command_line("rl-keeper")
     # Ctrl-C at the terminal reaches the whole foreground group; the launcher decides about it.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTTOU):
         signal.signal(number, signal.SIG_IGN)
@@ -37,6 +39,7 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
     # The lock's descriptor comes along and stays open: see Place.claim.
     request: Request = received[0][0]
     made = None
+    terminal = _terminal_of_user(request)
     try:
         libc.unshare(libc.CLONE_NEWNS)
         namespaces.keep_mounts_inside()
@@ -44,7 +47,8 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
         init_pid = _start_init(request, made.path, control, setup, stdio)
         _close_setup_side(setup, stdio)
         control.send(messages.INIT, init_pid, made.server_pid, time.monotonic_ns())
-        _watch(control, init_pid, made)
+        if not _watch(control, init_pid, made) and terminal is not None:
+            terminal.restore()
     except BaseException as error:
         messages.send_failure(control, error, "setting up the root file system")
     _unwind(control, request, made)
@@ -75,8 +79,20 @@ def _close_setup_side(setup: Channel, stdio: Stdio) -> None:
     os.close(null)
 
 
-def _watch(control: Channel, init_pid: int, made: rootfs.Rootfs) -> None:
-    """Wait for the container's end, the launcher's or the file system's; report the exit status."""
+def _terminal_of_user(request: Request) -> pty.Mode | None:
+    """The terminal that the launcher will put into raw mode: its mode as it is before."""
+    if not (request["document"]["process"]["terminal"] and request["interactive"]):
+        return None
+    from rootless.kernel import pty
+
+    return pty.Mode(os.dup(0)) if os.isatty(0) else None
+
+
+def _watch(control: Channel, init_pid: int, made: rootfs.Rootfs) -> bool:
+    """Wait for the container's end, the launcher's or the file system's; report the exit status.
+
+    Returns whether the launcher is still there.
+    """
     init_fd = os.pidfd_open(init_pid)
     watched = [init_fd, control.fd]
     server_fd = os.pidfd_open(made.server_pid) if made.server_pid else -1
@@ -90,8 +106,9 @@ def _watch(control: Channel, init_pid: int, made: rootfs.Rootfs) -> None:
     status = os.waitpid(init_pid, 0)[1]
     try:
         control.send(messages.EXITED, status, time.monotonic_ns())
+        return True
     except OSError:
-        pass  # the launcher is gone: nobody asks for the status
+        return False
 
 
 def _unwind(control: Channel, request: Request, made: rootfs.Rootfs | None) -> None:

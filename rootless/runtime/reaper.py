@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+from rootless.kernel import libc
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -21,10 +23,17 @@ def fork_payload(setup: Channel) -> None:
     if pid:
         setup.close()
         os.closerange(3, 256)
+        _be_nobodys_business()
         _reap(pid)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.setpgid(0, 0)
     _take_terminal()
+
+
+def _be_nobodys_business() -> None:
+    """The container sees its first process: not with the host's paths and the user's flags."""
+    libc.prctl_name("rl-init")
+    libc.set_command_line("rl-init")
 
 
 def _take_terminal() -> None:

@@ -21,14 +21,20 @@ if TYPE_CHECKING:
 class Rootfs:
     """A root file system that is there until `unmount`; `server_pid` is 0 without a server."""
 
-    def __init__(self, path: str, server: fuse_overlayfs.Server | None = None) -> None:
+    def __init__(
+        self, path: str, server: fuse_overlayfs.Server | None = None, *, is_mount: bool = False
+    ) -> None:
         self.path = path
+        self._is_mount = is_mount
         self.server_pid = server.pid if server else 0
         self._server = server
 
     def unmount(self, *, discard: bool) -> None:
         """Take it off the keeper's namespace; discard: without writing back what is in flight."""
         if self._server is None:
+            if self._is_mount:
+                log.effect(f"umount {self.path}")
+                libc.umount2(self.path, libc.MNT_DETACH)
             return
         if discard:
             self._server.kill()
@@ -53,7 +59,7 @@ def make(request: RootfsRequest) -> Rootfs:
         return Rootfs(merged, _mount_fuse(request, lowers, merged))
     if driver == "overlay":
         _mount_overlay(lowers, merged)
-        return Rootfs(merged)
+        return Rootfs(merged, is_mount=True)
     if driver == "vfs":
         from rootless.runtime import copytree
 

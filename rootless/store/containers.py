@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
 
 from rootless.errors import InUseError, NotFoundError, StoreError
 from rootless.store import files
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
 
 _ID_LENGTH = 64
+# Seconds after which a container that cannot be seen yet never will be.
+_BIRTH = 60.0
 
 
 def new_id() -> str:
@@ -68,7 +71,9 @@ def _clear_stale_name(paths: Paths, name: str, link: str) -> None:
 
 
 def release_name(paths: Paths, name: str, container_id: str) -> None:
-    """Give `name` back if `container_id` has it."""
+    """Give `name` back if `container_id` has it; "" is nobody's."""
+    if not name:
+        return
     link = f"{paths.names}/{name}"
     try:
         if os.readlink(link) == container_id:
@@ -106,6 +111,24 @@ def all_ids(paths: Paths) -> list[str]:
 def live_ids(paths: Paths) -> list[str]:
     """The ids of the containers that run or were not unwound."""
     return [name for name in _listed(paths.running) if len(name) == _ID_LENGTH]
+
+
+def clear_unborn(paths: Paths) -> None:
+    """Remove what a start left that was killed before its container could be seen."""
+    for name in _listed(paths.running):
+        if not name.startswith(".new-"):
+            continue
+        path = f"{paths.running}/{name}"
+        try:
+            if time.time() - os.stat(path).st_mtime < _BIRTH:
+                continue
+            lock = files.Lock(f"{path}/lock", blocking=False)
+            if lock.acquire():
+                os.unlink(lock.path)
+                lock.release()
+                os.rmdir(path)
+        except FileNotFoundError:
+            continue
 
 
 def _listed(path: str) -> list[str]:

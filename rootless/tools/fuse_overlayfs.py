@@ -26,9 +26,7 @@ def find() -> str:
     """The path of the program. Raises HostError when it or /dev/fuse is missing."""
     path = spawn.find("fuse-overlayfs", "fuse-overlayfs")
     if not os.access(DEVICE, os.R_OK | os.W_OK):
-        raise HostError(
-            f"{DEVICE}: missing or not accessible", hint=f"sudo chmod 0666 {DEVICE}"
-        )
+        raise HostError(f"{DEVICE}: missing or not accessible", hint=f"sudo chmod 0666 {DEVICE}")
     return path
 
 
