@@ -160,6 +160,17 @@ def test_global_headers_hold_until_overridden() -> None:
     assert [e.mtime_ns // 10**9 for e, _ in read(buffer.getvalue())] == [77, 5, 77]
 
 
+@pytest.mark.parametrize("kind", [b"1", b"2", b"3", b"4", b"5", b"6"])
+def test_only_files_have_data_whatever_a_size_says(kind: bytes) -> None:
+    odd = tarfile.TarInfo("odd")
+    odd.type, odd.size, odd.linkname = kind, 5000, "f"
+    found = read(odd.tobuf(tarfile.USTAR_FORMAT) + archive([member("f", b"data")]))
+    assert [(e.name.rstrip(b"/"), e.size, content) for e, content in found] == [
+        (b"odd", 0, b""),
+        (b"f", 4, b"data"),
+    ]
+
+
 def test_a_volume_label_is_no_entry() -> None:
     label = tarfile.TarInfo("label")
     label.type = b"V"

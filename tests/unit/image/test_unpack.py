@@ -128,7 +128,8 @@ def test_times_survive_a_hard_link_from_far_below(
 ) -> None:
     monkeypatch.setattr(folders, "_CAPACITY", 4)
     deep = "/".join("abcdefghij")
-    unpack_members(tree, folder("here", mtime=5), file(f"{deep}/f", b"x"),
+    others = [folder(f"other{n}") for n in range(6)]
+    unpack_members(tree, folder("here", mtime=5), file(f"{deep}/f", b"x"), *others,
                    hardlink("here/link", f"{deep}/f"))  # fmt: skip
     assert (tree / "here/link").samefile(tree / deep / "f")
     assert mtimes(tree, "here") == [5 * 10**9]
@@ -197,6 +198,23 @@ def test_of_two_entries_the_last_wins(tree: Path) -> None:
     assert stat.S_IMODE((tree / "merged").stat().st_mode) == 0o711
     assert mtimes(tree, "merged") == [9 * 10**9]
     assert [(tree / name).read_bytes() for name in "ab"] == [b"2", b"1"]
+
+
+def test_what_is_replaced_below_a_directory_leaves_that_one_usable(tree: Path) -> None:
+    unpack_members(
+        tree,
+        folder("p", mtime=3),
+        folder("p/d"),
+        file("p/d/old"),
+        symlink("p/d", "elsewhere"),
+        folder("p/d"),
+        file("p/d/new"),
+        file("p/d", b"file"),
+        file("p/next", b"x"),
+    )
+    assert sorted(os.listdir(tree / "p")) == ["d", "next"]
+    assert (tree / "p/d").read_bytes() == b"file"
+    assert mtimes(tree, "p") == [3 * 10**9]
 
 
 def test_a_hard_link_to_itself_changes_nothing(tree: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,8 +52,10 @@ def outside(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def tree(tmp_path: Path, outside: Path) -> Path:
-    return tmp_path / "tree"
+def tree(tmp_path: Path, outside: Path) -> Iterator[Path]:
+    yield tmp_path / "tree"
+    # pytest's own removal recurses: a deep tree that a failed test left would break later runs.
+    subprocess.run(["rm", "-rf", tmp_path / "tree"], check=True)
 
 
 def raw(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,10 +25,12 @@ def make_deep(top: Path, levels: int) -> None:
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
+def tree(tmp_path: Path) -> Iterator[Path]:
     tree = tmp_path / "tree"
     tree.mkdir()
-    return tree
+    yield tree
+    # pytest's own removal recurses: a deep tree that a failed test left would break later runs.
+    subprocess.run(["rm", "-rf", tree], check=True)
 
 
 def test_everything_goes_and_links_are_not_followed(tree: Path, tmp_path: Path) -> None:
@@ -38,6 +42,7 @@ def test_everything_goes_and_links_are_not_followed(tree: Path, tmp_path: Path) 
     (tree / "a/link").symlink_to(precious)
     (tree / "link").symlink_to(precious / "file")
     os.mkfifo(tree / "fifo")
+    assert trees.du(str(tree))[1] == 7
     trees.remove_tree(str(tree))
     assert sorted(tmp_path.iterdir()) == [precious]
     assert (precious / "file").read_text() == "x"
@@ -105,3 +110,20 @@ def test_du_counts_a_hard_link_once_and_holes_not(tree: Path) -> None:
     size, files = trees.du(str(tree))
     assert 100_000 <= size < 200_000
     assert files == 3
+
+
+def test_du_does_not_follow_a_link(tree: Path) -> None:
+    (tree / "link").symlink_to("/")
+    with pytest.raises(NotADirectoryError):
+        trees.du(str(tree / "link"))
+
+
+def test_a_directory_that_became_a_link_is_not_entered(tree: Path) -> None:
+    """As if somebody swapped it after it was seen to be a directory."""
+    (tree / "link").symlink_to("/")
+    fd = os.open(tree, os.O_RDONLY)
+    try:
+        with pytest.raises(NotADirectoryError):
+            trees._open(fd, "link")
+    finally:
+        os.close(fd)

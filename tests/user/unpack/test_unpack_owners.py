@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from rootless.errors import ImageError
+from rootless.errors import ImageError, StoreError
 from rootless.image import unpack
+from rootless.kernel import libc
 from rootless.model.idmap import IdMaps, size_of
 from rootless.tools import idmap
 from tests.unit.image.archives import Member, archive, file, folder, hardlink, symlink
@@ -118,3 +119,20 @@ def test_a_directory_closed_to_its_owner_can_be_filled(short_dir: Path, maps: Id
     members = [folder("d", mode=0, uid=1000, mtime=7), file("d/f", b"x", uid=1001)]
     result = unpacked(short_dir / "t", maps, *members)
     assert (result["d"], result["d/f"]) == ((1000, 0, 0), (1001, 0, 0o644))
+
+
+def test_a_disk_that_fills_up_is_told_with_the_entry(short_dir: Path, maps: IdMaps) -> None:
+    data = archive([file("small", b"x"), file("big", bytes(3 << 20))])
+
+    def work() -> None:
+        libc.unshare(libc.CLONE_NEWNS)
+        libc.mount("tmpfs", str(short_dir), "tmpfs", 0, "size=1m")
+        os.mkdir(short_dir / "t")
+        fd = os.memfd_create("layer")
+        os.write(fd, data)
+        os.lseek(fd, 0, os.SEEK_SET)
+        unpack.unpack(fd, str(short_dir / "t"), maps)
+
+    with pytest.raises(StoreError, match="big: No space left on device") as caught:
+        idmap.call(work)
+    assert caught.value.hint.startswith("df -h")

@@ -336,3 +336,25 @@ def test_a_locked_file_is_not_taken_for_a_workspace(paths: Paths) -> None:
         assert workspace.path.endswith("-2")
     os.unlink(lock.path)
     lock.release()
+
+
+def test_a_user_without_subordinate_ids(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idmap, "subordinate_ids", lambda path: [])
+    assert idmap.canonical_maps().is_single
+    one = Layer(
+        [
+            folder("d", uid=1000, gid=1000, mode=0o2555),
+            file("d/f", b"x", uid=2**31, mode=0o4000),
+            file("d/.wh.gone"),
+        ]
+    )
+    with Unpackers.start(paths, 1) as unpackers:
+        job = submit(unpackers, one)
+        job.commit()
+    assert job.wait().notes == ["owners not kept, there are no subordinate ids: 2 (d/, d/f)"]
+    tree = Path(paths.layer_diff(one.diff_id))
+    assert {path.lstat().st_uid for path in tree.rglob("*")} == {os.geteuid()}
+    assert [stat.S_IMODE((tree / name).stat().st_mode) for name in ("d", "d/f")] == [0o2555, 0o4000]
+    assert stat.S_ISCHR((tree / "d/gone").stat().st_mode)
+    assert layers.remove(paths, [one.diff_id]) == [one.diff_id]
+    assert in_tmp(paths) == layers.stored(paths) == []
