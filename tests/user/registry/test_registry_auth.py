@@ -4,10 +4,12 @@ token server."""
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -320,3 +322,55 @@ def test_a_proxy_from_the_environment(
     assert path.startswith("http://example.invalid/v2/team/app/")
     assert headers["Host"] == "example.invalid"
     assert headers["Proxy-Authorization"] == f"Basic {base64.b64encode(b'user:pa ss').decode()}"
+
+
+class Tunnel(threading.Thread):
+    """A proxy that knows CONNECT, for one connection after another, to one place."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self.target = port
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.asked: list[str] = []
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            try:
+                client, _ = self.socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self.target)) as server:
+            self.asked.append(client.recv(65536).decode())
+            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=pump, args=(server, client), daemon=True)
+            back.start()
+            pump(client, server)
+            back.join()
+
+
+def pump(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_tunnel_through_a_proxy(
+    fetch: Pull, store: Paths, layout: Layout, image: Any, pushed: str, auth_file: AuthFile,
+    secure: SecureRegistry, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    auth_file({"auths": {secure.host: entry()}})
+    tunnel = Tunnel(secure.port)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:pw@127.0.0.1:{tunnel.port}")
+    fetch(pushed)
+    tunnel.socket.close()
+    assert has_all(store, layout, image)
+    assert tunnel.asked[0].startswith(f"CONNECT {secure.host} HTTP/1.")
+    assert "Proxy-Authorization: Basic dXNlcjpwdw==" in tunnel.asked[0]
+    assert not any("Authorization: Basic " + entry()["auth"] in one for one in tunnel.asked)

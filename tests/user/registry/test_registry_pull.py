@@ -258,3 +258,11 @@ def test_a_fifo_in_a_layout_does_not_hang(fetch: Pull, layout: Layout) -> None:
     os.mkfifo(path)
     with pytest.raises(ImageError, match="not a regular file"):
         fetch(f"oci:{layout.folder}:v1")
+
+
+def test_the_embedded_image_is_made_instead_of_fetched(fetch: Pull, store: Paths) -> None:
+    with pytest.raises(NotFoundError):
+        fetch("localhost/busybox", policy="never")
+    first, second = fetch("localhost/busybox"), fetch("localhost/busybox:latest")
+    assert (first.name, first.is_new, second.is_new) == ("localhost/busybox:latest", True, False)
+    assert find_local(store, "busybox") is not None
