@@ -53,6 +53,8 @@ class TransportError(RegistryError):
 
     # Whether a server did answer, though not usefully.
     is_busy = False
+    # How often asking is worth while.
+    attempts = ATTEMPTS
 
     def __init__(self, message: str, *, is_temporary: bool, is_tls: bool = False) -> None:
         super().__init__(message, hint=_TLS_HINT if is_tls else "")
@@ -102,7 +104,7 @@ class Response:
             raise self._client.explain(error, self.url) from error
         if not data and expected:
             raise TransportError(
-                f"{origin_of(self.url)}: connection closed {expected} bytes early",
+                f"{_shown_host(self.url)}: connection closed {expected} bytes early",
                 is_temporary=True,
             )
         return data
@@ -219,7 +221,7 @@ class Client:
                 delay = error.seconds if error.seconds is not None else backoff(number)
             except TransportError as error:
                 failure, delay = error, backoff(number)
-            if not failure.is_temporary or number == attempts:
+            if not failure.is_temporary or number >= min(attempts, failure.attempts):
                 raise failure
             log.effect(f"{failure.message}; again in {delay:.1f} s")
             self.pause(delay)
@@ -324,20 +326,27 @@ class Client:
         """`error` as a TransportError that names the host, or Cancelled."""
         if self._cancelled.is_set():
             return Cancelled("interrupted")
-        where = origin_of(url)
+        where = _shown_host(url)
         if isinstance(error, ssl.SSLError):
             reason = getattr(error, "verify_message", "") or error.reason or "handshake failed"
             is_cut = isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
             return TransportError(f"{where}: TLS: {reason}", is_temporary=is_cut, is_tls=not is_cut)
         if isinstance(error, socket.gaierror):
-            text = f"{where}: host name cannot be resolved: {error.strerror}"
-            return TransportError(text, is_temporary=error.errno == socket.EAI_AGAIN)
+            return _unresolved(error, where)
         if isinstance(error, TimeoutError):
             return TransportError(f"{where}: timed out", is_temporary=True)
         text = getattr(error, "strerror", None) or str(error) or type(error).__name__
         temporary = isinstance(error, (OSError, http.client.HTTPException))
         temporary = temporary and not isinstance(error, (ConnectionRefusedError, ValueError))
         return TransportError(f"{where}: {printable(text)}", is_temporary=temporary)
+
+
+def _unresolved(error: socket.gaierror, where: str) -> TransportError:
+    text = f"{where}: host name cannot be resolved: {error.strerror}"
+    failure = TransportError(text, is_temporary=error.errno == socket.EAI_AGAIN)
+    # A machine without a network says so as well: that must not take long to find out.
+    failure.attempts = 2
+    return failure
 
 
 class _RetryAfter(TransportError):
@@ -398,6 +407,10 @@ def origin_of(url: str) -> str:
     """Scheme, host and port of `url`: what may see a secret."""
     scheme, host, port, _ = _key_of(url, False)
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _shown_host(url: str) -> str:
+    return urlsplit(origin_of(url)).netloc.removesuffix(":443")
 
 
 def shown_url(url: str) -> str:

@@ -196,7 +196,7 @@ class _Pull:
             try:
                 return self._from(RegistrySource(candidate, endpoint))
             except (RegistryError, NotFoundError) as error:
-                failures.append(error)
+                failures.append(_naming(candidate, error))
         raise _summary(reference, failures)
 
     def _from(self, source: Source) -> PulledImage:
@@ -314,6 +314,16 @@ def _places(
             continue
         for endpoint in endpoints:
             yield candidate, endpoint
+
+
+def _naming(
+    reference: Reference, failure: RegistryError | NotFoundError
+) -> RegistryError | NotFoundError:
+    """`failure` with the image in its message, where that only tells of a host or a blob."""
+    if reference.repository in failure.message:
+        return failure
+    kind = NotFoundError if isinstance(failure, NotFoundError) else RegistryError
+    return kind(f"{reference.name}: {failure.message}", failure.hint)
 
 
 def _summary(
