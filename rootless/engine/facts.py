@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 
+from rootless.runtime.devices import DEFAULT_NODES
 from rootless.tools import idmap, spawn
 
 TYPE_CHECKING = False
@@ -15,8 +17,8 @@ class HostFacts:
     """The user and the host as a plan sees them."""
 
     __slots__ = (
-        "fuse_overlayfs", "gid", "groups", "has_mqueue", "hostname", "kernel", "machine", "maps",
-        "resolv", "terminal_size", "uid",
+        "devices", "fuse_overlayfs", "gid", "groups", "has_mqueue", "hostname", "kernel",
+        "machine", "maps", "resolv", "terminal_size", "uid",
     )  # fmt: skip
 
     def __init__(
@@ -33,6 +35,7 @@ class HostFacts:
         fuse_overlayfs: str,
         terminal_size: tuple[int, int] | None,
         has_mqueue: bool,
+        devices: list[str],
     ) -> None:
         self.uid = uid
         self.gid = gid
@@ -45,10 +48,13 @@ class HostFacts:
         self.fuse_overlayfs = fuse_overlayfs
         self.terminal_size = terminal_size
         self.has_mqueue = has_mqueue
+        self.devices = devices
 
 
-def gather(maps: IdMaps | None = None) -> HostFacts:
-    """Look at the host. fuse_overlayfs is "" where the program or /dev/fuse cannot be used."""
+def gather(maps: IdMaps | None = None, *, devices: bool = False) -> HostFacts:
+    """Look at the host, with `devices` also at its device nodes.
+
+    fuse_overlayfs is "" where the program or /dev/fuse cannot be used."""
     name = os.uname()
     return HostFacts(
         uid=os.geteuid(),
@@ -62,6 +68,7 @@ def gather(maps: IdMaps | None = None) -> HostFacts:
         fuse_overlayfs=fuse_overlayfs_program(),
         terminal_size=_terminal_size(),
         has_mqueue=os.path.isdir("/dev/mqueue"),
+        devices=_usable_devices() if devices else [],
     )
 
 
@@ -86,3 +93,23 @@ def _terminal_size() -> tuple[int, int] | None:
     except OSError:
         return None
     return size.lines, size.columns
+
+
+def _usable_devices() -> list[str]:
+    """The nodes below /dev that this user may open; terminals and what each container has aside."""
+    found = []
+    for folder, folders, names in os.walk("/dev"):
+        folders[:] = [name for name in folders if name not in ("pts", "shm", "mqueue", "hugepages")]
+        for name in names:
+            path = f"{folder}/{name}"
+            if not name.startswith(("tty", "console", "ptmx")) and _is_usable_node(path):
+                found.append(path)
+    return sorted(set(found) - {f"/dev/{name}" for name in DEFAULT_NODES})
+
+
+def _is_usable_node(path: str) -> bool:
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return False
+    return (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)) and os.access(path, os.R_OK)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import stat
 
+from rootless import log
 from rootless.engine.plan import ImageFacts
-from rootless.errors import NotFoundError, UsageError
+from rootless.errors import UsageError
+from rootless.image import resolve
+from rootless.model import reference
 from rootless.store import images
 
 TYPE_CHECKING = False
@@ -16,32 +19,34 @@ if TYPE_CHECKING:
     from rootless.store.images import StoredImage
     from rootless.store.paths import Paths
 
-EMBEDDED = "localhost/busybox:latest"
-_EMBEDDED_NAMES = ("localhost/busybox", EMBEDDED)
 # A passwd or group file beyond this is nobody's honest one.
 _MAX_FILE = 1 << 20
+
+
+def find(paths: Paths, text: str) -> StoredImage | None:
+    """The stored image that `text` means, None when there is none, or for `oci:DIR`."""
+    if isinstance(reference.parse_source(text), reference.OciPath):
+        return None
+    local = resolve.find_local(paths, text)
+    return images.load(paths, local.descriptor) if local else None
 
 
 def obtain(paths: Paths, spec: ContainerSpec, progress: Progress | None) -> StoredImage:
     """The image of `spec`, pulled as --pull says. Raises NotFoundError with --pull never."""
     text = spec.image or ""
-    if spec.pull in ("missing", "never", "") and not spec.platform:
-        try:
-            return images.resolve(paths, text)
-        except NotFoundError:
-            if spec.pull == "never":
-                raise
-    if text in _EMBEDDED_NAMES:
-        from rootless.image import embedded
-
-        return images.resolve(paths, embedded.build(paths))
+    policy = spec.pull or "missing"
+    if policy in ("missing", "never") and not spec.platform:
+        found = find(paths, text)
+        if found is not None:
+            return found
+    # Everything heavy (HTTP, TLS, hashing) stays unimported when the image is there.
     from rootless.image import pull
     from rootless.model import platform
 
     wanted = platform.parse(spec.platform) if spec.platform else None
-    pulled = pull.pull(
-        paths, text, platform=wanted, policy=spec.pull or "missing", progress=progress
-    )
+    pulled = pull.pull(paths, text, platform=wanted, policy=policy, progress=progress)
+    for note in pulled.notes:
+        log.notice(f"{pulled.name}: {note}")
     return images.resolve(paths, pulled.manifest_digest)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from rootless.engine import plan_mounts, plan_process, storage, userns
 from rootless.errors import UsageError
 from rootless.model import mountspec, security
+from rootless.model.idmap import to_outside
 from rootless.net import files as netfiles
 
 TYPE_CHECKING = False
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rootless.engine.userns import UserNamespace
     from rootless.model.container import ContainerSpec
     from rootless.model.security import SecurityChoice
+    from rootless.model.user import ExecUser
     from rootless.net.drivers import Driver
 
 OCI_VERSION = "1.0.2"
@@ -57,7 +59,7 @@ class Plan:
     """The outcome: the document, and what stands outside of it."""
 
     __slots__ = (
-        "document", "driver", "files", "image", "keep_groups", "namespace", "place",
+        "document", "driver", "files", "give", "image", "keep_groups", "namespace", "place",
         "security", "volumes",
     )  # fmt: skip
 
@@ -67,6 +69,7 @@ class Plan:
         document: dict[str, Any],
         driver: str,
         files: dict[str, str],
+        give: list[tuple[str, int, int]],
         image: ImageFacts,
         keep_groups: bool,
         namespace: UserNamespace,
@@ -77,6 +80,7 @@ class Plan:
         self.document = document
         self.driver = driver
         self.files = files
+        self.give = give
         self.image = image
         self.keep_groups = keep_groups
         self.namespace = namespace
@@ -122,7 +126,7 @@ def build(
             spec, choice, files=plan_files, volumes=volumes,
             host_network=not network.new_namespace,
             tty_group=_maps_tty(namespace),
-            host_mqueue=facts.has_mqueue,
+            host_mqueue=facts.has_mqueue, host_devices=facts.devices,
         ),
         "annotations": dict(spec.annotations),
         "linux": _linux(spec, choice, namespace, network),
@@ -131,6 +135,7 @@ def build(
         document=document,
         driver=driver,
         files=dict(files.values()),
+        give=_to_give(spec, volumes, namespace, who),
         image=image,
         keep_groups=plan_process.KEEP_GROUPS in spec.group_add,
         namespace=namespace,
@@ -138,6 +143,20 @@ def build(
         security=choice,
         volumes=volumes,
     )
+
+
+def _to_give(
+    spec: ContainerSpec, volumes: list[VolumeUse], namespace: UserNamespace, who: ExecUser
+) -> list[tuple[str, int, int]]:
+    """The sources of mounts with the option `U`, and the canonical ids of who gets them."""
+    inner = namespace.inner
+    uid = to_outside(inner.uids, who.uid) if inner else who.uid
+    gid = to_outside(inner.gids, who.gid) if inner else who.gid
+    sources = [mount for mount in spec.mounts if "U" in mount.options]
+    if sources and (uid is None or gid is None):
+        raise UsageError(f"-v …:U: user {who.uid}:{who.gid} is not mapped in this namespace")
+    paths = {use.target: use.path for use in volumes}
+    return [(paths.get(mount.target, mount.source), uid or 0, gid or 0) for mount in sources]
 
 
 def _maps_tty(namespace: UserNamespace) -> bool:
@@ -240,10 +259,6 @@ def _linux(
         "uidMappings": _mappings(namespace.host.uids),
         "gidMappings": _mappings(namespace.host.gids),
         "namespaces": [{"type": kind} for kind in _namespaces(spec, network)],
-        "devices": [
-            {"path": device.target, "rl.source": device.source, "rl.options": _access(device)}
-            for device in spec.devices
-        ],
         "rootfsPropagation": "slave",
         "maskedPaths": [] if spec.pid == "host" else list(choice.masked_paths),
         "readonlyPaths": list(choice.readonly_paths),
@@ -256,10 +271,6 @@ def _linux(
         sysctls.setdefault("net.ipv4.ip_unprivileged_port_start", "0")
     linux["sysctl"] = sysctls
     return linux
-
-
-def _access(device: mountspec.DeviceSpec) -> list[str]:
-    return [] if "w" in device.permissions else ["ro"]
 
 
 def _mappings(rows: tuple[tuple[int, int, int], ...]) -> list[dict[str, int]]:

@@ -46,16 +46,18 @@ def build(
     host_network: bool,
     tty_group: bool,
     host_mqueue: bool,
+    host_devices: list[str],
 ) -> list[Mount]:
     """The document's list.
 
     files: container path → host file. tty_group: gid 5 is mapped. host_mqueue: the host has a
-    /dev/mqueue to share.
+    /dev/mqueue to share. host_devices: what --privileged adds.
     """
     ours = _kernel_mounts(spec, security, host_network=host_network, tty_group=tty_group)
     if spec.ipc == "host":
         places = ["/dev/shm", "/dev/mqueue"] if host_mqueue else ["/dev/shm"]
         ours += [_mount("bind", place, place, ["rbind", *_SAFE]) for place in places]
+    ours += _devices(spec, host_devices if spec.privileged else [])
     ours += [
         _mount("bind", target, source, ["bind", "rprivate", "nosuid", "nodev", "noexec"])
         for target, source in files.items()
@@ -71,6 +73,17 @@ def build(
         ]
     users.sort(key=lambda mount: mount["destination"].count("/"))
     return [mount for mount in ours if mount["destination"] not in taken] + users
+
+
+def _devices(spec: ContainerSpec, of_host: list[str]) -> list[Mount]:
+    """Device nodes are bound from the host: a user namespace can make none."""
+    nodes = {path: (path, "rw") for path in of_host}
+    for device in spec.devices:
+        nodes[device.target] = (device.source, "rw" if "w" in device.permissions else "ro")
+    return [
+        _mount("bind", target, source, ["bind", "rprivate", "nosuid", "noexec", access])
+        for target, (source, access) in nodes.items()
+    ]
 
 
 def _targets(mounts: list[Mount]) -> set[str]:

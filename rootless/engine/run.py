@@ -7,9 +7,9 @@ import time
 from contextlib import ExitStack
 
 from rootless import log
-from rootless.engine import create, facts, images, plan
+from rootless.engine import create, facts, images, plan, request
 from rootless.engine.timeline import Timeline
-from rootless.errors import EXIT_ENGINE, RlError, UsageError
+from rootless.errors import EXIT_ENGINE, NotFoundError, RlError, UsageError
 from rootless.model import network as network_model
 from rootless.model import ports as port_model
 from rootless.net import drivers
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from rootless.image.progress import Progress
     from rootless.kernel import pty
     from rootless.model.container import ContainerSpec
+    from rootless.model.idmap import IdMaps
     from rootless.net.drivers import Driver, Running
     from rootless.runtime.launch import Launch
-    from rootless.runtime.messages import Request
     from rootless.store.images import StoredImage
     from rootless.store.paths import Paths
 
@@ -39,7 +39,14 @@ def describe(spec: ContainerSpec) -> tuple[dict[str, Any], list[str]]:
     image, image_facts = _image(where, spec, None, pull=False)
     place = _plan_place(where, spec)
     network = _network(spec, image_facts)
-    made = plan.build(spec, image_facts, facts.gather(), place, network, _taken_ranges(where))
+    made = plan.build(
+        spec,
+        image_facts,
+        facts.gather(devices=spec.privileged),
+        place,
+        network,
+        _taken_ranges(where),
+    )
     _add_seccomp(made)
     return made.document, _effects(made, network, image)
 
@@ -72,7 +79,8 @@ class Run:
         spec, launch = self.spec, self.launch
         maps = idmap.canonical_maps()
         launch.request_maps(maps)
-        host = facts.gather(maps)
+        host = facts.gather(maps, devices=spec.privileged)
+        _say_what_is_reduced(maps)
         image, image_facts = _image(self.paths, spec, progress, pull=True)
         self.timeline.mark("image found")
         network = _network(spec, image_facts)
@@ -89,14 +97,16 @@ class Run:
 
     def _start(self, made: Plan, program: bytes, network: Driver, image: StoredImage | None) -> int:
         spec = self.spec
+        if spec.replace:
+            self._remove_namesake(made.place.name)
         place = create.Place(self.paths, made.place.container_id, made.place.name)
         with ExitStack() as undo:
             undo.callback(place.discard)
             place.claim()
-            copy_up = place.fill(made, _record(spec, made, image))
+            copy_up = place.fill(made, request.record_of(spec, made, image))
             remove = self._to_remove(made, place)
-            request = _request(spec, made, program, network, copy_up, remove)
-            self.launch.send(request, place.lock.fd)
+            wanted = request.build(spec, made, program, network, copy_up, remove)
+            self.launch.send(wanted, place.lock.fd)
             undo.pop_all()
         self.timeline.mark("container created")
         try:
@@ -107,6 +117,14 @@ class Run:
             raise
         finally:
             self._after(place, remove)
+
+    def _remove_namesake(self, name: str) -> None:
+        from rootless.engine import remove
+
+        try:
+            remove.remove(self.paths, name, force=True)
+        except NotFoundError:
+            pass
 
     def _to_remove(self, made: Plan, place: create.Place) -> list[str]:
         """What the keeper removes at the end; the volumes first, the record with the rest."""
@@ -251,12 +269,22 @@ def _image(
     if spec.rootfs:
         return None, images.facts_of_directory(spec.rootfs)
     if not pull:
-        from rootless.store import images as stored
-
-        found = stored.resolve(where, spec.image or "")
-        return found, images.facts_of(where, found)
+        present = images.find(where, spec.image or "")
+        if present is None:
+            raise NotFoundError(
+                f"{spec.image}: not in the store", f"rl pull {spec.image}", EXIT_ENGINE
+            )
+        return present, images.facts_of(where, present)
     found = images.obtain(where, spec, progress)
     return found, images.facts_of(where, found)
+
+
+def _say_what_is_reduced(maps: IdMaps) -> None:
+    if maps.is_single and os.geteuid() != 0:
+        log.notice(
+            "no subordinate ids for this user: the container knows its own user only"
+            ' (sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "$(id -un)")'
+        )
 
 
 def _plan_place(where: Paths, spec: ContainerSpec) -> plan.Place:
@@ -302,56 +330,3 @@ def _add_seccomp(made: Plan) -> None:
     document = _seccomp_document(made)
     if document:
         made.document["linux"]["seccomp"] = document
-
-
-def _record(spec: ContainerSpec, made: Plan, image: StoredImage | None) -> dict[str, Any]:
-    inner = made.namespace.inner
-    return {
-        "id": made.place.container_id,
-        "name": made.place.name,
-        "image": image.name if image else spec.rootfs,
-        "image_id": image.image_id if image else "",
-        "manifest": image.manifest_digest if image else "",
-        "command": made.document["process"]["args"],
-        "created": time.time(),
-        "host": os.uname().nodename,
-        "status": "running",
-        "exit_code": None,
-        "remove": spec.remove,
-        "labels": spec.labels,
-        "auto_range": list(inner.uids[0][1:]) if inner and spec.userns[:4] == "auto" else None,
-        "volumes": [use.name for use in made.volumes if use.anonymous],
-        "stop_signal": spec.stop_signal,
-    }
-
-
-def _request(
-    spec: ContainerSpec,
-    made: Plan,
-    program: bytes,
-    network: Driver,
-    copy_up: list[tuple[str, str]],
-    remove: list[str],
-) -> Request:
-    inner = made.namespace.inner
-    is_directory = made.driver == "directory"
-    return {
-        "document": made.document,
-        "rootfs": {
-            "driver": made.driver,
-            "path": made.document["root"]["path"] if is_directory else made.place.directory,
-            "layers": len(made.image.layers),
-            "program": facts.fuse_overlayfs_program() if made.driver == "fuse-overlayfs" else "",
-            "uid_shift": inner.uids if inner else (),
-            "gid_shift": inner.gids if inner else (),
-        },
-        "inner_maps": (inner.uids, inner.gids) if inner else None,
-        "seccomp": program,
-        "copy_up": copy_up,
-        "loopback": network.loopback_by_us,
-        "interactive": spec.interactive,
-        "init": spec.init,
-        "keep_groups": made.keep_groups,
-        "remove": remove,
-        "discard": spec.remove,
-    }

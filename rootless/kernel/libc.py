@@ -243,6 +243,16 @@ def mount_setattr(dir_fd: int, path: str, flags: int, *, attr_set: int, attr_clr
     _check(result, path)
 
 
+def join_new_session_keyring() -> None:
+    """KEYCTL_JOIN_SESSION_KEYRING (keyctl(2)): leave the login's keys behind.
+
+    A kernel without keyrings and a user whose quota of them is used up are no failure.
+    """
+    number = {"x86_64": 250, "i686": 288, "armv7l": 311, "ppc64le": 271, "s390x": 280}
+    join_session_keyring = 1
+    _libc.syscall(number.get(os.uname().machine, 219), join_session_keyring, None)
+
+
 def close_on_exec_from(first: int) -> None:
     """close_range(2) with CLOSE_RANGE_CLOEXEC: no descriptor from `first` on survives an exec."""
     flag, last = 4, 0xFFFFFFFF

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import log
-from rootless.errors import RuntimeSetupError
 from rootless.kernel import libc, mounts
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 # runtime-spec, config-linux.md, "Default Devices".
 DEFAULT_NODES = ("null", "zero", "full", "random", "urandom", "tty")
@@ -22,8 +16,6 @@ _LINKS = (
     ("/proc/self/fd/2", "stderr"),
     ("pts/ptmx", "ptmx"),
 )
-# Set when /dev comes from somewhere else and is to be left alone.
-KEEP_DEV = "rl.dev"
 
 
 class Terminal:
@@ -35,28 +27,14 @@ class Terminal:
         self.name = name
 
 
-def make(root_fd: int, extra: list[dict[str, Any]], annotations: dict[str, str]) -> None:
-    """Fill /dev below `root_fd`: standard nodes, links, and the `extra` devices of the document.
-
-    An extra device is bound from the host's path in its `rl.source`, else from its own path.
-    """
-    if KEEP_DEV not in annotations:
-        dev_fd = mounts.open_in_root(root_fd, "/dev", os.O_RDONLY | os.O_DIRECTORY)
-        for name in DEFAULT_NODES:
-            _bind_node(dev_fd, f"/dev/{name}", name)
-        for target, name in _LINKS:
-            os.symlink(target, name, dir_fd=dev_fd)
-        os.close(dev_fd)
-    for device in extra:
-        source = device.get("rl.source", device["path"])
-        log.effect(f"bind {source} at {device['path']}")
-        try:
-            mounts.bind_in_root(
-                root_fd, source, device["path"], device.get("rl.options", []),
-                tree=device.get("rl.tree", -1),
-            )  # fmt: skip
-        except OSError as error:
-            raise RuntimeSetupError(f"--device {source}: {error.strerror}") from error
+def make(root_fd: int) -> None:
+    """Fill /dev below `root_fd`, a fresh tmpfs: the standard nodes and links."""
+    dev_fd = mounts.open_in_root(root_fd, "/dev", os.O_RDONLY | os.O_DIRECTORY)
+    for name in DEFAULT_NODES:
+        _bind_node(dev_fd, f"/dev/{name}", name)
+    for target, name in _LINKS:
+        os.symlink(target, name, dir_fd=dev_fd)
+    os.close(dev_fd)
 
 
 def _bind_node(dev_fd: int, source: str, name: str) -> None:

@@ -44,6 +44,8 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
         libc.unshare(libc.CLONE_NEWNS)
         namespaces.keep_mounts_inside()
         made = rootfs.make(request["rootfs"])
+        for path, uid, gid in request["give"]:
+            rootfs.give(path, uid, gid)
         init_pid = _start_init(request, made.path, control, setup, stdio)
         _close_setup_side(setup, stdio)
         control.send(messages.INIT, init_pid, made.server_pid, time.monotonic_ns())

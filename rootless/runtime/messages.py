@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         inner_maps: tuple[IdMap, IdMap] | None  # of a nested user namespace (--userns keep-id)
         seccomp: bytes  # the compiled filter, empty for none
         copy_up: list[tuple[str, str]]  # new volumes: (directory on the host, path in the image)
+        give: list[tuple[str, int, int]]  # trees to chown first: path, canonical uid and gid
         loopback: bool  # bring lo up
         interactive: bool  # the payload gets our standard input
         init: bool  # run the payload under a reaper

@@ -78,8 +78,8 @@ def _detach_sources(request: Request) -> list[int]:
     document = request["document"]
     opened = []
     binds = [mount for mount in document["mounts"] if mount["type"] == "bind"]
-    for mount in binds + document["linux"].get("devices", []):
-        mount["rl.tree"] = _detach(mount.get("rl.source") or mount["source"])
+    for mount in binds:
+        mount["rl.tree"] = _detach(mount["source"])
         opened.append(mount["rl.tree"])
     for number, (volume, path) in enumerate(request["copy_up"]):
         opened.append(_detach(volume))

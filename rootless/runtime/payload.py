@@ -52,6 +52,7 @@ def start(request: Request, setup: Channel, stdio: Stdio, terminal: Terminal | N
     os.umask(process["user"].get("umask", 0o022))
     _apply_limits(process)
     os.setsid()
+    libc.join_new_session_keyring()
     _install_streams(process, stdio, terminal, interactive=request["interactive"])
     _enter_directory(process["cwd"])
     if request["init"]:
@@ -68,7 +69,20 @@ def start(request: Request, setup: Channel, stdio: Stdio, terminal: Terminal | N
     libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
     if process.get("noNewPrivileges"):
         _filter_calls(request["seccomp"])
+    if process.get("apparmorProfile"):
+        _confine_on_exec(process["apparmorProfile"])
     _exec(path, process, setup)
+
+
+def _confine_on_exec(profile: str) -> None:
+    """Change to an AppArmor profile at the exec (aa_change_onexec(3))."""
+    try:
+        with open("/proc/self/attr/apparmor/exec", "w") as file:
+            file.write(f"exec {profile}")
+    except OSError as error:
+        raise RuntimeSetupError(
+            f"--security-opt apparmor={profile}: {error.strerror}: is it loaded on this host?"
+        ) from error
 
 
 def _apply_limits(process: dict[str, Any]) -> None:

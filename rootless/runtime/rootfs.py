@@ -88,3 +88,12 @@ def _mount_overlay(lowers: list[str], merged: str) -> None:
             f"storage driver overlay: {error.strerror} (needs Linux 5.11 and a local file system)",
             hint="rl run --storage-driver fuse-overlayfs …",
         ) from error
+
+
+def give(path: str, uid: int, gid: int) -> None:
+    """chown -R without following links: the `U` option of volumes (podman-run(1))."""
+    log.effect(f"chown -R {uid}:{gid} {path}")
+    os.chown(path, uid, gid, follow_symlinks=False)
+    for _, folders, names, fd in os.fwalk(path):
+        for name in folders + names:
+            os.chown(name, uid, gid, dir_fd=fd, follow_symlinks=False)

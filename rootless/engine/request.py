@@ -1,0 +1,74 @@
+"""What the runtime is asked for, and what is remembered of a container. Both follow from a plan."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from rootless.engine import facts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.engine.plan import Plan
+    from rootless.model.container import ContainerSpec
+    from rootless.net.drivers import Driver
+    from rootless.runtime.messages import Request
+    from rootless.store.images import StoredImage
+
+
+def record_of(spec: ContainerSpec, made: Plan, image: StoredImage | None) -> dict[str, Any]:
+    """The container's record at its start (store.containers keeps it)."""
+    inner = made.namespace.inner
+    return {
+        "id": made.place.container_id,
+        "name": made.place.name,
+        "image": image.name if image else spec.rootfs,
+        "image_id": image.image_id if image else "",
+        "manifest": image.manifest_digest if image else "",
+        "command": made.document["process"]["args"],
+        "created": time.time(),
+        "host": os.uname().nodename,
+        "status": "running",
+        "exit_code": None,
+        "remove": spec.remove,
+        "labels": spec.labels,
+        "auto_range": list(inner.uids[0][1:]) if inner and spec.userns[:4] == "auto" else None,
+        "volumes": [use.name for use in made.volumes if use.anonymous],
+        "stop_signal": spec.stop_signal,
+    }
+
+
+def build(
+    spec: ContainerSpec,
+    made: Plan,
+    program: bytes,
+    network: Driver,
+    copy_up: list[tuple[str, str]],
+    remove: list[str],
+) -> Request:
+    """The message to the keeper. remove: what it removes at the end."""
+    inner = made.namespace.inner
+    is_directory = made.driver == "directory"
+    return {
+        "document": made.document,
+        "rootfs": {
+            "driver": made.driver,
+            "path": made.document["root"]["path"] if is_directory else made.place.directory,
+            "layers": len(made.image.layers),
+            "program": facts.fuse_overlayfs_program() if made.driver == "fuse-overlayfs" else "",
+            "uid_shift": inner.uids if inner else (),
+            "gid_shift": inner.gids if inner else (),
+        },
+        "inner_maps": (inner.uids, inner.gids) if inner else None,
+        "seccomp": program,
+        "copy_up": copy_up,
+        "give": made.give,
+        "loopback": network.loopback_by_us,
+        "interactive": spec.interactive,
+        "init": spec.init,
+        "keep_groups": made.keep_groups,
+        "remove": remove,
+        "discard": spec.remove,
+    }
