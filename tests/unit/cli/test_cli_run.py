@@ -25,7 +25,7 @@ class Engine:
         self.error: RlError | None = None
         self.pulls = False
 
-    def run(self, spec: ContainerSpec, **options: Any) -> int:
+    def run(self, spec: ContainerSpec, launch: object, **options: Any) -> int:
         self.calls.append((spec, options))
         if self.pulls:
             options["progress"].begin(DIGEST, 1000, 0)
@@ -42,6 +42,8 @@ class Engine:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     engine = Engine()
+    # No keeper is forked for a container that never comes.
+    monkeypatch.setattr("rootless.runtime.launch.Launch", object)
     monkeypatch.setattr(engine_run, "run", engine.run)
     monkeypatch.setattr(engine_run, "describe", engine.describe)
     return engine
