@@ -1,8 +1,10 @@
 """The directories of a tree that is being unpacked, as a bounded cache of descriptors.
 
 Every name from the archive is used relative to one of these descriptors. A directory is opened by
-one component below its parent's descriptor without following links; where the archive put a
-symbolic link in the way, openat2(2) resolves it as chroot(2) would, never above the root.
+one component below its parent's descriptor without following links. Where the archive put a
+symbolic link in the way, the link is read and its components are opened in the same manner from the
+root on, ".." only ever taking one off: as chroot(2) would, never above the root. (openat2(2) does
+that too, but not before Linux 5.6, and its directories would not be shared with this cache.)
 
 Putting something into a directory changes its mtime. The one it should have is kept while it is in
 the cache and set again when it leaves, so memory does not grow with the number of directories.
@@ -17,11 +19,11 @@ import stat
 from rootless.errors import ImageError
 from rootless.image import whiteouts
 from rootless.image.tarstream import shown
-from rootless.kernel import libc
 
 _CAPACITY = 128
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_RESOLVE = libc.RESOLVE_IN_ROOT | libc.RESOLVE_NO_MAGICLINKS
+# As in the kernel, path_resolution(7).
+_MAX_LINKS = 40
 
 
 class Folder:
@@ -99,54 +101,70 @@ class Folders:
         except OSError as error:
             if error.errno not in (errno.ENOTDIR, errno.ELOOP):
                 raise
-            fd = self._open_other(parent, name, path)
-        return self._remember(path, fd)
+            return self._step_elsewhere(parent, name, path, create=create)
+        return self._remember(path, Folder(fd))
 
-    def _open_other(self, parent: Folder, name: bytes, path: bytes) -> int:
-        """The directory that stands behind a symbolic link or has to replace a whiteout."""
+    def _step_elsewhere(self, parent: Folder, name: bytes, path: bytes, *, create: bool) -> Folder:
+        """The directory that a symbolic link leads to or that has to replace a whiteout."""
         info = os.stat(name, dir_fd=parent.fd, follow_symlinks=False)
-        if not whiteouts.is_whiteout(info):
-            return self._open_through_link(path)
+        if stat.S_ISLNK(info.st_mode):
+            return self._remember(path, self._walk(self._resolved(path), create=False))
+        if not create or not whiteouts.is_whiteout(info):
+            raise _not_a_directory(path)
         os.unlink(name, dir_fd=parent.fd)
         os.mkdir(name, 0o755, dir_fd=parent.fd)
-        fd = os.open(name, _OPEN, dir_fd=parent.fd)
-        whiteouts.make_opaque(fd)
-        return fd
+        folder = self.enter(parent, name, path)
+        whiteouts.make_opaque(folder.fd)
+        return folder
 
-    def _open_through_link(self, path: bytes) -> int:
-        name = os.fsdecode(path)
-        while True:
-            try:
-                return libc.openat2(
-                    self.root.fd, name, os.O_RDONLY | os.O_DIRECTORY, resolve=_RESOLVE
-                )
-            except OSError as error:
-                # EAGAIN: some rename on the host crossed a ".." in a link; see openat2(2).
-                if error.errno == errno.EAGAIN:
-                    continue
-                if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                    raise ImageError(
-                        f"{shown(path)}: not a directory, but other entries are below it"
-                    ) from None
+    def _resolved(self, path: bytes) -> bytes:
+        """`path` without links, as chroot(2) into the root would find it."""
+        done: list[bytes] = []
+        pending = path.split(b"/")[::-1]
+        links = 0
+        while pending:
+            part = pending.pop()
+            target = self._link_at(done, part, path)
+            if target is None:
+                done = done[:-1] if part == b".." else [*done, part]
+                continue
+            links += 1
+            if links > _MAX_LINKS:
+                raise _not_a_directory(path)
+            if target.startswith(b"/"):
+                done = []
+            pending += [part for part in target.split(b"/")[::-1] if part not in (b"", b".")]
+        return b"/".join(done)
+
+    def _link_at(self, folder: list[bytes], name: bytes, path: bytes) -> bytes | None:
+        """The target of the link `name` in `folder`, None when it is something else."""
+        if name == b"..":
+            return None
+        try:
+            return os.readlink(name, dir_fd=self._walk(b"/".join(folder), create=False).fd)
+        except FileNotFoundError:
+            raise _not_a_directory(path) from None
+        except OSError as error:
+            if error.errno != errno.EINVAL:
                 raise
+            return None
 
     def enter(self, parent: Folder, name: bytes, path: bytes) -> Folder:
         """The real directory `name` of `parent`; OSError (ENOTDIR) for links and other things."""
-        return self._cached(path) or self._remember(path, os.open(name, _OPEN, dir_fd=parent.fd))
+        known = self._cached(path)
+        if known is not None:
+            return known
+        return self._remember(path, Folder(os.open(name, _OPEN, dir_fd=parent.fd)))
 
-    def _remember(self, path: bytes, fd: int) -> Folder:
-        folder = Folder(fd)
-        known = self._by_inode.get(folder.inode)
-        if known is None:
-            self._by_inode[folder.inode] = folder
-        else:
-            os.close(fd)
-            folder = known
-        folder.paths += 1
-        self._by_path[path] = folder
+    def _remember(self, path: bytes, folder: Folder) -> Folder:
+        known = self._by_inode.setdefault(folder.inode, folder)
+        if known is not folder:
+            os.close(folder.fd)
+        known.paths += 1
+        self._by_path[path] = known
         if len(self._by_path) > _CAPACITY:
             self._forget(next(iter(self._by_path)))
-        return folder
+        return known
 
     def _forget(self, path: bytes) -> None:
         folder = self._by_path.pop(path)
@@ -165,3 +183,7 @@ class Folders:
         for path in list(self._by_path):
             self._forget(path)
         self.root.close()
+
+
+def _not_a_directory(path: bytes) -> ImageError:
+    return ImageError(f"{shown(path)}: not a directory, but other entries are below it")

@@ -30,6 +30,8 @@ def make(folder: int, name: bytes) -> None:
         os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=folder)
     except PermissionError:
         # Before Linux 5.8 nobody but real root may. fuse-overlayfs reads this form as well.
+        if _exists(folder, name):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
         _make_empty(folder, PREFIX + name)
 
 
@@ -46,3 +48,11 @@ def make_opaque(folder: int) -> None:
 
 def _make_empty(folder: int, name: bytes) -> None:
     os.close(os.open(name, _CREATE, 0o600, dir_fd=folder))
+
+
+def _exists(folder: int, name: bytes) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -147,12 +149,16 @@ def test_names_are_relative_to_the_root(tree: Path, name: str) -> None:
     assert (tree / "a/b").read_bytes() == b"x"
 
 
-@pytest.mark.parametrize("target", ["usr/lib", "/usr/lib", "usr/../usr/lib"])
+@pytest.mark.parametrize(
+    "target", ["usr/lib", "/usr/lib", "usr/../usr/lib", "./usr//lib/", "../../usr/lib", "also/lib"]
+)
 def test_entries_below_a_link_go_where_it_leads(tree: Path, target: str) -> None:
     unpack_members(
         tree,
         folder("usr", mtime=1),
         folder("usr/lib", mtime=2),
+        symlink("also", "/loc"),
+        symlink("loc", "usr/."),
         symlink("lib", target),
         file("lib/x", b"content"),
         file("lib/new/y", b"more"),
@@ -262,6 +268,33 @@ def test_whiteouts_of_names_that_the_layer_has_itself(tree: Path) -> None:
         assert is_opaque(tree / name)
         assert os.listdir(tree / name) == ["new"]
     assert [(tree / name).read_bytes() for name in ("file", "first")] == [b"new", b"new"]
+
+
+def test_whiteouts_where_the_host_can_make_neither_form(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before Linux 5.8, and on file systems without user xattrs: the names of the archive stay."""
+
+    def refuse(number: int) -> Callable[..., None]:
+        def call(*arguments: object, **options: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        return call
+
+    monkeypatch.setattr(os, "mknod", refuse(errno.EPERM))
+    monkeypatch.setattr(os, "setxattr", refuse(errno.ENOTSUP))
+    unpack_members(
+        tree,
+        file(".wh.gone"),
+        folder("d"),
+        file("d/.wh..wh..opq"),
+        folder("own"),
+        file(".wh.own"),
+        file("file", b"new"),
+        file(".wh.file"),
+    )
+    assert sorted(os.listdir(tree)) == [".wh.gone", "d", "file", "own"]
+    assert os.listdir(tree / "d") == os.listdir(tree / "own") == [".wh..wh..opq"]
 
 
 def test_device_nodes_are_reported_and_left_out(tree: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from rootless.image import unpack
 from rootless.kernel import libc
+from rootless.store import trees
 from rootless.tools import fuse_overlayfs, idmap
 from tests.unit.image.archives import Member, archive, file, folder
 
@@ -31,6 +32,12 @@ UPPER = [
 EXPECTED = [
     "holed", "holed/new", "implied", "implied/new", "kept", "late", "late/new", "merged",
     "merged/new", "merged/old", "opaque", "opaque/new", "replaced", "replaced/new",
+]  # fmt: skip
+
+NAMES = [
+    ".wh.gone", "opaque/.wh..wh..opq", "opaque/new", "replaced/.wh..wh..opq", "replaced/new",
+    "late/.wh..wh..opq", "late/new", "implied/.wh..wh..opq", "implied/new", "holed/.wh.old",
+    "holed/new", "merged/new", "merged/.wh.sub",
 ]  # fmt: skip
 
 Mount = Callable[[str], Callable[[], None]]
@@ -55,6 +62,16 @@ def read_only_fuse_overlay(top: str) -> Callable[[], None]:
     return fuse_overlayfs.mount(
         program, ["empty", "upper", "lower"], "work/u", "work/w", f"{top}/merged"
     ).unmount
+
+
+def fuse_overlay_of_names(top: str) -> Callable[[], None]:
+    """With the names that unpacking leaves on hosts where it can make nothing better."""
+    trees.remove_tree(f"{top}/upper")
+    for name in NAMES:
+        path = Path(top, "upper", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return fuse_overlay(top)
 
 
 def unpack_into(path: str, members: list[Member]) -> None:
@@ -87,7 +104,9 @@ def merged_listing(top: str, mount: Mount) -> list[str]:
         unmount()
 
 
-@pytest.mark.parametrize("mount", [kernel_overlay, fuse_overlay, read_only_fuse_overlay])
+@pytest.mark.parametrize(
+    "mount", [kernel_overlay, fuse_overlay, read_only_fuse_overlay, fuse_overlay_of_names]
+)
 def test_the_overlays_hide_what_the_layer_hides(short_dir: Path, mount: Mount) -> None:
     top = short_dir / "o"
     top.mkdir()
