@@ -99,7 +99,6 @@ def _install_streams(
     process: dict[str, Any], stdio: Stdio, terminal: Terminal | None, *, interactive: bool
 ) -> None:
     if terminal is None:
-        stdio.give_to(process["user"]["uid"], process["user"]["gid"])
         stdio.install(interactive=interactive)
         return
     from rootless.kernel import pty

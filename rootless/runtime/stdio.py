@@ -1,9 +1,9 @@
 """The payload's standard streams.
 
 A pipe or a socket of the caller is handed to the payload as it is: bytes and ends of files pass
-without us. A terminal or a regular file is not: through /proc/self/fd the payload could open it
-again for writing, or feed keys into the terminal. These are pumped through pipes, as everything is
-that a pseudo-terminal carries.
+without us. A terminal, a regular file or a named pipe is not: through /proc/self/fd the payload
+could open it again for writing, or feed keys into the terminal. These are pumped through pipes, as
+everything is that a pseudo-terminal carries.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Stdio:
             self.container[number] = number
             return
         read_end, write_end = os.pipe()
+        _open_to_all(read_end)
         ours, theirs = (write_end, read_end) if number == 0 else (read_end, write_end)
         self.launcher[number], self.container[number] = ours, theirs
 
@@ -49,12 +50,6 @@ class Stdio:
                 os.close(fd)
                 self.launcher[number] = -1
 
-    def give_to(self, uid: int, gid: int) -> None:
-        """Let the payload's user open /dev/stdout and its like again: our pipes become its own."""
-        for number, fd in enumerate(self.container):
-            if self.launcher[number] >= 0:
-                os.fchown(fd, uid, gid)
-
     def install(self, *, interactive: bool) -> None:
         """Make them 0, 1 and 2 of this process, which execs the payload."""
         if not interactive:
@@ -67,10 +62,32 @@ class Stdio:
 
 
 def _is_safe_to_share(fd: int) -> bool:
+    """Whether the payload may have `fd` itself; a pipe is made ready for that."""
     try:
-        mode = os.fstat(fd).st_mode
+        info = os.fstat(fd)
     except OSError:
         return False
-    if stat.S_ISCHR(mode):
-        return os.fstat(fd).st_rdev == os.makedev(1, 3)  # /dev/null
-    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+    if stat.S_ISCHR(info.st_mode):
+        return info.st_rdev == os.makedev(1, 3)  # /dev/null
+    if not stat.S_ISFIFO(info.st_mode):
+        return stat.S_ISSOCK(info.st_mode)
+    if info.st_uid != os.geteuid() or info.st_dev != _device_of_pipes():
+        return False
+    _open_to_all(fd)
+    return True
+
+
+def _open_to_all(pipe: int) -> None:
+    """Let the payload's user open /dev/stdout and its like again, whoever that is.
+
+    Only processes that hold the pipe, or may trace one that does, find a path to it.
+    """
+    os.fchmod(pipe, 0o666)
+
+
+def _device_of_pipes() -> int:
+    ends = os.pipe()
+    device = os.fstat(ends[0]).st_dev
+    for end in ends:
+        os.close(end)
+    return device

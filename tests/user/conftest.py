@@ -258,5 +258,6 @@ def nothing_left_behind(short_dir: Path) -> Iterator[None]:
     kill_all(left)
     assert not left, f"processes are left: {left}"
     assert f"{short_dir}/" not in Path("/proc/self/mountinfo").read_text(), "a mount is left"
-    assert files_below(short_dir / "r" / "containers") == []
+    store = Paths(str(short_dir / "s"), str(short_dir / "r"))
+    assert files_below(Path(store.running)) == []
     assert files_below(short_dir / "s" / "tmp") == []
