@@ -6,6 +6,7 @@ import os
 import time
 
 from rootless import log
+from rootless.errors import InUseError
 from rootless.kernel import proc
 from rootless.model import names
 from rootless.store import containers, files, volumes
@@ -15,30 +16,32 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rootless.engine.plan import Plan
-    from rootless.model.container import ContainerSpec
     from rootless.runtime.launch import Launch
     from rootless.store.paths import Paths
 
 
-def name_for(spec: ContainerSpec, container_id: str) -> str:
-    """The name: the wished one, else one that follows from the id."""
-    return spec.name or names.pick(bytes.fromhex(container_id[:8]))
+def name_from(container_id: str, wished: str = "") -> str:
+    """The wished name, else one that follows from the id."""
+    return wished or names.pick(bytes.fromhex(container_id[:8]))
 
 
 class Place:
-    """The directories of one container; `discard` takes all of it back."""
+    """The directories of one container; `discard` takes all of it back. name: after `claim`."""
 
-    def __init__(self, paths: Paths, container_id: str, name: str) -> None:
+    def __init__(self, paths: Paths, container_id: str) -> None:
         self.paths = paths
         self.id = container_id
-        self.name = name
+        self.name = ""
         self.directory = containers.directory(paths, container_id)
         self.live = containers.live_directory(paths, container_id)
         self.lock = files.Lock(f"{paths.running}/.new-{container_id}/lock")
-        self.new_volumes: list[str] = []
+        self._new_volumes: list[str] = []
 
-    def claim(self) -> None:
-        """Make both directories and take the lock and the name. Raises InUseError, StoreError."""
+    def claim(self, name: str) -> None:
+        """Make both directories and take the lock and the name, "" for any that is free.
+
+        Raises InUseError, StoreError.
+        """
         log.effect(f"mkdir {self.directory}")
         for parent in (self.paths.containers, self.paths.running):
             files.make_dirs(parent)
@@ -47,7 +50,22 @@ class Place:
         self.lock.acquire()
         os.rename(os.path.dirname(self.lock.path), self.live)
         os.mkdir(self.directory, 0o700)
-        containers.claim_name(self.paths, self.name, self.id)
+        self.name = self._claim_name(name)
+
+    def _claim_name(self, wished: str) -> str:
+        if wished:
+            containers.claim_name(self.paths, wished, self.id)
+            return wished
+        # Each four bytes of the id are another try; a start beside this one may have the same idea.
+        for start in range(0, len(self.id), 8):
+            name = names.pick(bytes.fromhex(self.id[start : start + 8]))
+            try:
+                containers.claim_name(self.paths, name, self.id)
+                return name
+            except InUseError:
+                continue
+        containers.claim_name(self.paths, self.id, self.id)
+        return self.id
 
     def fill(self, plan: Plan, record: dict[str, Any]) -> list[tuple[str, str]]:
         """Write the container's files and make its volumes.
@@ -73,7 +91,7 @@ class Place:
         copy_up = []
         for use in plan.volumes:
             if volumes.ensure(self.paths, use.name):
-                self.new_volumes.append(use.name)
+                self._new_volumes.append(use.name)
                 if use.copy:
                     copy_up.append((use.path, use.target))
         return copy_up
@@ -103,6 +121,8 @@ class Place:
         from rootless.store import trees
 
         containers.release_name(self.paths, self.name, self.id)
+        for volume in self._new_volumes:
+            trees.remove_tree(f"{self.paths.volumes}/{volume}")
         if os.path.isdir(self.directory):
             trees.remove_tree(self.directory)
         self.forget()

@@ -14,7 +14,7 @@ from rootless.model import network as network_model
 from rootless.model import ports as port_model
 from rootless.net import drivers
 from rootless.runtime import seccomp
-from rootless.store import containers, paths
+from rootless.store import containers, files, paths
 from rootless.tools import idmap
 
 TYPE_CHECKING = False
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from rootless.engine.facts import HostFacts
     from rootless.engine.plan import ImageFacts, Plan
     from rootless.image.progress import Progress
     from rootless.kernel import pty
@@ -37,7 +38,13 @@ def describe(spec: ContainerSpec) -> tuple[dict[str, Any], list[str]]:
     """`--dry-run`: the OCI runtime document and the effects of a start, in their order."""
     where = paths.discover()
     image, image_facts = _image(where, spec, None, pull=False)
-    place = _plan_place(where, spec)
+    container_id = containers.new_id()
+    place = plan.Place(
+        container_id,
+        create.name_from(container_id, spec.name),
+        containers.directory(where, container_id),
+        where.volumes,
+    )
     network = _network(spec, image_facts)
     made = plan.build(
         spec,
@@ -76,47 +83,28 @@ class Run:
 
     def execute(self, progress: Progress | None) -> int:
         """Start the container, follow it, unmake it. Raises RlError when it could not start."""
-        spec, launch = self.spec, self.launch
+        spec = self.spec
         maps = idmap.canonical_maps()
-        launch.request_maps(maps)
+        self.launch.request_maps(maps)
         host = facts.gather(maps, devices=spec.privileged)
         _say_what_is_reduced(maps)
         image, image_facts = _image(self.paths, spec, progress, pull=True)
         self.timeline.mark("image found")
         network = _network(spec, image_facts)
         network.check()
-        place = _plan_place(self.paths, spec)
-        made = plan.build(spec, image_facts, host, place, network, _taken_ranges(self.paths))
-        program = self._seccomp_program(made)
-        self.timeline.mark("planned")
-        return self._start(made, program, network, image)
-
-    def _seccomp_program(self, made: Plan) -> bytes:
-        document = _seccomp_document(made)
-        return seccomp.program_for(document, self.paths.cache) if document else b""
-
-    def _start(self, made: Plan, program: bytes, network: Driver, image: StoredImage | None) -> int:
-        spec = self.spec
-        if spec.replace:
-            self._remove_namesake(made.place.name)
-        place = create.Place(self.paths, made.place.container_id, made.place.name)
         with ExitStack() as undo:
+            place = create.Place(self.paths, containers.new_id())
             undo.callback(place.discard)
-            place.claim()
-            copy_up = place.fill(made, request.record_of(spec, made, image))
-            remove = self._to_remove(made, place)
-            wanted = request.build(spec, made, program, network, copy_up, remove)
-            self.launch.send(wanted, place.lock.fd)
+            self._claim(place)
+            remove = self._hand_over(place, host, image, image_facts, network)
             undo.pop_all()
         self.timeline.mark("container created")
-        try:
-            return self._follow(made, place, network, remove)
-        except BaseException as error:
-            self.launch.abandon()
-            self._note_failure(place, error)
-            raise
-        finally:
-            self._after(place, remove)
+        return self._follow(place, network, remove)
+
+    def _claim(self, place: create.Place) -> None:
+        if self.spec.replace and self.spec.name:
+            self._remove_namesake(self.spec.name)
+        place.claim(self.spec.name)
 
     def _remove_namesake(self, name: str) -> None:
         from rootless.engine import remove
@@ -126,53 +114,83 @@ class Run:
         except NotFoundError:
             pass
 
-    def _to_remove(self, made: Plan, place: create.Place) -> list[str]:
-        """What the keeper removes at the end; the volumes first, the record with the rest."""
-        if not self.spec.remove:
-            return []
-        anonymous = [os.path.dirname(use.path) for use in made.volumes if use.anonymous]
-        return [*anonymous, place.directory]
+    def _hand_over(
+        self,
+        place: create.Place,
+        host: HostFacts,
+        image: StoredImage | None,
+        image_facts: ImageFacts,
+        network: Driver,
+    ) -> list[str]:
+        """Plan, write everything down and give the keeper its work; what is to be removed then."""
+        spec = self.spec
+        where = plan.Place(place.id, place.name, place.directory, self.paths.volumes)
+        with _auto_range_lock(self.paths, spec):
+            taken = _taken_ranges(self.paths)
+            made = plan.build(spec, image_facts, host, where, network, taken)
+            copy_up = place.fill(made, request.record_of(spec, made, image))
+        document = _seccomp_document(made)
+        program = seccomp.program_for(document, self.paths.cache) if document else b""
+        remove = _to_remove(spec, made, place)
+        wanted = request.build(spec, made, program, network, copy_up, remove)
+        self.timeline.mark("planned")
+        self.launch.send(wanted, place.lock.fd)
+        return remove
 
-    def _follow(self, made: Plan, place: create.Place, network: Driver, remove: list[str]) -> int:
+    def _follow(self, place: create.Place, network: Driver, remove: list[str]) -> int:
+        try:
+            with ExitStack() as undo:
+                code = self._run_to_end(undo, place, network, remove)
+            self._note_exit(place, code)
+            return code
+        except BaseException as error:
+            self.launch.abandon()
+            self._note_failure(place, error)
+            raise
+        finally:
+            self._after(place, remove)
+
+    def _run_to_end(
+        self, undo: ExitStack, place: create.Place, network: Driver, remove: list[str]
+    ) -> int:
         from rootless.engine.supervise import Signals, Supervisor
 
-        spec, launch = self.spec, self.launch
-        running: Running | None = None
-        signals = None
-        raw = None
-        try:
-            init_pid = launch.wait_for_init()
-            launch.wait_for_namespaces()
-            self.timeline.mark("namespaces made")
-            running = network.start(
-                f"/proc/{init_pid}/ns/user", f"/proc/{init_pid}/ns/net", runtime_dir=place.live
-            )
-            place.write_state(launch, running.pid, remove=remove)
-            leader = launch.wait_until_ready(terminal=spec.tty)
-            self.timeline.mark("mounted")
-            running.wait_ready()
-            self.timeline.mark("network ready")
-            self._write_cidfile(place.id)
-            signals = Signals()
-            launch.go()
-            self.timeline.mark("command started")
-            raw = self._raw_terminal(leader)
-            self._clear_up_after_others()
-            supervisor = Supervisor(spec, launch, leader)
-            code = supervisor.run(signals, raw)
-            self.timeline.mark("command ended")
-            running.stop(wait=False)
-            supervisor.finish()
-            self._note_exit(place, code)
-            self.timeline.mark("unwound")
-            return code
-        finally:
-            if raw is not None:
-                raw.restore()
-            if running is not None:
-                running.stop()
-            if signals is not None:
-                signals.close()
+        running, leader = self._bring_up(undo, place, network, remove)
+        signals = Signals()
+        undo.callback(signals.close)
+        self.launch.go()
+        self.timeline.mark("command started")
+        mode = self._raw_terminal(leader)
+        if mode is not None:
+            undo.callback(mode.restore)
+        self._clear_up_after_others()
+        supervisor = Supervisor(self.spec, self.launch, leader)
+        code = supervisor.run(signals, mode)
+        self.timeline.mark("command ended")
+        running.stop(wait=False)
+        supervisor.finish()
+        self.timeline.mark("unwound")
+        return code
+
+    def _bring_up(
+        self, undo: ExitStack, place: create.Place, network: Driver, remove: list[str]
+    ) -> tuple[Running, int]:
+        """Until init waits for the word to exec: its network, and its terminal (-1 without)."""
+        launch = self.launch
+        init_pid = launch.wait_for_init()
+        launch.wait_for_namespaces()
+        self.timeline.mark("namespaces made")
+        running = network.start(
+            f"/proc/{init_pid}/ns/user", f"/proc/{init_pid}/ns/net", runtime_dir=place.live
+        )
+        undo.callback(running.stop)
+        place.write_state(launch, running.pid, remove=remove)
+        leader = launch.wait_until_ready(terminal=self.spec.tty)
+        self.timeline.mark("mounted")
+        running.wait_ready()
+        self.timeline.mark("network ready")
+        self._write_cidfile(place.id)
+        return running, leader
 
     def _clear_up_after_others(self) -> None:
         """While the command runs there is time for what a crash has left."""
@@ -287,14 +305,21 @@ def _say_what_is_reduced(maps: IdMaps) -> None:
         )
 
 
-def _plan_place(where: Paths, spec: ContainerSpec) -> plan.Place:
-    container_id = containers.new_id()
-    return plan.Place(
-        container_id,
-        create.name_for(spec, container_id),
-        containers.directory(where, container_id),
-        where.volumes,
-    )
+def _auto_range_lock(where: Paths, spec: ContainerSpec) -> ExitStack:
+    """Two starts with --userns auto must not choose one range: held from the look to the record."""
+    held = ExitStack()
+    if spec.userns.startswith("auto"):
+        files.make_dirs(where.locks)
+        held.enter_context(files.Lock(f"{where.locks}/userns-auto"))
+    return held
+
+
+def _to_remove(spec: ContainerSpec, made: Plan, place: create.Place) -> list[str]:
+    """What --rm takes away at the end: the anonymous volumes, then the record with the rest."""
+    if not spec.remove:
+        return []
+    anonymous = [os.path.dirname(use.path) for use in made.volumes if use.anonymous]
+    return [*anonymous, place.directory]
 
 
 def _network(spec: ContainerSpec, image: ImageFacts) -> Driver:
