@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from rootless.runtime.devices import DEFAULT_NODES
+from rootless.model.mountspec import STANDARD_DEVICES
 from rootless.tools import idmap, spawn
 
 TYPE_CHECKING = False
@@ -104,7 +104,7 @@ def _usable_devices() -> list[str]:
             path = f"{folder}/{name}"
             if not name.startswith(("tty", "console", "ptmx")) and _is_usable_node(path):
                 found.append(path)
-    return sorted(set(found) - {f"/dev/{name}" for name in DEFAULT_NODES})
+    return sorted(set(found) - {f"/dev/{name}" for name in STANDARD_DEVICES})
 
 
 def _is_usable_node(path: str) -> bool:

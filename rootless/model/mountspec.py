@@ -14,6 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+# The nodes of /dev that every container has (runtime-spec, config-linux.md, "Default Devices").
+STANDARD_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+
 BIND = "bind"
 VOLUME = "volume"
 TMPFS = "tmpfs"

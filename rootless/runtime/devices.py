@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 
 from rootless.kernel import libc, mounts
+from rootless.model.mountspec import STANDARD_DEVICES
 
-# runtime-spec, config-linux.md, "Default Devices".
-DEFAULT_NODES = ("null", "zero", "full", "random", "urandom", "tty")
 # runtime-spec, runtime-linux.md, "Dev symbolic links".
 _LINKS = (
     ("/proc/self/fd", "fd"),
@@ -30,7 +29,7 @@ class Terminal:
 def make(root_fd: int) -> None:
     """Fill /dev below `root_fd`, a fresh tmpfs: the standard nodes and links."""
     dev_fd = mounts.open_in_root(root_fd, "/dev", os.O_RDONLY | os.O_DIRECTORY)
-    for name in DEFAULT_NODES:
+    for name in STANDARD_DEVICES:
         _bind_node(dev_fd, f"/dev/{name}", name)
     for target, name in _LINKS:
         os.symlink(target, name, dir_fd=dev_fd)
