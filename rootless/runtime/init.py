@@ -52,6 +52,10 @@ def main(
     """
     step = Step()
     try:
+        if root_tree < 0:
+            # Nobody else would end an init that hangs in its set-up. (In a nested user namespace
+            # the parent is an intermediate process, which ends at once.)
+            libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
         _restore_signals()
         _run(request, root, root_tree, setup, stdio, step)
     except BaseException as error:
@@ -71,7 +75,6 @@ def _run(
     linux = document["linux"]
     process = document["process"]
     step.begin("entering namespaces")
-    stdio.close_launcher_side()
     namespaces.enter(linux["namespaces"])
     setup.send(messages.NAMESPACES)
     if request["loopback"]:

@@ -26,6 +26,7 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
     """The keeper's life; runs as root of a fresh user namespace and returns when all is unmade."""
     libc.prctl_name("rl-keeper")
     libc.set_command_line("rl-keeper")
+    _close_all_but(control.fd, setup.fd, *stdio.container)
     # Ctrl-C at the terminal reaches the whole foreground group; the launcher decides about it.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTTOU):
         signal.signal(number, signal.SIG_IGN)
@@ -54,6 +55,21 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
     except BaseException as error:
         messages.send_failure(control, error, "setting up the root file system")
     _unwind(control, request, made)
+
+
+def _close_all_but(*kept: int) -> None:
+    """Close what the caller of rl has left open, which init would inherit.
+
+    Through /proc/self/fd/N an image's working directory or command could otherwise lead to the
+    host's files (the runc flaw CVE-2024-21626).
+    """
+    for name in os.listdir("/proc/self/fd"):
+        fd = int(name)
+        if fd > 2 and fd not in kept:
+            try:
+                os.close(fd)
+            except OSError:
+                continue  # the listing's own descriptor
 
 
 def _start_init(request: Request, root: str, control: Channel, setup: Channel, stdio: Stdio) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import stat
 
 from rootless.errors import EXIT_CANNOT_INVOKE, EXIT_NOT_FOUND, RuntimeSetupError
 from rootless.kernel import capabilities, libc
@@ -187,9 +188,7 @@ def refuse_own_interpreter(path: str) -> None:
     own = os.stat("/proc/self/exe")
     for _ in range(_SHEBANG_DEPTH):
         try:
-            with open(path, "rb") as file:
-                info = os.fstat(file.fileno())
-                head = file.read(256)
+            info, head = _look_at(path)
         except OSError:
             return
         if (info.st_dev, info.st_ino) == (own.st_dev, own.st_ino):
@@ -202,6 +201,16 @@ def refuse_own_interpreter(path: str) -> None:
         if not words:
             return
         path = os.fsdecode(words[0])
+
+
+def _look_at(path: str) -> tuple[os.stat_result, bytes]:
+    """What `path` is and its first bytes; never waits for the other side of an image's FIFO."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        info = os.fstat(fd)
+        return info, os.read(fd, 256) if stat.S_ISREG(info.st_mode) else b""
+    finally:
+        os.close(fd)
 
 
 def _exec(path: str, process: dict[str, Any], setup: Channel) -> NoReturn:

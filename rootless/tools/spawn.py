@@ -135,8 +135,7 @@ def _exec_child(
             if os.getppid() not in (owner, 0):
                 os._exit(125)
         _install_streams(streams)
-        for fd in pass_fds:
-            os.set_inheritable(fd, True)
+        _pass_only(pass_fds)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         for number in (signal.SIGPIPE, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
@@ -145,6 +144,17 @@ def _exec_child(
         os.write(2, f"{argv[0]}: {error.strerror}\n".encode())
     finally:
         os._exit(127)
+
+
+def _pass_only(fds: Sequence[int]) -> None:
+    """Let `fds` survive the exec, and nothing that our own caller has left open."""
+    for name in os.listdir("/proc/self/fd"):
+        fd = int(name)
+        if fd > 2:
+            try:
+                os.set_inheritable(fd, fd in fds)
+            except OSError:
+                continue  # the listing's own descriptor
 
 
 def _install_streams(streams: Sequence[int | None]) -> None:
