@@ -35,7 +35,7 @@ class Place:
         self.directory = containers.directory(paths, container_id)
         self.live = containers.live_directory(paths, container_id)
         self.lock = files.Lock(f"{paths.running}/.new-{container_id}/lock")
-        self._new_volumes: list[str] = []
+        self._anonymous_volumes: list[str] = []
 
     def claim(self, name: str) -> None:
         """Make both directories and take the lock and the name, "" for any that is free.
@@ -70,7 +70,7 @@ class Place:
     def fill(self, plan: Plan, record: dict[str, Any]) -> list[tuple[str, str]]:
         """Write the container's files and make its volumes.
 
-        Returns the new volumes that start with the image's content: (directory, path in the image).
+        Returns the volumes that start with the image's content: (directory, path in the image).
         """
         containers.write_record(self.paths, record)
         for name, text in plan.files.items():
@@ -90,10 +90,10 @@ class Place:
     def _make_volumes(self, plan: Plan) -> list[tuple[str, str]]:
         copy_up = []
         for use in plan.volumes:
-            if volumes.ensure(self.paths, use.name):
-                self._new_volumes.append(use.name)
-                if use.copy:
-                    copy_up.append((use.path, use.target))
+            if use.anonymous:
+                self._anonymous_volumes.append(use.name)
+            if volumes.ensure(self.paths, use.name) and use.copy:
+                copy_up.append((use.path, use.target))
         return copy_up
 
     def write_state(self, launch: Launch, network_pid: int, *, remove: list[str]) -> None:
@@ -121,7 +121,7 @@ class Place:
         from rootless.store import trees
 
         containers.release_name(self.paths, self.name, self.id)
-        for volume in self._new_volumes:
+        for volume in self._anonymous_volumes:
             trees.remove_tree(f"{self.paths.volumes}/{volume}")
         if os.path.isdir(self.directory):
             trees.remove_tree(self.directory)

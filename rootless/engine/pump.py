@@ -73,7 +73,7 @@ class Pump:
         while not self.ended:
             masks: dict[int, int] = {}
             self.wants(masks)
-            ready = poll(masks, 0)
+            ready = poll(masks, None if self._pending else 0)
             if not ready and not self._pending:
                 self.finish()
             self.handle(ready)

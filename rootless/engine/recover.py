@@ -12,6 +12,7 @@ import time
 from rootless import log
 from rootless.errors import RlError
 from rootless.kernel import proc
+from rootless.model import mountspec
 from rootless.store import containers
 from rootless.tools import idmap
 
@@ -63,20 +64,28 @@ def _kill_processes(state: dict[str, Any]) -> None:
 
 
 def _settle(paths: Paths, container_id: str, state: dict[str, Any]) -> None:
-    removal = state.get("remove") or []
-    try:
-        record = containers.read_record(paths, container_id)
-    except RlError:
-        # It died before its record was written: nothing of it is worth keeping.
-        removal = removal or [containers.directory(paths, container_id)]
-        record = {}
-    if record.get("remove") and not removal:
-        removal = [containers.directory(paths, container_id)]
-    if removal:
-        remove_trees(removal)
+    record = record_or_nothing(paths, container_id)
+    # Without a record it died before anything of it was worth keeping.
+    if not record or record.get("remove"):
+        remove_trees([*state.get("remove", []), *trees_of(paths, container_id, record)])
         containers.release_name(paths, record.get("name") or state.get("name", ""), container_id)
     elif record.get("status") == "running":
         _end_unseen(paths, record)
+
+
+def record_or_nothing(paths: Paths, container_id: str) -> dict[str, Any]:
+    """The container's record, empty when it is damaged or was never written."""
+    try:
+        return containers.read_record(paths, container_id)
+    except RlError:
+        return {}
+
+
+def trees_of(paths: Paths, container_id: str, record: dict[str, Any]) -> list[str]:
+    """What goes with a container: its anonymous volumes, then its directory with the record."""
+    names = filter(mountspec.is_volume_name, record.get("volumes", []))
+    anonymous = [f"{paths.volumes}/{name}" for name in names]
+    return [*anonymous, containers.directory(paths, container_id)]
 
 
 def _end_unseen(paths: Paths, record: dict[str, Any]) -> None:
@@ -94,24 +103,21 @@ def heal_records(paths: Paths) -> None:
         if not os.path.isdir(live) and _claims_to_run(paths, container_id):
             record = containers.read_record(paths, container_id)
             if record.get("remove"):
-                remove_trees([containers.directory(paths, container_id)])
+                remove_trees(trees_of(paths, container_id, record))
                 containers.release_name(paths, record["name"], container_id)
             else:
                 _end_unseen(paths, record)
 
 
 def _claims_to_run(paths: Paths, container_id: str) -> bool:
-    try:
-        record = containers.read_record(paths, container_id)
-    except RlError:
-        return False
+    record = record_or_nothing(paths, container_id)
     # A home shared by several hosts holds the containers of all of them.
     return record.get("status") == "running" and record.get("host") == os.uname().nodename
 
 
 def remove_trees(trees: list[str]) -> None:
     """Remove directories in which subordinate ids own files: from inside the user namespace."""
-    present = [path for path in trees if os.path.lexists(path)]
+    present = [path for path in dict.fromkeys(trees) if os.path.lexists(path)]
     if present:
         idmap.call(lambda: _remove_all(present))
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 
 from rootless.engine import recover
-from rootless.errors import InUseError, RlError
+from rootless.errors import InUseError
 from rootless.kernel import proc
 from rootless.store import containers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from rootless.store.paths import Paths
 
 
@@ -29,19 +27,10 @@ def remove(paths: Paths, text: str, *, force: bool) -> str:
                 f"container {text}: is running", hint=f"rl rm --force {text}", exit_code=1
             )
         _kill(paths, container_id)
-    record = _record_or_nothing(paths, container_id)
-    volumes = [f"{paths.volumes}/{name}" for name in record.get("volumes", []) if "/" not in name]
-    recover.remove_trees([*volumes, containers.directory(paths, container_id)])
-    if record.get("name"):
-        containers.release_name(paths, record["name"], container_id)
+    record = recover.record_or_nothing(paths, container_id)
+    recover.remove_trees(recover.trees_of(paths, container_id, record))
+    containers.release_name(paths, record.get("name", ""), container_id)
     return container_id
-
-
-def _record_or_nothing(paths: Paths, container_id: str) -> dict[str, Any]:
-    try:
-        return containers.read_record(paths, container_id)
-    except RlError:
-        return {}  # damaged or never written: the directory goes all the same
 
 
 def _kill(paths: Paths, container_id: str) -> None:

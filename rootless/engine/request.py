@@ -6,6 +6,7 @@ import os
 import time
 
 from rootless.engine import facts
+from rootless.model.idmap import size_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from rootless.engine.plan import Plan
     from rootless.model.container import ContainerSpec
+    from rootless.model.idmap import IdMaps
     from rootless.net.drivers import Driver
     from rootless.runtime.messages import Request
     from rootless.store.images import StoredImage
@@ -34,10 +36,17 @@ def record_of(spec: ContainerSpec, made: Plan, image: StoredImage | None) -> dic
         "exit_code": None,
         "remove": spec.remove,
         "labels": spec.labels,
-        "auto_range": list(inner.uids[0][1:]) if inner and spec.userns[:4] == "auto" else None,
+        "auto_range": _auto_range(spec, inner),
         "volumes": [use.name for use in made.volumes if use.anonymous],
         "stop_signal": spec.stop_signal,
     }
+
+
+def _auto_range(spec: ContainerSpec, inner: IdMaps | None) -> list[int] | None:
+    """The canonical ids (first, how many) of --userns auto; contiguous, though maybe in pieces."""
+    if inner is None or spec.userns.partition(":")[0] != "auto":
+        return None
+    return [inner.uids[0][1], size_of(inner.uids)]
 
 
 def build(

@@ -39,16 +39,19 @@ class Channel:
 
     def receive(self) -> tuple[tuple[Any, ...], list[int]] | None:
         """The next message and its descriptors (close-on-exec), None when the other end is gone."""
-        size = array.array("i").itemsize * _MAX_FDS
         try:
-            head, rights, _, _ = self._sock.recvmsg(
-                _HEADER, _socket.CMSG_SPACE(size), _socket.MSG_CMSG_CLOEXEC
-            )
+            head, fds = self._head()
+            body = self._exactly(int.from_bytes(head, "little")) if len(head) == _HEADER else b""
         except ConnectionResetError:
-            return None
-        fds = [fd for _, _, raw in rights for fd in _unpack(raw)]
-        body = self._exactly(int.from_bytes(head, "little")) if len(head) == _HEADER else b""
+            return None  # it ended with a message of ours unread
         return (marshal.loads(body), fds) if body else None
+
+    def _head(self) -> tuple[bytes, list[int]]:
+        size = array.array("i").itemsize * _MAX_FDS
+        head, rights, _, _ = self._sock.recvmsg(
+            _HEADER, _socket.CMSG_SPACE(size), _socket.MSG_CMSG_CLOEXEC
+        )
+        return head, [fd for _, _, raw in rights for fd in _unpack(raw)]
 
     def _exactly(self, count: int) -> bytes:
         parts = []

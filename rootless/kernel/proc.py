@@ -35,8 +35,9 @@ def kill_and_wait(pid: int, started: int, timeout_ms: int = 5000) -> bool:
         return True
     from rootless.kernel.channel import wait_readable
 
-    fd = os.pidfd_open(pid)
+    fd = -1
     try:
+        fd = os.pidfd_open(pid)
         if not is_alive(pid, started):
             return True
         signal.pidfd_send_signal(fd, signal.SIGKILL)
@@ -44,4 +45,5 @@ def kill_and_wait(pid: int, started: int, timeout_ms: int = 5000) -> bool:
     except ProcessLookupError:
         return True
     finally:
-        os.close(fd)
+        if fd >= 0:
+            os.close(fd)

@@ -141,8 +141,10 @@ def _listed(path: str) -> list[str]:
 def find(paths: Paths, text: str) -> str:
     """The id of the container with name, id or unique beginning of an id `text`.
 
-    Raises NotFoundError, or UsageError-like InUseError when several fit.
+    Raises NotFoundError, also when several fit.
     """
+    if "/" in text:
+        raise NotFoundError(f"no such container: {text}", hint="rl ps -a")
     try:
         owner = os.readlink(f"{paths.names}/{text}")
         if os.path.isdir(directory(paths, owner)):

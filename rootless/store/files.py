@@ -18,6 +18,7 @@ _counter = 0
 def write_atomic(path: str, content: bytes, *, mode: int = 0o644, durable: bool = False) -> None:
     """Write `content` beside `path` and rename it there: a reader sees the old or the new file.
 
+    mode: the file's permissions whatever the umask is, which a container does not share.
     durable: also survive a crash of the machine (fsync). Raises StoreError when the disk is full
     or the place cannot be written; nothing is left behind then.
     """
@@ -27,6 +28,7 @@ def write_atomic(path: str, content: bytes, *, mode: int = 0o644, durable: bool 
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
+            os.fchmod(fd, mode)
             _write_all(fd, content)
             if durable:
                 os.fsync(fd)
@@ -60,11 +62,29 @@ def explain(error: OSError, path: str) -> StoreError:
 
 
 def make_dirs(path: str, *, mode: int = 0o700) -> None:
-    """Create `path` and its parents. Raises StoreError."""
+    """Create `path` with exactly `mode`, and parents that are private, where they are missing.
+
+    Raises StoreError.
+    """
     try:
-        os.makedirs(path, mode=mode, exist_ok=True)
+        # os.makedirs would leave the parents' mode to the umask.
+        _make_dir(os.path.abspath(path), mode)
     except OSError as error:
         raise explain(error, path) from error
+
+
+def _make_dir(path: str, mode: int) -> None:
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(path)
+    if not os.path.isdir(parent):
+        _make_dir(parent, 0o700)
+    try:
+        os.mkdir(path, mode)
+        os.chmod(path, mode)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
 
 
 class Lock:

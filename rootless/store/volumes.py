@@ -13,14 +13,18 @@ if TYPE_CHECKING:
 
 
 def ensure(paths: Paths, name: str) -> bool:
-    """Make volume `name` if it is missing; whether it was."""
+    """Make volume `name` if it is missing; whether it is empty.
+
+    docker fills a volume with the image's content as long as it is empty, not only when it is new.
+    """
     path = data_path(paths, name)
-    if os.path.isdir(path):
-        return False
-    files.make_dirs(os.path.dirname(path))
-    # Searchable by the container's users, whoever they are; the store's root is private.
+    # Searchable by the container's users, whoever they are; the directory above is private.
     files.make_dirs(path, mode=0o755)
-    return True
+    try:
+        with os.scandir(path) as entries:
+            return next(entries, None) is None
+    except PermissionError:
+        return False  # a container gave it to one of its users
 
 
 def data_path(paths: Paths, name: str) -> str:
