@@ -150,7 +150,8 @@ class Unpackers:
         """
         with self._lock:
             self._count += 1
-            directory = f"{self._workspace.path}/{self._count}"
+            # ext4 places it by its name: not where a layer that was just removed had been.
+            directory = f"{self._workspace.path}/{os.getpid()}-{self._count}"
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         request = marshal.dumps((diff_id, media_type, directory))
         try:

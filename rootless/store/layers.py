@@ -103,6 +103,7 @@ class Workspace:
                     break
                 self.lock.release()
         os.mkdir(self.path, 0o700)
+        _spread_subdirectories(self.path)
 
     def close(self) -> None:
         """Remove the directory; in the user namespace when files of other ids are left in it."""
@@ -115,6 +116,26 @@ class Workspace:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _spread_subdirectories(path: str) -> None:
+    """Ask the file system to place what is in each subdirectory apart.
+
+    ext4 otherwise puts all layers into the inode group of `tmp`. Unpackers then share its locks,
+    and where there is no journal, each new file after a removal costs 0.2 ms instead of 4 µs:
+    inodes freed in the last minutes are not used again, and all are looked at every time.
+    """
+    from rootless.kernel import inodeflags
+
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            inodeflags.add(fd, inodeflags.FS_TOPDIR_FL)
+        finally:
+            os.close(fd)
+    except OSError:
+        # Only ext2, ext3 and ext4 know this flag; elsewhere nothing is lost.
+        pass
 
 
 def _is_current(lock: files.Lock) -> bool:
