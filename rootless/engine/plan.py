@@ -6,9 +6,9 @@ Nothing is read or made here; `--dry-run` prints the outcome and `engine.run` ap
 from __future__ import annotations
 
 from rootless.engine import plan_mounts, plan_process, storage, userns
-from rootless.errors import UsageError
+from rootless.errors import HostError, UsageError
 from rootless.model import mountspec, security
-from rootless.model.idmap import to_outside
+from rootless.model.idmap import size_of, to_outside
 from rootless.net import files as netfiles
 
 TYPE_CHECKING = False
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from rootless.model.user import ExecUser
     from rootless.net.drivers import Driver
 
-OCI_VERSION = "1.0.2"
+# The version that brought domainname, umask and the time namespace.
+OCI_VERSION = "1.1.0"
 _TTY_GROUP = 5
 _HOST_HINT = "--{0} host|private"
 
@@ -102,19 +103,21 @@ def build(
     config = image.config
     choice = security.parse(spec.security_opt, privileged=spec.privileged)
     namespace = userns.choose(spec.userns, facts.maps, facts.uid, facts.gid, taken_ranges)
-    shifts = namespace.inner is not None
+    shifts = bool(namespace.shift.uids)
     driver = (
         "directory" if spec.rootfs else storage.choose(spec.storage_driver, facts, shifts=shifts)
     )
     hostname = _hostname(spec, facts, place, new_network=network.new_namespace)
     who = plan_process.who_runs(spec, config, namespace.default_user, image.passwd, image.group)
+    _check_mapped(who, namespace)
     volumes = _volumes(spec, config, place)
     files = _files(spec, facts, network, image, namespace, hostname=hostname, name=place.name)
     plan_files = {path: f"{place.directory}/{name}" for path, (name, _) in files.items()}
     document: dict[str, Any] = {
         "ociVersion": OCI_VERSION,
         "process": plan_process.build(
-            spec, config, facts, who, choice, group=image.group, hostname=hostname
+            spec, config, facts, who, choice,
+            group=image.group, hostname=hostname, gids=namespace.host.gids,
         ),
         "root": {
             "path": spec.rootfs or f"{place.directory}/merged",
@@ -159,6 +162,15 @@ def _to_give(
     return [(paths.get(mount.target, mount.source), uid or 0, gid or 0) for mount in sources]
 
 
+def _check_mapped(who: ExecUser, namespace: UserNamespace) -> None:
+    host = namespace.host
+    if to_outside(host.uids, who.uid) is None or to_outside(host.gids, who.gid) is None:
+        raise HostError(
+            f"user {who.uid}:{who.gid}: not among the {size_of(host.uids)} ids of this container",
+            hint='grep "$(id -un)" /etc/subuid /etc/subgid',
+        )
+
+
 def _maps_tty(namespace: UserNamespace) -> bool:
     return any(first <= _TTY_GROUP < first + size for first, _, size in namespace.host.gids)
 
@@ -190,8 +202,9 @@ def _volumes(spec: ContainerSpec, config: dict[str, Any], place: Place) -> list[
             uses.append(_volume(mount.source, mount.target, place, len(uses), copy=copy))
     declared = config.get("Volumes")
     for target in declared if isinstance(declared, dict) else {}:
-        path = "/" + str(target).strip("/")
+        path = mountspec.normal_target(str(target))
         if path not in covered and path != "/":
+            covered.add(path)
             uses.append(_volume("", path, place, len(uses), copy=True))
     return uses
 
@@ -260,13 +273,15 @@ def _linux(
         "gidMappings": _mappings(namespace.host.gids),
         "namespaces": [{"type": kind} for kind in _namespaces(spec, network)],
         "rootfsPropagation": "slave",
-        "maskedPaths": [] if spec.pid == "host" else list(choice.masked_paths),
+        "maskedPaths": list(choice.masked_paths),
         "readonlyPaths": list(choice.readonly_paths),
     }
     sysctls = dict(spec.sysctls)
     if network.new_namespace:
-        # So that ping works without CAP_NET_RAW, as podman has it.
-        sysctls.setdefault("net.ipv4.ping_group_range", "0 0")
+        # So that ping works without CAP_NET_RAW, for every group that there is.
+        gids = namespace.host.gids
+        low, high = min(row[0] for row in gids), max(row[0] + row[2] - 1 for row in gids)
+        sysctls.setdefault("net.ipv4.ping_group_range", f"{low} {high}")
         # As docker has it: a user other than root may listen on port 80 of its own network.
         sysctls.setdefault("net.ipv4.ip_unprivileged_port_start", "0")
     linux["sysctl"] = sysctls

@@ -58,8 +58,9 @@ def build(
         places = ["/dev/shm", "/dev/mqueue"] if host_mqueue else ["/dev/shm"]
         ours += [_mount("bind", place, place, ["rbind", *_SAFE]) for place in places]
     ours += _devices(spec, host_devices if spec.privileged else [])
+    access = ["ro"] if spec.read_only else []
     ours += [
-        _mount("bind", target, source, ["bind", "rprivate", "nosuid", "nodev", "noexec"])
+        _mount("bind", target, source, ["bind", "rprivate", *_SAFE, *access])
         for target, source in files.items()
     ]
     users = [_of_user(mount, volumes) for mount in spec.mounts]

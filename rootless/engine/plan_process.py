@@ -6,6 +6,7 @@ import os
 
 from rootless.errors import UsageError
 from rootless.model import capabilities, user
+from rootless.model.idmap import size_of, to_outside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from rootless.engine.facts import HostFacts
     from rootless.model.container import ContainerSpec
+    from rootless.model.idmap import IdMap
     from rootless.model.security import SecurityChoice
     from rootless.model.user import ExecUser
 
@@ -52,7 +54,7 @@ def environment(
     env["HOME"] = who.home or "/"
     for entry in _words(config.get("Env")):
         name, equals, value = str(entry).partition("=")
-        if equals:
+        if name and equals:
             env[name] = value
     env.update(spec.env)
     return [f"{name}={value}" for name, value in env.items()]
@@ -74,8 +76,9 @@ def build(
     *,
     group: str,
     hostname: str,
+    gids: IdMap,
 ) -> dict[str, Any]:
-    """The OCI `process` object (runtime-spec, config.md, "Process")."""
+    """The OCI `process` object (runtime-spec, config.md, "Process"). gids: what is mapped."""
     bounding = capabilities.resolve(spec.cap_add, spec.cap_drop, privileged=spec.privileged)
     added = capabilities.explicitly_added(spec.cap_add, bounding)
     process: dict[str, Any] = {
@@ -84,7 +87,7 @@ def build(
             "uid": who.uid,
             "gid": who.gid,
             "umask": spec.umask,
-            "additionalGids": _groups(spec, who, group),
+            "additionalGids": _groups(spec, who, group, gids),
         },
         "args": command_of(spec, config),
         "env": environment(spec, config, who, hostname),
@@ -104,10 +107,15 @@ def build(
     return process
 
 
-def _groups(spec: ContainerSpec, who: ExecUser, group: str) -> list[int]:
+def _groups(spec: ContainerSpec, who: ExecUser, group: str, gids: IdMap) -> list[int]:
+    """The image's groups as far as they are mapped, and those asked for, which have to be."""
     words = [word for word in spec.group_add if word != KEEP_GROUPS]
     added = user.additional_groups(words, group) if words else ()
-    return list(dict.fromkeys((who.gid, *who.groups, *added)))
+    for gid in added:
+        if to_outside(gids, gid) is None:
+            raise UsageError(f"--group-add {gid}: not among the {size_of(gids)} group ids mapped")
+    own = [gid for gid in who.groups if to_outside(gids, gid) is not None]
+    return list(dict.fromkeys((who.gid, *own, *added)))
 
 
 def _limits(texts: list[str]) -> list[dict[str, Any]]:

@@ -32,6 +32,16 @@ class UserNamespace:
         self.inner = inner
         self.default_user = default_user
 
+    @property
+    def shift(self) -> IdMaps:
+        """From ids on disk to canonical ids, for the file system to show; empty where they agree.
+
+        With a single id every file is the user's on disk, and stays so.
+        """
+        if self.inner is None or self.host.is_single:
+            return IdMaps((), ())
+        return self.inner
+
 
 def choose(
     text: str, canonical: IdMaps, uid: int, gid: int, taken: list[tuple[int, int]]

@@ -13,7 +13,7 @@ from rootless.errors import RuntimeSetupError
 from rootless.kernel import libc
 from rootless.kernel.channel import Channel, pair
 from rootless.kernel.mounts import fd_path
-from rootless.model.idmap import format_map
+from rootless.model.idmap import format_map, to_outside
 from rootless.runtime import messages, namespaces
 
 TYPE_CHECKING = False
@@ -92,6 +92,15 @@ def _detach(path: str) -> int:
     return libc.open_tree(libc.AT_FDCWD, path, libc.OPEN_TREE_CLONE | recursive)
 
 
+def _become_root(request: Request) -> None:
+    """Where the nested namespace has a root; with a single id mapped, capabilities are enough."""
+    maps = request["inner_maps"]
+    if maps is not None and to_outside(maps[1], 0) is not None:
+        os.setresgid(0, 0, 0)
+    if maps is not None and to_outside(maps[0], 0) is not None:
+        os.setresuid(0, 0, 0)
+
+
 def _run_middle(
     request: Request, root_tree: int, setup: Channel, stdio: Stdio, channel: Channel
 ) -> NoReturn:
@@ -102,8 +111,7 @@ def _run_middle(
         channel.send("unshared")
         if channel.receive() is None:
             os._exit(1)
-        os.setresgid(0, 0, 0)
-        os.setresuid(0, 0, 0)
+        _become_root(request)
         libc.prctl(libc.PR_SET_DUMPABLE, 1)
         namespaces.enter_for_children(request["document"]["linux"]["namespaces"])
         pid = os.fork()

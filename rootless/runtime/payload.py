@@ -56,20 +56,22 @@ def start(request: Request, setup: Channel, stdio: Stdio, terminal: Terminal | N
     libc.join_new_session_keyring()
     _install_streams(process, stdio, terminal, interactive=request["interactive"])
     _enter_directory(process["cwd"])
-    if request["init"]:
-        from rootless.runtime import reaper
-
-        reaper.fork_payload(setup)
     path = find_executable(process["args"][0], process["env"])
     refuse_own_interpreter(path)
     # Without no_new_privs only a privileged process may install a filter (seccomp(2)).
     if not process.get("noNewPrivileges"):
         _filter_calls(request["seccomp"])
     take_identity(process, keep_groups=request["keep_groups"])
-    # After the change of ids, which clears it: the payload must not outlive the keeper.
-    libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
     if process.get("noNewPrivileges"):
         _filter_calls(request["seccomp"])
+    # After the change of ids, which clears it: the payload must not outlive the keeper.
+    libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if request["init"]:
+        from rootless.runtime import reaper
+
+        # As confined as the payload, which may be able to trace it.
+        reaper.fork_payload(setup)
+        libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
     if process.get("apparmorProfile"):
         _confine_on_exec(process["apparmorProfile"])
     _exec(path, process, setup)
@@ -140,7 +142,7 @@ def _set_groups(gids: list[int]) -> None:
         os.setgroups(gids)
     except PermissionError:
         # One gid is mapped and setgroups(2) is given up (user_namespaces(7)): there is one group.
-        if gids:
+        if len(gids) > 1:
             raise
 
 

@@ -22,7 +22,7 @@ def fork_payload(setup: Channel) -> None:
     pid = os.fork()
     if pid:
         setup.close()
-        os.closerange(3, 256)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         _be_nobodys_business()
         _reap(pid)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -31,7 +31,11 @@ def fork_payload(setup: Channel) -> None:
 
 
 def _be_nobodys_business() -> None:
-    """The container sees its first process: not with the host's paths and the user's flags."""
+    """The container sees its first process: not with the host's paths and the user's flags.
+
+    Not dumpable: nor may it read the host's environment in /proc/1, or trace us.
+    """
+    libc.prctl(libc.PR_SET_DUMPABLE, 0)
     libc.prctl_name("rl-init")
     libc.set_command_line("rl-init")
 
