@@ -172,6 +172,22 @@ def test_entries_below_a_link_go_where_it_leads(tree: Path, target: str) -> None
     assert mtimes(tree, "usr", "usr/lib") == [10**9, 2 * 10**9]
 
 
+def test_links_below_the_root_lead_from_where_they_are(tree: Path) -> None:
+    unpack_members(
+        tree,
+        folder("usr/lib"),
+        folder("n/usr/lib"),
+        symlink("n/absolute", "/usr/lib"),
+        symlink("n/relative", "usr/lib"),
+        symlink("n/up", "../usr/lib"),
+        file("n/absolute/a"),
+        file("n/relative/r"),
+        file("n/up/u"),
+    )
+    assert sorted(os.listdir(tree / "usr/lib")) == ["a", "u"]
+    assert os.listdir(tree / "n/usr/lib") == ["r"]
+
+
 def test_of_two_entries_the_last_wins(tree: Path) -> None:
     unpack_members(
         tree,

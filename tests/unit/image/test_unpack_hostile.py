@@ -177,6 +177,7 @@ def test_files_are_written_over_links_not_through_them(tree: Path, outside: Path
         ([hardlink("h", "../outside/file")], "h: '..' in a name"),
         ([hardlink("h", "/etc/passwd")], "etc: no such directory in this layer"),
         ([symlink("s", "../outside"), hardlink("h", "s/file")], "s: not a directory"),
+        ([file(".wh.w"), hardlink("h", "w/x")], "w: not a directory"),
         ([hardlink("h", "missing")], "h: hard link to missing, which is not in the layer"),
         ([folder("d"), hardlink("h", "d")], "h: hard link to a directory"),
         ([hardlink("h", "/")], "h: hard link to a directory"),
