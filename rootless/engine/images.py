@@ -86,6 +86,8 @@ def read_in_layers(layers: list[str], path: str) -> str:
         try:
             fd = _open_beneath(layer, path)
         except FileNotFoundError:
+            if _hides(layer, path):
+                return ""
             continue
         except OSError:
             return ""
@@ -94,6 +96,21 @@ def read_in_layers(layers: list[str], path: str) -> str:
                 return ""  # a whiteout, or worse
             return file.read(_MAX_FILE).decode(errors="replace")
     return ""
+
+
+def _hides(layer: str, path: str) -> bool:
+    """Whether `layer`, which does not have `path`, hides what lower layers have there."""
+    from rootless.image import whiteouts
+
+    folder, _, name = path.rpartition("/")
+    try:
+        fd = _open_beneath(layer, folder)
+    except FileNotFoundError:
+        return False
+    try:
+        return whiteouts.hides(fd, name)
+    finally:
+        os.close(fd)
 
 
 def _open_beneath(layer: str, path: str) -> int:

@@ -123,8 +123,7 @@ def build(
             "path": spec.rootfs or f"{place.directory}/merged",
             "readonly": spec.read_only,
         },
-        "hostname": hostname,
-        "domainname": spec.domainname,
+        **_names(spec, hostname),
         "mounts": plan_mounts.build(
             spec, choice, files=plan_files, volumes=volumes,
             host_network=not network.new_namespace,
@@ -190,6 +189,12 @@ def _hostname(spec: ContainerSpec, facts: HostFacts, place: Place, *, new_networ
     if spec.uts == "host" or not new_network:
         return facts.hostname
     return place.container_id[:12]
+
+
+def _names(spec: ContainerSpec, hostname: str) -> dict[str, str]:
+    """Runtimes refuse names for a uts namespace that is the host's (config.md, "Hostname")."""
+    names = {"hostname": hostname, "domainname": spec.domainname}
+    return {} if spec.uts == "host" else {key: name for key, name in names.items() if name}
 
 
 def _volumes(spec: ContainerSpec, config: dict[str, Any], place: Place) -> list[VolumeUse]:

@@ -73,7 +73,12 @@ def build(
             if path not in taken
         ]
     users.sort(key=lambda mount: mount["destination"].count("/"))
-    return [mount for mount in ours if mount["destination"] not in taken] + users
+    return [mount for mount in ours if not _is_hidden(mount["destination"], taken)] + users
+
+
+def _is_hidden(destination: str, taken: set[str]) -> bool:
+    """Whether a user's mount takes the place; with /dev goes, as in podman, all that is below."""
+    return destination in taken or ("/dev" in taken and destination.startswith("/dev/"))
 
 
 def _devices(spec: ContainerSpec, of_host: list[str]) -> list[Mount]:

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from rootless.model.idmap import IdMap
 
 AUTO_SIZE = 65536
-_MODES = "host, keep-id, auto, nomap"
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "": (), "host": (), "keep-id": ("uid", "gid"), "auto": ("size",), "nomap": (),
+}  # fmt: skip
+# 2^32-1 means "no id" to the kernel, and tools count in signed numbers.
+_MAXIMUM_ID = 2**31 - 1
 
 
 class UserNamespace:
@@ -50,12 +54,9 @@ def choose(
 
     Raises UsageError for an unknown mode, HostError when there are too few subordinate ids.
     """
-    mode, _, rest = text.partition(":")
-    options = _options(text, rest)
+    mode, options = _parse(text)
     if mode in ("", "host"):
         return UserNamespace(canonical)
-    if mode not in ("keep-id", "auto", "nomap"):
-        raise UsageError(f"--userns {text}: no such mode", hint=f"one of: {_MODES}")
     if canonical.is_single:
         if mode == "keep-id":
             return _keep_single(canonical, options.get("uid", uid), options.get("gid", gid))
@@ -82,16 +83,23 @@ def _nested(inner: IdMaps, canonical: IdMaps, default_user: str) -> UserNamespac
     return UserNamespace(host, inner, default_user)
 
 
-def _options(text: str, rest: str) -> dict[str, int]:
-    options = {}
-    for item in filter(None, rest.split(",")):
-        key, _, value = item.partition("=")
-        if key not in ("uid", "gid", "size") or not value.isdigit():
-            raise UsageError(
-                f"--userns {text}: {item!r} is no option of it", hint="--userns keep-id:uid=0,gid=0"
-            )
-        options[key] = int(value)
-    return options
+def _parse(text: str) -> tuple[str, dict[str, int]]:
+    mode, _, rest = text.partition(":")
+    if mode not in _OPTIONS:
+        modes = ", ".join(filter(None, _OPTIONS))
+        raise UsageError(f"--userns {text}: no such mode", hint=f"one of: {modes}")
+    return mode, dict(_option(text, mode, item) for item in filter(None, rest.split(",")))
+
+
+def _option(text: str, mode: str, item: str) -> tuple[str, int]:
+    key, _, value = item.partition("=")
+    if key not in _OPTIONS[mode]:
+        known = ", ".join(_OPTIONS[mode]) or "none"
+        raise UsageError(f"--userns {text}: {item!r} is no option of it", hint=f"there is: {known}")
+    lowest = 1 if key == "size" else 0
+    if not (value.isascii() and value.isdecimal() and lowest <= int(value) <= _MAXIMUM_ID):
+        raise UsageError(f"--userns {text}: {key} is a number from {lowest} to {_MAXIMUM_ID}")
+    return key, int(value)
 
 
 def _keep_single(canonical: IdMaps, uid: int, gid: int) -> UserNamespace:

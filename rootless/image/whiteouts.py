@@ -24,6 +24,14 @@ def is_whiteout(info: os.stat_result) -> bool:
     return stat.S_ISCHR(info.st_mode) and info.st_rdev == 0
 
 
+def hides(folder: int, name: str) -> bool:
+    """Whether the directory `folder` of a layer, which lacks `name`, hides that of lower layers."""
+    if any(key in os.listxattr(folder) for key in _XATTRS):
+        return True
+    marks = {os.fsdecode(OPAQUE), os.fsdecode(PREFIX) + name}
+    return not marks.isdisjoint(os.listdir(folder))
+
+
 def make(folder: int, name: bytes) -> None:
     """Hide `name` of the lower layers. Raises FileExistsError when the layer has that name."""
     try:

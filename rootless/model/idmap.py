@@ -110,6 +110,10 @@ def parse_subid(text: str, user: str, uid: int) -> list[tuple[int, int]]:
     for line in text.splitlines():
         fields = line.strip().split(":")
         if len(fields) == 3 and fields[0] in (user, str(uid)):
-            if fields[1].isdigit() and fields[2].isdigit() and int(fields[2]) > 0:
+            if _is_number(fields[1]) and _is_number(fields[2]) and int(fields[2]) > 0:
                 ranges.append((int(fields[1]), int(fields[2])))
     return ranges
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()

@@ -295,11 +295,16 @@ _KIND_FIELDS: dict[str, dict[str, Callable[[_Draft, str | None], None]]] = {
 def _target(path: str, place: str) -> str:
     if not path.startswith("/"):
         raise UsageError(f"{place}: the target {path!r} is not an absolute path")
-    # normpath keeps two leading slashes, to which POSIX lets a system give a meaning.
-    target = "/" + os.path.normpath(path).lstrip("/")
+    target = normal_target(path)
     if target == "/":
         raise UsageError(f"{place}: the target cannot be /")
     return target
+
+
+def normal_target(path: str) -> str:
+    """`path` as an absolute one without `.`, `..` and double slashes."""
+    # normpath keeps two leading slashes, to which POSIX lets a system give a meaning.
+    return "/" + os.path.normpath(f"/{path}").lstrip("/")
 
 
 def _host_path(path: str, cwd: str) -> str:

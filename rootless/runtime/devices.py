@@ -7,6 +7,10 @@ import os
 from rootless.kernel import libc, mounts
 from rootless.model.mountspec import STANDARD_DEVICES
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 # runtime-spec, runtime-linux.md, "Dev symbolic links".
 _LINKS = (
     ("/proc/self/fd", "fd"),
@@ -26,8 +30,13 @@ class Terminal:
         self.name = name
 
 
-def make(root_fd: int) -> None:
-    """Fill /dev below `root_fd`, a fresh tmpfs: the standard nodes and links."""
+def make(root_fd: int, wanted: list[dict[str, Any]]) -> None:
+    """Fill /dev below `root_fd` with the standard nodes and links, where it is a fresh tmpfs.
+
+    wanted: the document's mounts. A /dev that the user bound has nodes, and they are the user's.
+    """
+    if any(mount["destination"] == "/dev" and mount["type"] == "bind" for mount in wanted):
+        return
     dev_fd = mounts.open_in_root(root_fd, "/dev", os.O_RDONLY | os.O_DIRECTORY)
     for name in STANDARD_DEVICES:
         _bind_node(dev_fd, f"/dev/{name}", name)

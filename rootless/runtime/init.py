@@ -84,7 +84,7 @@ def _run(
     root_fd = _open_root(request, root, root_tree)
     _copy_up(root_fd, request["copy_up"])
     apply_mounts(root_fd, document["mounts"])
-    devices.make(root_fd)
+    devices.make(root_fd, document["mounts"])
     terminal = None
     if process["terminal"]:
         terminal = devices.open_terminal(root_fd, process.get("consoleSize"))
