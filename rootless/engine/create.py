@@ -75,8 +75,7 @@ class Place:
         containers.write_record(self.paths, record)
         for name, text in plan.files.items():
             files.write_atomic(f"{self.directory}/{name}", text.encode())
-        if plan.driver != "directory":
-            self._make_layers(plan.image.layers)
+        self._make_layers(plan.image.layers)
         return self._make_volumes(plan)
 
     def _make_layers(self, layers: list[str]) -> None:

@@ -59,12 +59,11 @@ def build(
 ) -> Request:
     """The message to the keeper. remove: what it removes at the end."""
     inner = made.namespace.inner
-    is_directory = made.driver == "directory"
     return {
         "document": made.document,
         "rootfs": {
             "driver": made.driver,
-            "path": made.document["root"]["path"] if is_directory else made.place.directory,
+            "path": made.place.directory,
             "layers": len(made.image.layers),
             "program": facts.fuse_overlayfs_program() if made.driver == "fuse-overlayfs" else "",
             "uid_shift": made.namespace.shift.uids,

@@ -81,7 +81,7 @@ def _run(
         _loopback_up()
     _name_host(document, linux["namespaces"])
     step.begin("mounting")
-    root_fd = _open_root(request, root, root_tree)
+    root_fd = _open_root(root, root_tree)
     _copy_up(root_fd, request["copy_up"])
     apply_mounts(root_fd, document["mounts"])
     devices.make(root_fd, document["mounts"])
@@ -125,12 +125,9 @@ def _name_host(document: dict[str, Any], spaces: list[dict[str, str]]) -> None:
         libc.setdomainname(document["domainname"])
 
 
-def _open_root(request: Request, root: str, root_tree: int) -> int:
+def _open_root(root: str, root_tree: int) -> int:
     if root_tree >= 0:
         return _attach_root(root_tree)
-    if request["rootfs"]["driver"] in ("directory", "vfs"):
-        # pivot_root(2) wants a mount point.
-        libc.mount(root, root, None, libc.MS_BIND | libc.MS_REC)
     try:
         return os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:

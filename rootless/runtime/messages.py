@@ -39,8 +39,8 @@ if TYPE_CHECKING:
         """How the keeper makes the root file system.
 
         driver: fuse-overlayfs, overlay, vfs or directory. path: the container's directory, with
-        `l/0` (topmost) and up naming the layers, `upper`, `work` and `merged`; for the driver
-        "directory" the tree itself. layers: how many. shifts: from ids on disk to shown ids.
+        `l/0` (topmost) and up naming the layers, `upper`, `work` and `merged`. layers: how many;
+        for the driver "directory" one, the tree itself. shifts: from ids on disk to shown ids.
         """
 
         driver: str

@@ -49,8 +49,6 @@ class Rootfs:
 def make(request: RootfsRequest) -> Rootfs:
     """Make the root file system of `request`. Changes the working directory."""
     driver = request["driver"]
-    if driver == "directory":
-        return Rootfs(request["path"])
     # Short relative names: overlay's options must fit in a page and know no quoting of ":" and ",".
     os.chdir(request["path"])
     lowers = [f"l/{number}" for number in range(request["layers"])]
@@ -64,7 +62,11 @@ def make(request: RootfsRequest) -> Rootfs:
         from rootless.runtime import copytree
 
         copytree.copy_layers([f"{request['path']}/{name}" for name in reversed(lowers)], merged)
-        return Rootfs(merged)
+    if driver in ("vfs", "directory"):
+        # A mount point is what pivot_root(2) wants.
+        source = merged if driver == "vfs" else lowers[0]
+        libc.mount(source, merged, None, libc.MS_BIND | libc.MS_REC)
+        return Rootfs(merged, is_mount=True)
     raise RuntimeSetupError(f"storage driver {driver!r}: unknown")
 
 
