@@ -89,7 +89,6 @@ def _run(
     if process["terminal"]:
         terminal = devices.open_terminal(root_fd, process.get("consoleSize"))
     step.begin("entering the root file system")
-    payload.load_everything(process)
     mounts.pivot_into(root_fd)
     os.close(root_fd)
     sys.path.clear()

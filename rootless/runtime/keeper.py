@@ -73,8 +73,9 @@ def _close_all_but(*kept: int) -> None:
 
 
 def _start_init(request: Request, root: str, control: Channel, setup: Channel, stdio: Stdio) -> int:
-    from rootless.runtime import init
+    from rootless.runtime import init, payload
 
+    payload.load_everything(request)
     if request["inner_maps"] is not None:
         from rootless.runtime import nested
 

@@ -25,12 +25,27 @@ if TYPE_CHECKING:
     from rootless.runtime.stdio import Stdio
 
 _OVERFLOW_ID = 65534  # how ids that are not mapped are shown (user_namespaces(7))
-_SHEBANG_DEPTH = 5  # the kernel's own limit (fs/exec.c)
+# A script may have a script as its interpreter, five times over (exec_binprm() in fs/exec.c).
+_SHEBANG_DEPTH = 6
 
 
-def load_everything(process: dict[str, Any]) -> None:
-    """Import what runs after the change of root; a host file must never be one of the image's."""
+def load_everything(request: Request) -> None:
+    """Import all that init will run; what is taken for a host file must never be the image's.
+
+    Called by the keeper: init may be another user, with the image mounted over a path of ours
+    (nested.py), long before the root changes.
+    """
     from rootless.runtime import reaper
+
+    process = request["document"]["process"]
+    if request["loopback"]:
+        from rootless.kernel import netdev
+
+        _loaded.append(netdev)
+    if request["copy_up"]:
+        from rootless.runtime import copytree
+
+        _loaded.append(copytree)
 
     _loaded.append(reaper)
     if process["terminal"]:
@@ -117,6 +132,8 @@ def _enter_directory(path: str) -> None:
     try:
         os.makedirs(path, exist_ok=True)
         os.chdir(path)
+        # ENOENT where a link of /proc has led out of our root (getcwd(2)), as in CVE-2024-21626.
+        os.getcwd()
     except OSError as error:
         raise RuntimeSetupError(
             f"working directory {path}: {error.strerror}", exit_code=EXIT_CANNOT_INVOKE
@@ -202,10 +219,21 @@ def refuse_own_interpreter(path: str) -> None:
             )
         if not head.startswith(b"#!"):
             return
-        words = head[2:].split(b"\n")[0].split()
-        if not words:
+        interpreter = _interpreter_of(head)
+        if not interpreter:
             return
-        path = os.fsdecode(words[0])
+        path = os.fsdecode(interpreter)
+
+
+def _interpreter_of(head: bytes) -> bytes:
+    """The path in the `#!` line of `head`, cut as the kernel cuts it (fs/binfmt_script.c).
+
+    Other white space, such as a carriage return, belongs to the path.
+    """
+    line = head[2:].partition(b"\n")[0].lstrip(b" \t")
+    for end in (b" ", b"\t", b"\0"):
+        line = line.partition(end)[0]
+    return line
 
 
 def _look_at(path: str) -> tuple[os.stat_result, bytes]:

@@ -19,23 +19,23 @@ _NOT_FORWARDED = (signal.SIGCHLD, signal.SIGKILL, signal.SIGSTOP, signal.SIGTTIN
 def fork_payload(setup: Channel) -> None:
     """Return in a child that goes on to the exec; the caller becomes the reaper for good."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    # Before there is a payload, which may not read the host's environment in /proc/1, trace us or,
+    # whatever its capabilities, open /proc/1/exe: a file of the host.
+    libc.prctl(libc.PR_SET_DUMPABLE, 0)
     pid = os.fork()
     if pid:
         setup.close()
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         _be_nobodys_business()
         _reap(pid)
+    libc.prctl(libc.PR_SET_DUMPABLE, 1)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.setpgid(0, 0)
     _take_terminal()
 
 
 def _be_nobodys_business() -> None:
-    """The container sees its first process: not with the host's paths and the user's flags.
-
-    Not dumpable: nor may it read the host's environment in /proc/1, or trace us.
-    """
-    libc.prctl(libc.PR_SET_DUMPABLE, 0)
+    """The container sees its first process: not with the host's paths and the user's flags."""
     libc.prctl_name("rl-init")
     libc.set_command_line("rl-init")
 
@@ -57,7 +57,14 @@ def _reap(payload: int) -> NoReturn:
         if number == signal.SIGCHLD:
             _collect(payload)
         elif number not in _NOT_FORWARDED:
-            os.kill(payload, number)
+            _forward(payload, number)
+
+
+def _forward(payload: int, number: int) -> None:
+    try:
+        os.kill(payload, number)
+    except OSError:
+        pass  # it has ended, or become a user whom we may not signal
 
 
 def _collect(payload: int) -> None:
