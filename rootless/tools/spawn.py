@@ -129,6 +129,8 @@ def _exec_child(
         if death_signal:
             from rootless.kernel import libc
 
+            # Ctrl-C at the user's terminal is not for a helper, which ends when its owner does.
+            os.setsid()
             libc.prctl(libc.PR_SET_PDEATHSIG, death_signal)
             # The owner may have died between fork and prctl: then nobody would signal us. In a
             # new pid namespace getppid() is 0 and the check does not apply.

@@ -89,6 +89,8 @@ def _run_child(
     from_owner: int,
 ) -> NoReturn:
     try:
+        # Ctrl-C at the user's terminal is not for us.
+        os.setsid()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
