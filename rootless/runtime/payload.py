@@ -256,6 +256,7 @@ def _exec(path: str, process: dict[str, Any], setup: Channel) -> NoReturn:
                 signal.signal(number, signal.SIG_DFL)
             except (OSError, ValueError):
                 continue  # numbers that the C library keeps for itself
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
         os.execve(path, process["args"], env)
     except OSError as error:
