@@ -7,7 +7,7 @@ import stat
 
 from rootless import log
 from rootless.engine.plan import ImageFacts
-from rootless.errors import UsageError
+from rootless.errors import NotFoundError, UsageError
 from rootless.image import resolve
 from rootless.model import reference
 from rootless.store import images
@@ -47,7 +47,10 @@ def obtain(paths: Paths, spec: ContainerSpec, progress: Progress | None) -> Stor
     pulled = pull.pull(paths, text, platform=wanted, policy=policy, progress=progress)
     for note in pulled.notes:
         log.notice(f"{pulled.name}: {note}")
-    return images.resolve(paths, pulled.manifest_digest)
+    image = images.find(paths, pulled.name)
+    if image is None:
+        raise NotFoundError(f"{pulled.name}: was removed just now", hint=f"rl pull {text}")
+    return image
 
 
 def facts_of(paths: Paths, image: StoredImage) -> ImageFacts:
@@ -91,11 +94,18 @@ def read_in_layers(layers: list[str], path: str) -> str:
             continue
         except OSError:
             return ""
-        with open(fd, "rb") as file:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                return ""  # a whiteout, or worse
-            return file.read(_MAX_FILE).decode(errors="replace")
+        try:
+            return _text_of(fd)
+        finally:
+            os.close(fd)
     return ""
+
+
+def _text_of(fd: int) -> str:
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        return ""  # a whiteout, or worse
+    with open(fd, "rb", closefd=False) as file:
+        return file.read(_MAX_FILE).decode(errors="replace")
 
 
 def _hides(layer: str, path: str) -> bool:
