@@ -100,22 +100,22 @@ def remove(parsed: Parsed) -> int:
 def _remove_one(places: Paths, text: str, parsed: Parsed) -> int:
     from rootless.cli import diagnostics
     from rootless.image import remove as image_remove
-    from rootless.store import images
+    from rootless.image import resolve
 
     # With --all an id stands for all of its names.
     force = parsed.flag("force") or parsed.flag("all")
     try:
         # Also before the lock is taken, for which there is no place before the first pull.
-        images.resolve_descriptor(places, text)
+        resolve.require(places, text)
         lines = image_remove.rmi(
             places, text, force=force, in_use=lambda image: _users(places, image)
         )
-    except NotFoundError as error:
-        if parsed.flag("force"):
-            return 0
-        return diagnostics.complain(error)
     except InUseError as error:
         return diagnostics.complain(error, _EXIT_IN_USE)
+    except RlError as error:
+        if isinstance(error, NotFoundError) and parsed.flag("force"):
+            return 0
+        return diagnostics.complain(error)
     for line in lines:
         output.write_line(line)
     return 0
@@ -131,13 +131,14 @@ def _users(places: Paths, image: StoredImage) -> list[str]:
 
 def inspect(parsed: Parsed) -> int:
     """Print images as an array of JSON documents, as docker does."""
+    from rootless.image import resolve
     from rootless.store import images, paths
 
     places = paths.discover()
+    found = [resolve.require(places, text).descriptor for text in parsed.arguments]
     everything = images.list_all(places)
     documents = [
-        image_rows.inspect_document(places, images.resolve(places, text), everything)
-        for text in parsed.arguments
+        image_rows.inspect_document(places, images.load(places, each), everything) for each in found
     ]
     output.write_json(documents)
     return 0

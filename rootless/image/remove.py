@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rootless.errors import InUseError, RlError
+from rootless.image import resolve
 from rootless.store import blobs, guard, images, index, layers
 
 TYPE_CHECKING = False
@@ -25,14 +26,12 @@ def rmi(paths: Paths, text: str, *, force: bool, in_use: InUse) -> list[str]:
     NotFoundError, InUseError.
     """
     with guard.removing(paths):
-        descriptor = images.resolve_descriptor(paths, text)
-        image = _load(paths, descriptor, force=force)
-        names = _names_of(paths, descriptor["digest"])
-        by_name = _is_name(image, descriptor, text)
-        if by_name and len(names) > 1:
-            name = index.name_of(descriptor)
-            index.remove_name(paths, name)
-            return [f"Untagged: {name}"]
+        found = resolve.require(paths, text)
+        image = _load(paths, found.descriptor, force=force)
+        names = _names_of(paths, found.manifest_digest)
+        if found.is_by_name and len(names) > 1:
+            index.remove_name(paths, found.name)
+            return [f"Untagged: {found.name}"]
         if len(names) > 1 and not force:
             raise InUseError(
                 f"{text}: the image has several names: {', '.join(names)}",
@@ -40,7 +39,8 @@ def rmi(paths: Paths, text: str, *, force: bool, in_use: InUse) -> list[str]:
             )
         if image is not None:
             _refuse_if_used(image, text, in_use)
-        return [f"Untagged: {name}" for name in names] + _delete(paths, descriptor["digest"], image)
+        deleted = _delete(paths, found.manifest_digest, image)
+        return [f"Untagged: {name}" for name in names] + deleted
 
 
 def _load(paths: Paths, descriptor: Descriptor, *, force: bool) -> StoredImage | None:
@@ -55,13 +55,6 @@ def _load(paths: Paths, descriptor: Descriptor, *, force: bool) -> StoredImage |
 
 def _names_of(paths: Paths, digest: str) -> list[str]:
     return [name for name, entry in index.names(paths) if entry["digest"] == digest]
-
-
-def _is_name(image: StoredImage | None, descriptor: Descriptor, text: str) -> bool:
-    if image is None:
-        return True
-    is_id = image.image_id.startswith(text.removeprefix("sha256:"))
-    return bool(index.name_of(descriptor)) and not is_id and text != descriptor["digest"]
 
 
 def _refuse_if_used(image: StoredImage, text: str, in_use: InUse) -> None:

@@ -1,7 +1,8 @@
-"""Images in the store, as a run needs them: configuration and layers, found by name or id.
+"""Images in the store, as a run needs them: configuration and layers.
 
 On the start path: three small files are read and nothing is hashed. What is in the store was
-checked when it came in (`rootless.image`), and only this user can write to it.
+checked when it came in (`rootless.image`), and only this user can write to it. Which image a user
+means with a short name or an id is `rootless.image.resolve`'s to say.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ from __future__ import annotations
 import json
 
 from rootless import log
-from rootless.errors import ImageError, NotFoundError, RlError, StoreError, UsageError
-from rootless.model import reference
+from rootless.errors import ImageError, RlError, StoreError
 from rootless.store import blobs, index, layers
 
 TYPE_CHECKING = False
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from rootless.store.index import Descriptor
     from rootless.store.paths import Paths
-
-_LOCALHOST = "localhost"
 
 
 class StoredImage:
@@ -74,78 +72,6 @@ def find(paths: Paths, name: str) -> StoredImage | None:
     """The image with the full name `name`."""
     descriptor = index.find(paths, name)
     return None if descriptor is None else load(paths, descriptor)
-
-
-def resolve(paths: Paths, text: str) -> StoredImage:
-    """The image that a user means with `text`: a name, a digest or the beginning of an id.
-
-    Names come first, as in docker; a short one is looked for in localhost, then in docker.io.
-    Aliases and search registries are `rootless.image.resolve`'s. Raises NotFoundError, UsageError
-    when `text` begins several ids.
-    """
-    return load(paths, resolve_descriptor(paths, text))
-
-
-def resolve_descriptor(paths: Paths, text: str) -> Descriptor:
-    """`resolve` without reading the image itself."""
-    entries = index.entries(paths)
-    found = _by_name(entries, text) or _by_digest(paths, entries, text)
-    if found is not None:
-        return found
-    raise NotFoundError(f"{text}: no such image", hint=f"rl pull {text}; rl images")
-
-
-def _by_name(entries: list[Descriptor], text: str) -> Descriptor | None:
-    try:
-        wanted = reference.parse(text)
-    except UsageError:
-        # Sixty-four digits, for example: an id.
-        return None
-    named = {index.name_of(entry): entry for entry in entries}
-    for full in _full_names(wanted):
-        if full in named:
-            return named[full]
-    return _by_manifest(entries, wanted) if wanted.digest else None
-
-
-def _full_names(wanted: reference.Reference) -> list[str]:
-    if not wanted.is_short:
-        return [wanted.name]
-    return [wanted.within(domain).name for domain in (_LOCALHOST, reference.DEFAULT_DOMAIN)]
-
-
-def _by_manifest(entries: list[Descriptor], wanted: reference.Reference) -> Descriptor | None:
-    """NAME@DIGEST where the digest is of the manifest itself and the image has a tag."""
-    repositories = [name.rpartition("@")[0] for name in _full_names(wanted)]
-    for entry in entries:
-        name = index.name_of(entry)
-        if entry.get("digest") == wanted.digest and _repository(name) in repositories:
-            return entry
-    return None
-
-
-def _repository(name: str) -> str:
-    if "@" in name:
-        return name.partition("@")[0]
-    return name.rpartition(":")[0]
-
-
-def _by_digest(paths: Paths, entries: list[Descriptor], text: str) -> Descriptor | None:
-    """`text` as the whole digest of a manifest or the beginning of an image id."""
-    for entry in entries:
-        if entry.get("digest") == text:
-            return entry
-    prefix = text.removeprefix("sha256:")
-    if not prefix or prefix.strip("0123456789abcdef"):
-        return None
-    fitting = {}
-    for entry in entries:
-        image = _load_or_warn(paths, entry)
-        if image is not None and image.image_id.startswith(prefix):
-            fitting[image.image_id] = entry
-    if len(fitting) > 1:
-        raise UsageError(f"{text}: the beginning of several image ids", hint="rl images --no-trunc")
-    return next(iter(fitting.values()), None)
 
 
 def _load_or_warn(paths: Paths, entry: Descriptor) -> StoredImage | None:

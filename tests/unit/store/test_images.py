@@ -1,4 +1,4 @@
-"""Images found by what a user may write, and what a run needs of them."""
+"""Images in the store, and what a run needs of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rootless.errors import ImageError, NotFoundError, StoreError, UsageError
+from rootless.errors import ImageError, StoreError
 from rootless.model import digest as digests
 from rootless.store import blobs, images, index
 from rootless.store.paths import Paths
@@ -47,6 +47,12 @@ def add(paths: Paths, name: str, layers: list[str], **more: object) -> str:
     return digest
 
 
+def found(paths: Paths, name: str) -> images.StoredImage:
+    image = images.find(paths, name)
+    assert image is not None
+    return image
+
+
 def test_find_takes_full_names_only(paths: Paths) -> None:
     digest = add(paths, "docker.io/library/alpine:latest", ["a"], os="linux")
     image = images.find(paths, "docker.io/library/alpine:latest")
@@ -56,72 +62,9 @@ def test_find_takes_full_names_only(paths: Paths) -> None:
     assert images.find(paths, "alpine") is None
 
 
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("alpine", "docker.io/library/alpine:latest"),
-        ("alpine:3.20", "docker.io/library/alpine:3.20"),
-        ("docker.io/alpine", "docker.io/library/alpine:latest"),
-        ("library/alpine", "docker.io/library/alpine:latest"),
-        ("mine", "localhost/mine:latest"),
-        ("both", "localhost/both:latest"),
-        ("docker.io/library/both", "docker.io/library/both:latest"),
-        ("localhost:5000/x", "localhost:5000/x:latest"),
-        ("abc", "docker.io/library/abc:latest"),
-    ],
-)
-def test_names_as_users_write_them(paths: Paths, text: str, name: str) -> None:
-    for number, full in enumerate(
-        [
-            "docker.io/library/alpine:latest",
-            "docker.io/library/alpine:3.20",
-            "quay.io/other/alpine:latest",
-            "docker.io/library/both:latest",
-            "localhost/both:latest",
-            "localhost/mine:latest",
-            "localhost:5000/x:latest",
-            "docker.io/library/abc:latest",
-        ]
-    ):
-        add(paths, full, [str(number)])
-    assert images.resolve(paths, text).name == name
-
-
-def test_digests_and_ids(paths: Paths) -> None:
-    digest = add(paths, "quay.io/x/y:1", ["a"])
-    image = images.resolve(paths, digest)
-    for text in (
-        image.image_id,
-        image.image_id[:12],
-        f"sha256:{image.image_id}",
-        f"quay.io/x/y@{digest}",
-    ):
-        assert images.resolve(paths, text).manifest_digest == digest
-    for text in ("quay.io/x/y", f"quay.io/other@{digest}", "quay.io/x/y:2", "zzz", "sha256:"):
-        with pytest.raises(NotFoundError, match="no such image"):
-            images.resolve(paths, text)
-
-
-def test_an_ambiguous_id_is_refused(paths: Paths) -> None:
-    ids: dict[str, str] = {}
-    number = 0
-    while True:
-        name = f"localhost/i{number}:latest"
-        add(paths, name, [str(number)])
-        found = images.find(paths, name)
-        assert found is not None
-        if found.image_id[0] in ids:
-            break
-        ids[found.image_id[0]] = name
-        number += 1
-    with pytest.raises(UsageError, match="several image ids"):
-        images.resolve(paths, found.image_id[0])
-    assert images.resolve(paths, found.image_id).name == name
-
-
 def test_layers_are_listed_from_the_top_and_once(paths: Paths) -> None:
     add(paths, "localhost/x:latest", ["base", "empty", "app", "empty"])
-    image = images.resolve(paths, "x")
+    image = found(paths, "localhost/x:latest")
     expected = [paths.layer_diff(diff_id(text)) for text in ("empty", "app", "base")]
     assert image.layer_diffs(paths) == expected
 
@@ -130,7 +73,7 @@ def test_size_counts_the_layers(paths: Paths) -> None:
     add(paths, "localhost/x:latest", ["a", "b"])
     add_layer(paths, "a", 1000)
     add_layer(paths, "b", 24)
-    assert images.size(paths, images.resolve(paths, "x")) == 1024
+    assert images.size(paths, found(paths, "localhost/x:latest")) == 1024
 
 
 def test_what_is_missing(paths: Paths) -> None:
@@ -158,7 +101,7 @@ def test_damaged_documents(paths: Paths) -> None:
     digest = add(paths, "localhost/x:latest", ["a"])
     Path(paths.blob(digest)).write_bytes(b"{}")
     with pytest.raises(StoreError, match=r"image localhost/x:latest: .* damaged"):
-        images.resolve(paths, "x")
+        found(paths, "localhost/x:latest")
     assert images.list_all(paths) == []
 
 
@@ -169,4 +112,4 @@ def test_a_layer_cannot_be_a_path(paths: Paths) -> None:
     digest = blobs.write(paths, data)
     index.set_name(paths, "localhost/x:latest", digest, media_type=TYPE, size=len(data))
     with pytest.raises(ImageError, match="sha256 digest has 64"):
-        images.resolve(paths, "x")
+        found(paths, "localhost/x:latest")

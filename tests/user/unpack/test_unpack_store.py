@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rootless.errors import InUseError, NotFoundError
-from rootless.image import embedded, remove
+from rootless.image import embedded, remove, resolve
 from rootless.store import blobs, guard, images, index, layers
 from rootless.store.images import StoredImage
 from rootless.store.paths import Paths
@@ -36,11 +36,15 @@ def tag(paths: Paths, name: str, digest: str) -> None:
 
 def second_image(paths: Paths, name: str) -> StoredImage:
     """An image that shares the embedded one's layer."""
-    image = images.resolve(paths, "busybox")
+    image = stored(paths, "busybox")
     config = json.dumps({**image.config, "created": "2020-01-01T00:00:00Z"}).encode()
     manifest = {**image.manifest, "config": {"digest": blobs.write(paths, config), "size": 1}}
     tag(paths, name, blobs.write(paths, json.dumps(manifest).encode()))
-    return images.resolve(paths, name)
+    return stored(paths, name)
+
+
+def stored(paths: Paths, text: str) -> StoredImage:
+    return images.load(paths, resolve.require(paths, text).descriptor)
 
 
 def files_in(paths: Paths) -> list[str]:
@@ -48,7 +52,7 @@ def files_in(paths: Paths) -> list[str]:
 
 
 def test_the_embedded_image_is_complete_and_stays_the_same(paths: Paths) -> None:
-    image = images.resolve(paths, "localhost/busybox")
+    image = stored(paths, "localhost/busybox")
     assert images.missing(paths, image.manifest_digest) == []
     assert image.config["config"]["Cmd"] == ["sh"]
     assert images.size(paths, image) > 100_000
@@ -64,7 +68,7 @@ def test_the_embedded_image_is_complete_and_stays_the_same(paths: Paths) -> None
 def test_the_store_is_read_by_skopeo(paths: Paths) -> None:
     if spawn.which("skopeo") is None:
         pytest.skip("no skopeo")
-    image = images.resolve(paths, "busybox")
+    image = stored(paths, "busybox")
     for name in ("localhost/busybox:latest", "docker.io/library/x:1", "localhost:5000/a/b:c",
                  f"quay.io/x/y@sha256:{'a' * 64}"):  # fmt: skip
         tag(paths, name, image.manifest_digest)
@@ -78,7 +82,7 @@ def test_the_store_is_read_by_skopeo(paths: Paths) -> None:
 
 
 def test_rmi_of_the_last_name_removes_everything(paths: Paths) -> None:
-    image = images.resolve(paths, "busybox")
+    image = stored(paths, "busybox")
     said = remove.rmi(paths, "busybox", force=False, in_use=nobody)
     assert said == [
         "Untagged: localhost/busybox:latest",
@@ -91,7 +95,7 @@ def test_rmi_of_the_last_name_removes_everything(paths: Paths) -> None:
 
 
 def test_rmi_of_one_of_two_names_untags(paths: Paths) -> None:
-    image = images.resolve(paths, "busybox")
+    image = stored(paths, "busybox")
     tag(paths, "localhost/other:1", image.manifest_digest)
     used = lambda image: ["web"]  # noqa: E731
     assert remove.rmi(paths, "other:1", force=False, in_use=used) == ["Untagged: localhost/other:1"]
@@ -99,7 +103,7 @@ def test_rmi_of_one_of_two_names_untags(paths: Paths) -> None:
 
 
 def test_rmi_by_id(paths: Paths) -> None:
-    image = images.resolve(paths, "busybox")
+    image = stored(paths, "busybox")
     tag(paths, "localhost/other:1", image.manifest_digest)
     with pytest.raises(
         InUseError, match="several names: localhost/busybox:latest, localhost/other"
@@ -116,7 +120,7 @@ def test_an_image_in_use_stays(paths: Paths, force: bool) -> None:
         remove.rmi(paths, "busybox", force=force, in_use=lambda image: ["web", "db"])
     assert caught.value.message == "busybox: the image is used by container web, db"
     assert caught.value.hint == "rl rm web db"
-    assert images.resolve(paths, "busybox").name == "localhost/busybox:latest"
+    assert stored(paths, "busybox").name == "localhost/busybox:latest"
 
 
 def test_what_another_image_needs_stays(paths: Paths) -> None:
@@ -129,7 +133,7 @@ def test_what_another_image_needs_stays(paths: Paths) -> None:
 
 
 def test_a_damaged_image_goes_by_force(paths: Paths) -> None:
-    image = images.resolve(paths, "busybox")
+    image = stored(paths, "busybox")
     Path(paths.blob(f"sha256:{image.image_id}")).write_bytes(b"{")
     with pytest.raises(Exception, match="damaged"):
         remove.rmi(paths, "busybox", force=False, in_use=nobody)
@@ -141,7 +145,7 @@ def test_a_damaged_image_goes_by_force(paths: Paths) -> None:
 
 
 def test_prune_takes_only_what_no_image_needs(paths: Paths) -> None:
-    image = images.resolve(paths, "busybox")
+    image = stored(paths, "busybox")
     stray = blobs.write(paths, b"stray")
     assert remove.prune_unreferenced(paths) == [stray]
     assert images.missing(paths, image.manifest_digest) == []
