@@ -44,6 +44,9 @@ MS_RELATIME = 1 << 21
 MS_STRICTATIME = 1 << 24
 MS_LAZYTIME = 1 << 25
 
+# linux/magic.h
+PROC_SUPER_MAGIC = 0x9FA0
+
 MNT_FORCE = 1
 MNT_DETACH = 2
 UMOUNT_NOFOLLOW = 8
@@ -251,6 +254,13 @@ def join_new_session_keyring() -> None:
     number = {"x86_64": 250, "i686": 288, "armv7l": 311, "ppc64le": 271, "s390x": 280}
     join_session_keyring = 1
     _libc.syscall(number.get(os.uname().machine, 219), join_session_keyring, None)
+
+
+def file_system_of(fd: int) -> int:
+    """The magic number of the file system that `fd` is on (fstatfs(2)); O_PATH is enough."""
+    buffer = (ctypes.c_uint32 * 64)()
+    _check(_libc.fstatfs(fd, buffer))
+    return int(buffer[0])
 
 
 def close_on_exec_from(first: int) -> None:

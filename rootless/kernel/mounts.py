@@ -151,21 +151,55 @@ def bind_in_root(
     tree: a detached mount (open_tree(2)) to attach instead of `source`.
     """
     wanted = Options(options)
-    is_dir = stat.S_ISDIR((os.stat(source) if tree < 0 else os.fstat(tree)).st_mode)
+    is_ours = tree < 0
+    if is_ours:
+        recursive = libc.AT_RECURSIVE if wanted.flags & libc.MS_REC else 0
+        tree = libc.open_tree(libc.AT_FDCWD, source, libc.OPEN_TREE_CLONE | recursive)
+    try:
+        # Before it is attached: afterwards another container with the same volume could have put
+        # something else at the target, and the flags would go there (as in CVE-2021-30465).
+        attributes = wanted.flags & ~(libc.MS_BIND | libc.MS_REC)
+        attributes &= ~_restrict(tree, attributes, recursive=bool(wanted.flags & libc.MS_REC))
+        _attach(tree, root_fd, target)
+    finally:
+        if is_ours:
+            os.close(tree)
+    if attributes or wanted.propagation:
+        _finish_bind(root_fd, target, attributes, wanted)
+
+
+def _restrict(tree: int, flags: int, *, recursive: bool) -> int:
+    """Set those of `flags` that a detached mount can be given; which ones have been set."""
+    possible = flags & sum(flag for flag, _ in _ATTRS)
+    attr = sum(attribute for flag, attribute in _ATTRS if flags & flag)
+    at_flags = libc.AT_EMPTY_PATH | (libc.AT_RECURSIVE if recursive else 0)
+    try:
+        if possible:
+            libc.mount_setattr(tree, "", at_flags, attr_set=attr)
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        return 0  # Linux before 5.12
+    return possible
+
+
+def _attach(tree: int, root_fd: int, target: str) -> None:
+    is_dir = stat.S_ISDIR(os.fstat(tree).st_mode)
     fd = open_target(root_fd, target, directory=is_dir)
     try:
-        if tree < 0:
-            libc.mount(source, fd_path(fd), None, libc.MS_BIND | wanted.flags & libc.MS_REC)
-        else:
-            empty = libc.MOVE_MOUNT_F_EMPTY_PATH | libc.MOVE_MOUNT_T_EMPTY_PATH
-            libc.move_mount(tree, "", fd, "", empty)
+        if is_dir and _is_proc(fd) and not _is_proc(tree):
+            # An image's volume there could answer for the kernel, to us too (CVE-2019-16884).
+            raise OSError(errno.EPERM, "no directory can be mounted inside of /proc")
+        empty = libc.MOVE_MOUNT_F_EMPTY_PATH | libc.MOVE_MOUNT_T_EMPTY_PATH
+        libc.move_mount(tree, "", fd, "", empty)
     except OSError as error:
         raise OSError(error.errno, error.strerror, target) from None
     finally:
         os.close(fd)
-    attributes = wanted.flags & ~(libc.MS_BIND | libc.MS_REC)
-    if attributes or wanted.propagation:
-        _finish_bind(root_fd, target, attributes, wanted)
+
+
+def _is_proc(fd: int) -> bool:
+    return libc.file_system_of(fd) == libc.PROC_SUPER_MAGIC
 
 
 def _finish_bind(root_fd: int, target: str, attributes: int, wanted: Options) -> None:

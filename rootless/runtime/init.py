@@ -15,7 +15,7 @@ from rootless import log
 from rootless.errors import RuntimeSetupError
 from rootless.kernel import libc, mounts
 from rootless.runtime import devices, messages, namespaces, payload
-from rootless.runtime.mounting import apply_mounts, mask_paths, read_only_paths
+from rootless.runtime.mounting import apply_mounts, check_proc, mask_paths, read_only_paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def _run(
     mounts.pivot_into(root_fd)
     os.close(root_fd)
     sys.path.clear()
+    check_proc()
     _write_sysctls(linux.get("sysctl", {}))
     read_only_paths(linux.get("readonlyPaths", []))
     mask_paths(linux.get("maskedPaths", []))

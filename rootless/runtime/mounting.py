@@ -60,6 +60,20 @@ def _explain(mount: dict[str, Any], error: OSError) -> RuntimeSetupError:
     return RuntimeSetupError(f"mount {mount['source']} on {target}{where}: {error.strerror}")
 
 
+def check_proc() -> None:
+    """Raises RuntimeSetupError where /proc is not the kernel's; called in the new root.
+
+    A volume that the image declares can stand there, with files of the image, and what we read and
+    write in /proc from now on matters.
+    """
+    fd = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
+    try:
+        if libc.file_system_of(fd) != libc.PROC_SUPER_MAGIC:
+            raise RuntimeSetupError("/proc: a volume of the image or a mount stands in its place")
+    finally:
+        os.close(fd)
+
+
 def read_only_paths(paths: list[str]) -> None:
     """Make each path read-only; called in the new root, where /proc and /sys are ours."""
     for path in paths:
@@ -74,6 +88,9 @@ def read_only_paths(paths: list[str]) -> None:
 
 def mask_paths(paths: list[str]) -> None:
     """Hide each path: a directory under an empty read-only tmpfs, a file under /dev/null."""
+    if not paths:
+        return
+    null = _open_null()
     for path in paths:
         try:
             is_dir = stat.S_ISDIR(os.stat(path).st_mode)
@@ -83,4 +100,14 @@ def mask_paths(paths: list[str]) -> None:
             flags = libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
             libc.mount("tmpfs", path, "tmpfs", flags, "size=0k,nr_inodes=1,mode=755")
         else:
-            libc.mount("/dev/null", path, None, libc.MS_BIND)
+            libc.mount(mounts.fd_path(null), path, None, libc.MS_BIND)
+    os.close(null)
+
+
+def _open_null() -> int:
+    """The null device (O_PATH), and nothing that an image has put there (CVE-2025-31133)."""
+    fd = os.open("/dev/null", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    info = os.fstat(fd)
+    if not stat.S_ISCHR(info.st_mode) or info.st_rdev != os.makedev(1, 3):
+        raise RuntimeSetupError("/dev/null: is not the null device")
+    return fd
