@@ -46,28 +46,33 @@ def live_directory(paths: Paths, container_id: str) -> str:
 def claim_name(paths: Paths, name: str, container_id: str) -> None:
     """Take `name` for `container_id`. Raises InUseError when a container has it."""
     link = f"{paths.names}/{name}"
-    for _ in range(2):
+    files.make_dirs(paths.names)
+    while True:
         try:
             os.symlink(container_id, link)
             return
-        except FileNotFoundError:
-            files.make_dirs(paths.names)
         except FileExistsError:
             _clear_stale_name(paths, name, link)
         except OSError as error:
             raise files.explain(error, link) from error
-    os.symlink(container_id, link)
 
 
 def _clear_stale_name(paths: Paths, name: str, link: str) -> None:
-    owner = os.readlink(link)
-    if os.path.isdir(directory(paths, owner)):
-        raise InUseError(
-            f'the container name "{name}" is in use by container {owner[:12]}',
-            hint=f"rl rm {name}",
-            exit_code=125,
-        )
-    os.unlink(link)
+    """Take the name from a container that is gone. Raises InUseError when it is not."""
+    files.make_dirs(paths.locks)
+    # Locked: between our look and our unlink(2) another start could have taken the name.
+    with files.Lock(f"{paths.locks}/names"):
+        try:
+            owner = os.readlink(link)
+        except FileNotFoundError:
+            return
+        if os.path.isdir(directory(paths, owner)):
+            raise InUseError(
+                f'the container name "{name}" is in use by container {owner[:12]}',
+                hint=f"rl rm {name}",
+                exit_code=125,
+            )
+        os.unlink(link)
 
 
 def release_name(paths: Paths, name: str, container_id: str) -> None:

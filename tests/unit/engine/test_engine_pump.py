@@ -53,7 +53,7 @@ def test_the_end_is_passed_on_once(pipes: tuple[int, int, int, int]) -> None:
     os.write(feed, b"last")
     os.close(feed)
     turn(pump)
-    assert not pump.ended
+    assert ends == []
     turn(pump)
     assert pump.ended
     pump.finish()
