@@ -59,7 +59,7 @@ def _records(places: Paths) -> list[Record]:
     """All records, the newest first, put right where a crash left them wrong."""
     from rootless.engine import recover
 
-    recover.sweep(places)
+    recover.tidy(places)
     recover.heal_records(places)
     found = records(places)
     return sorted(found, key=lambda record: -float(record["created"]))
@@ -108,9 +108,11 @@ def _document(record: Record) -> dict[str, Any]:
 
 def remove(parsed: Parsed) -> int:
     """Remove containers; goes on after an error, and ends with the first one's exit code."""
+    from rootless.engine import recover
     from rootless.store import containers, paths
 
     places = paths.discover()
+    recover.tidy(places)
     words = list(parsed.arguments)
     if parsed.flag("all"):
         words = containers.all_ids(places)

@@ -19,11 +19,13 @@ def pull(parsed: Parsed) -> int:
     """Pull images; each one's id on standard output, all else on standard error."""
     from rootless import log
     from rootless.cli import progress
+    from rootless.engine import recover
     from rootless.image import pull as image_pull
     from rootless.model import platform
     from rootless.store import paths
 
     places = paths.discover()
+    recover.tidy(places)
     asked = parsed.text("platform")
     wanted = platform.parse(asked) if asked else None
     for text in parsed.arguments:
@@ -38,9 +40,11 @@ def pull(parsed: Parsed) -> int:
 
 def show(parsed: Parsed) -> int:
     """List images, the newest first."""
+    from rootless.engine import recover
     from rootless.store import images, paths
 
     places = paths.discover()
+    recover.tidy(places)
     wanted = image_rows.Filter(parsed.all("filter"), (parsed.arguments or [""])[0])
     rows = [image_rows.row_of(places, image) for image in images.list_all(places)]
     rows = [row for row in rows if wanted.takes(row)]
@@ -83,9 +87,11 @@ def _write_table(parsed: Parsed, rows: list[image_rows.Row]) -> None:
 
 def remove(parsed: Parsed) -> int:
     """Remove images; goes on after an error, and ends with the first one's exit code."""
+    from rootless.engine import recover
     from rootless.store import images, paths
 
     places = paths.discover()
+    recover.tidy(places)
     words = list(parsed.arguments)
     if parsed.flag("all"):
         words = list(dict.fromkeys(image.image_id for image in images.list_all(places)))
@@ -108,7 +114,7 @@ def _remove_one(places: Paths, text: str, parsed: Parsed) -> int:
         # Also before the lock is taken, for which there is no place before the first pull.
         resolve.require(places, text)
         lines = image_remove.rmi(
-            places, text, force=force, in_use=lambda image: _users(places, image)
+            places, text, force=force, in_use=lambda image: users(places, image)
         )
     except InUseError as error:
         return diagnostics.complain(error, _EXIT_IN_USE)
@@ -121,7 +127,7 @@ def _remove_one(places: Paths, text: str, parsed: Parsed) -> int:
     return 0
 
 
-def _users(places: Paths, image: StoredImage) -> list[str]:
+def users(places: Paths, image: StoredImage) -> list[str]:
     """The names of the containers that were made from `image`."""
     from rootless.cli.cmd_containers import records
 

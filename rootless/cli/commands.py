@@ -51,6 +51,7 @@ ENTRIES = {
         ("image ls", "cmd_images", "LIST", "List images"),
         ("image pull", "cmd_images", "PULL", "Fetch an image from a registry"),
         ("image rm", "cmd_images", "REMOVE", "Remove images"),
+        ("image prune", "cmd_prune", "IMAGE_PRUNE", "Remove images that nothing uses"),
         ("image inspect", "cmd_images", "INSPECT", "Show images as JSON"),
         ("container run", "cmd_run", "RUN", "Run a command in a new container"),
         ("container ls", "cmd_containers", "PS", "List containers"),

@@ -13,7 +13,7 @@ from rootless import log
 from rootless.errors import RlError
 from rootless.kernel import proc
 from rootless.model import mountspec
-from rootless.store import containers
+from rootless.store import containers, layers
 from rootless.tools import idmap
 
 TYPE_CHECKING = False
@@ -34,6 +34,18 @@ def sweep(paths: Paths) -> None:
             _clear_if_abandoned(paths, container_id)
         except (RlError, OSError) as error:
             log.warn(f"container {container_id[:12]}: could not be cleared: {error}")
+
+
+def tidy(paths: Paths) -> None:
+    """Clear what killed commands left: containers, and layers that were being unpacked or removed.
+
+    Failures become warnings. Where nothing is left, it costs a listing of two directories.
+    """
+    sweep(paths)
+    try:
+        layers.sweep(paths)
+    except (RlError, OSError) as error:
+        log.warn(f"{paths.tmp}: could not be cleared: {error}")
 
 
 def _clear_if_abandoned(paths: Paths, container_id: str) -> None:

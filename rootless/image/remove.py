@@ -39,8 +39,7 @@ def rmi(paths: Paths, text: str, *, force: bool, in_use: InUse) -> list[str]:
             )
         if image is not None:
             _refuse_if_used(image, text, in_use)
-        deleted = _delete(paths, found.manifest_digest, image)
-        return [f"Untagged: {name}" for name in names] + deleted
+        return delete(paths, found.manifest_digest, image)
 
 
 def _load(paths: Paths, descriptor: Descriptor, *, force: bool) -> StoredImage | None:
@@ -66,12 +65,22 @@ def _refuse_if_used(image: StoredImage, text: str, in_use: InUse) -> None:
         )
 
 
-def _delete(paths: Paths, digest: str, image: StoredImage | None) -> list[str]:
-    """Out of the index first: what is cut after that is only space, which `prune` finds."""
+def delete(paths: Paths, digest: str, image: StoredImage | None) -> list[str]:
+    """Remove the image with this manifest, all of its names, and what only it needs.
+
+    image is None for a damaged one, whose parts are not known. What happened, in lines. The caller
+    holds `guard.removing`.
+    """
+    untagged = [f"Untagged: {name}" for name in _names_of(paths, digest)]
+    # Out of the index first: what is cut after that is only space, which `prune` finds.
     index.remove_manifest(paths, digest)
     if image is None:
         blobs.remove(paths, digest)
-        return [f"Deleted: {digest}"]
+        return [*untagged, f"Deleted: {digest}"]
+    return untagged + _delete_parts(paths, image)
+
+
+def _delete_parts(paths: Paths, image: StoredImage) -> list[str]:
     kept_blobs, kept_layers = _still_needed(paths)
     layers.remove(paths, [one for one in image.diff_ids if one not in kept_layers])
     for blob in image.blob_digests():

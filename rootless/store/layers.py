@@ -167,12 +167,17 @@ def sweep(paths: Paths) -> int:
 
     Cheap when there are none: one listing of one directory.
     """
+    return sum(map(_sweep_one, workspaces(paths)))
+
+
+def workspaces(paths: Paths) -> list[str]:
+    """The paths of all workspaces, in use or abandoned; of some only the lock may be left."""
     try:
         names = os.listdir(paths.tmp)
     except FileNotFoundError:
-        return 0
-    candidates = {name.removesuffix(_LOCK) for name in names if name.startswith(_KIND)}
-    return sum(_sweep_one(f"{paths.tmp}/{name}") for name in sorted(candidates))
+        return []
+    found = {name.removesuffix(_LOCK) for name in names if name.startswith(_KIND)}
+    return [f"{paths.tmp}/{name}" for name in sorted(found)]
 
 
 def _sweep_one(path: str) -> bool:

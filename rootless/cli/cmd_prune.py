@@ -1,0 +1,60 @@
+"""`rl image prune`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rootless.cli import output
+from rootless.cli.options import Parsed, Signature, flag
+from rootless.errors import UsageError
+
+_WARNINGS = {
+    False: "This removes all dangling images, and what no image in the store needs.",
+    True: "This removes every image that no container uses, and what no image in the store needs.",
+}
+
+
+def prune_images(parsed: Parsed) -> int:
+    """Remove images that nothing uses, and say how much space that gave back."""
+    from rootless.cli import cmd_images
+    from rootless.engine import recover
+    from rootless.image import prune
+    from rootless.store import paths
+
+    everything = parsed.flag("all")
+    if not parsed.flag("force") and not _is_wanted("rl image prune", _WARNINGS[everything]):
+        return 1
+    places = paths.discover()
+    # Before its layers are looked at: a crashed container uses its image until it is cleared.
+    recover.sweep(places)
+    lines, freed = prune.prune(
+        places, everything=everything, in_use=lambda image: cmd_images.users(places, image)
+    )
+    for line in lines:
+        output.write_line(line)
+    output.write_line(f"Total reclaimed space: {output.human_size(freed)}")
+    return 0
+
+
+def _is_wanted(command: str, warning: str) -> bool:
+    """Ask at the terminal. Raises UsageError where there is none to ask at."""
+    if not os.isatty(0):
+        raise UsageError(
+            f"{command}: asks before it removes anything, and standard input is no terminal",
+            hint=f"{command} --force",
+        )
+    # Not on standard output, which is for results.
+    os.write(2, f"{warning}\nAre you sure you want to continue? [y/N] ".encode())
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+IMAGE_PRUNE = Signature(
+    prune_images,
+    "Remove dangling images, unfinished downloads, and whatever no image needs.",
+    (
+        flag("-a --all", "Every image that no container uses, not only those without a name"),
+        flag("-f --force", "Do not ask"),
+    ),
+    examples=("rl image prune --force",),
+)
