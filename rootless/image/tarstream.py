@@ -110,8 +110,11 @@ class TarReader:
 
     def _header_block(self) -> bytes | None:
         """The next header with a right checksum, None at the end of the archive."""
-        if not self._stream.skip(self._left + self._padding):
+        if not self._stream.skip(self._left):
             raise self._error("the archive is cut in the middle of it")
+        # A stream that ends here is whole: umoci-insert(1), for one, leaves out the filling of the
+        # last block together with the end of the archive. The diff id vouches for the rest.
+        self._stream.skip(self._padding)
         self._left = self._padding = 0
         block = self._stream.upto(BLOCK)
         if not block or block == _ZEROS:

@@ -243,6 +243,24 @@ def test_a_tree_of_gnu_tar(tmp_path: Path, form: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("size", [0, 1, 500, 512, 513])
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT])
+def test_the_last_blocks_filling_and_the_end_may_be_missing(size: int, form: int) -> None:
+    buffer = io.BytesIO()
+    content = b"z" * size
+    with tarfile.open(fileobj=buffer, mode="w", format=form) as tar:
+        tar.addfile(member("first", b"1")[0], io.BytesIO(b"1"))
+        tar.addfile(member("é", content)[0], io.BytesIO(content))
+        ends = tar.offset
+    start_of_filling = ends - (-size % 512)
+    for end in {start_of_filling, (start_of_filling + ends) // 2, ends, ends + 512, ends + 1024}:
+        found = [(entry.name, data) for entry, data in read(buffer.getvalue()[:end])]
+        assert found == [(b"first", b"1"), ("é".encode(), content)]
+    if size:
+        with pytest.raises(ImageError, match="cut in the middle"):
+            read(buffer.getvalue()[: start_of_filling - 1])
+
+
 def pax_archive(records: bytes) -> bytes:
     info = tarfile.TarInfo("pax")
     info.type, info.size = b"x", len(records)
