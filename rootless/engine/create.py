@@ -43,7 +43,8 @@ class Place:
         Raises InUseError, StoreError.
         """
         log.effect(f"mkdir {self.directory}")
-        for parent in (self.paths.containers, self.paths.running):
+        # The store itself first: it is private, also where this is the first thing in it.
+        for parent in (self.paths.root, self.paths.containers, self.paths.running):
             files.make_dirs(parent)
         # Locked before it can be seen: whoever finds it unlocked may take it for a dead one's.
         os.mkdir(os.path.dirname(self.lock.path), 0o700)

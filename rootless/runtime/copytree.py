@@ -1,103 +1,145 @@
 """Trees copied with everything that makes a file: owner, mode, times, xattrs, links.
 
 For the vfs driver (the layers, lowest first, into one tree) and for volumes that start with what
-the image has. Runs as root of the user namespace; symbolic links are copied, never followed.
+the image has. Runs as root of the user namespace with the host's files in sight, while another
+container may hold the same trees: every step goes through a directory's descriptor, and no symbolic
+link is ever followed.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 
 from rootless.kernel import mounts
+from rootless.store import trees
 
 # Marks of overlay file systems, meaningless in a plain tree.
 _MARKS = ("user.overlay.", "user.fuseoverlayfs.", "trusted.overlay.")
 _OPAQUE = ("user.overlay.opaque", "user.fuseoverlayfs.opaque")
 _CHUNK = 1 << 20
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Descriptors kept to make hard links of; what has more links than that is copied again.
+_MAX_LINKED = 200
 
 
 def copy_layers(layers: list[str], target: str) -> None:
-    """Merge `layers` (lowest first) into the existing directory `target`."""
+    """Merge the trees `layers` (lowest first) into the existing directory `target`."""
     for layer in layers:
-        _Merge(hard_links=True).directory(layer, target)
+        # The layers are named by links of ours (l/0, …): the last step may be followed here.
+        source = os.open(layer, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        _merge(source, target)
 
 
 def copy_from_root(root_fd: int, path: str, target: str) -> None:
     """Fill the empty directory `target` with the directory `path` below `root_fd`, if it is one."""
     try:
-        fd = mounts.open_in_root(root_fd, path, os.O_RDONLY | os.O_DIRECTORY)
+        source = mounts.open_in_root(root_fd, path, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return
         raise
+    _merge(source, target)
+
+
+def _merge(source: int, target: str) -> None:
+    target_fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    merge = _Merge()
     try:
-        _Merge(hard_links=True).directory(mounts.fd_path(fd), target)
+        merge.directory(source, target_fd)
     finally:
-        os.close(fd)
+        merge.close()
+        os.close(target_fd)
+        os.close(source)
 
 
 class _Merge:
     """One copy; remembers inodes so that hard links stay links."""
 
-    def __init__(self, *, hard_links: bool) -> None:
-        self._hard_links = hard_links
-        self._seen: dict[tuple[int, int], str] = {}
+    def __init__(self) -> None:
+        self._seen: dict[tuple[int, int], int] = {}
 
-    def directory(self, source: str, target: str) -> None:
-        """Merge directory `source` into directory `target`; the source's attributes win."""
-        if any(_has_xattr(source, name) for name in _OPAQUE):
-            _empty(target)
-        with os.scandir(source) as entries:
-            for entry in sorted(entries, key=lambda one: one.name):
-                self._entry(entry.path, f"{target}/{entry.name}")
-        _copy_attributes(source, target, os.stat(source))
+    def close(self) -> None:
+        for fd in self._seen.values():
+            os.close(fd)
 
-    def _entry(self, source: str, target: str) -> None:
-        info = os.lstat(source)
-        if stat.S_ISCHR(info.st_mode) and info.st_rdev == 0:
-            _remove(target)  # a whiteout
-        elif stat.S_ISDIR(info.st_mode):
-            if not _is_directory(target):
-                _remove(target)
-                os.mkdir(target)
-            self.directory(source, target)
-        else:
-            _remove(target)
-            self._leaf(source, target, info)
+    def directory(self, source: int, target: int) -> None:
+        """Merge one directory into another, by descriptors; the source's attributes win."""
+        if any(_xattr(source, name) == b"y" for name in _OPAQUE):
+            for name in os.listdir(target):
+                trees.remove_at(target, name)
+        for name in sorted(os.listdir(source)):
+            self._entry(source, target, name)
+        _copy_attributes(source, target)
 
-    def _leaf(self, source: str, target: str, info: os.stat_result) -> None:
-        key = (info.st_dev, info.st_ino)
-        if info.st_nlink > 1 and key in self._seen:
-            os.link(self._seen[key], target, follow_symlinks=False)
+    def _entry(self, source: int, target: int, name: str) -> None:
+        info = os.stat(name, dir_fd=source, follow_symlinks=False)
+        if stat.S_ISDIR(info.st_mode):
+            self._folder(source, target, name)
             return
-        self._seen[key] = target
-        if stat.S_ISLNK(info.st_mode):
-            os.symlink(os.readlink(source), target)
-        elif stat.S_ISREG(info.st_mode):
-            _copy_bytes(source, target, info.st_size)
+        _remove(target, name)
+        if stat.S_ISREG(info.st_mode):
+            self._file(source, target, name)
+        elif stat.S_ISLNK(info.st_mode):
+            os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
+            os.chown(name, info.st_uid, info.st_gid, dir_fd=target, follow_symlinks=False)
+            times = (info.st_atime_ns, info.st_mtime_ns)
+            os.utime(name, ns=times, dir_fd=target, follow_symlinks=False)
         elif stat.S_ISFIFO(info.st_mode):
-            os.mkfifo(target)
-        else:
-            return  # sockets and devices are not content
-        _copy_attributes(source, target, info)
+            os.mkfifo(name, stat.S_IMODE(info.st_mode), dir_fd=target)
+            os.chown(name, info.st_uid, info.st_gid, dir_fd=target, follow_symlinks=False)
+        # A whiteout (character device 0:0) has done its work; other devices and sockets are no
+        # content.
 
-
-def _copy_bytes(source: str, target: str, size: int) -> None:
-    with open(source, "rb") as reader, open(target, "xb") as writer:
-        offset = 0
-        while offset < size:
-            # Holes are kept: a sparse file must not fill the disk.
+    def _folder(self, source: int, target: int, name: str) -> None:
+        try:
+            below = os.open(name, _DIRECTORY, dir_fd=target)
+        except OSError:
+            _remove(target, name)
+            os.mkdir(name, 0o700, dir_fd=target)
+            below = os.open(name, _DIRECTORY, dir_fd=target)
+        try:
+            inner = os.open(name, _DIRECTORY, dir_fd=source)
             try:
-                start = os.lseek(reader.fileno(), offset, os.SEEK_DATA)
-            except OSError:
-                break
-            end = os.lseek(reader.fileno(), start, os.SEEK_HOLE)
-            _copy_range(reader.fileno(), writer.fileno(), start, end)
-            offset = end
-        writer.truncate(size)
+                self.directory(inner, below)
+            finally:
+                os.close(inner)
+        finally:
+            os.close(below)
+
+    def _file(self, source: int, target: int, name: str) -> None:
+        reader = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
+        try:
+            info = os.fstat(reader)
+            key = (info.st_dev, info.st_ino)
+            if key in self._seen:
+                # Through the descriptor: the path of the first copy could lead elsewhere by now.
+                os.link(mounts.fd_path(self._seen[key]), name, dst_dir_fd=target)
+                return
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            writer = os.open(name, flags, 0o600, dir_fd=target)
+            _copy_bytes(reader, writer, info.st_size)
+            _copy_attributes(reader, writer)
+            if info.st_nlink > 1 and len(self._seen) < _MAX_LINKED:
+                self._seen[key] = writer
+            else:
+                os.close(writer)
+        finally:
+            os.close(reader)
+
+
+def _copy_bytes(reader: int, writer: int, size: int) -> None:
+    """The content with its holes: a sparse file must not fill the disk."""
+    offset = 0
+    while offset < size:
+        try:
+            start = os.lseek(reader, offset, os.SEEK_DATA)
+        except OSError:
+            break
+        offset = os.lseek(reader, start, os.SEEK_HOLE)
+        _copy_range(reader, writer, start, offset)
+    os.ftruncate(writer, size)
 
 
 def _copy_range(reader: int, writer: int, start: int, end: int) -> None:
@@ -112,35 +154,25 @@ def _copy_range(reader: int, writer: int, start: int, end: int) -> None:
         start += done
 
 
-def _copy_attributes(source: str, target: str, info: os.stat_result) -> None:
-    os.chown(target, info.st_uid, info.st_gid, follow_symlinks=False)
-    if not stat.S_ISLNK(info.st_mode):
-        os.chmod(target, stat.S_IMODE(info.st_mode))
-    for name in os.listxattr(source, follow_symlinks=False):
+def _copy_attributes(source: int, target: int) -> None:
+    info = os.fstat(source)
+    os.fchown(target, info.st_uid, info.st_gid)
+    os.fchmod(target, stat.S_IMODE(info.st_mode))
+    for name in os.listxattr(source):
         if not name.startswith(_MARKS):
-            value = os.getxattr(source, name, follow_symlinks=False)
-            os.setxattr(target, name, value, follow_symlinks=False)
-    os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns), follow_symlinks=False)
+            os.setxattr(target, name, os.getxattr(source, name))
+    os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
 
 
-def _has_xattr(path: str, name: str) -> bool:
+def _xattr(fd: int, name: str) -> bytes:
     try:
-        return os.getxattr(path, name) == b"y"
+        return os.getxattr(fd, name)
     except OSError:
-        return False
+        return b""
 
 
-def _is_directory(path: str) -> bool:
-    return os.path.isdir(path) and not os.path.islink(path)
-
-
-def _empty(path: str) -> None:
-    for name in os.listdir(path):
-        _remove(f"{path}/{name}")
-
-
-def _remove(path: str) -> None:
-    if _is_directory(path):
-        shutil.rmtree(path)
-    elif os.path.lexists(path):
-        os.unlink(path)
+def _remove(folder: int, name: str) -> None:
+    try:
+        trees.remove_at(folder, name)
+    except FileNotFoundError:
+        pass

@@ -49,8 +49,10 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
             rootfs.give(path, uid, gid)
         init_pid = _start_init(request, made.path, control, setup, stdio)
         _close_setup_side(setup, stdio)
-        control.send(messages.INIT, init_pid, made.server_pid, time.monotonic_ns())
-        if not _watch(control, init_pid, made) and terminal is not None:
+        init_fd = os.pidfd_open(init_pid)
+        now = time.monotonic_ns()
+        control.send(messages.INIT, init_pid, made.server_pid, now, fds=[init_fd])
+        if not _watch(control, init_pid, init_fd, made) and terminal is not None:
             terminal.restore()
     except BaseException as error:
         messages.send_failure(control, error, "setting up the root file system")
@@ -107,12 +109,11 @@ def _terminal_of_user(request: Request) -> pty.Mode | None:
     return pty.Mode(os.dup(0)) if os.isatty(0) else None
 
 
-def _watch(control: Channel, init_pid: int, made: rootfs.Rootfs) -> bool:
+def _watch(control: Channel, init_pid: int, init_fd: int, made: rootfs.Rootfs) -> bool:
     """Wait for the container's end, the launcher's or the file system's; report the exit status.
 
     Returns whether the launcher is still there.
     """
-    init_fd = os.pidfd_open(init_pid)
     watched = [init_fd, control.fd]
     server_fd = os.pidfd_open(made.server_pid) if made.server_pid else -1
     if server_fd >= 0:

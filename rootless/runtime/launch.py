@@ -31,6 +31,7 @@ class Launch:
         self._init_setup.close()
         self.keeper_pid = self._pending.pid
         self.init_pid = 0
+        self._init_fd = -1
         self.server_pid = 0
         self.times: list[tuple[str, int]] = []
 
@@ -56,8 +57,10 @@ class Launch:
 
     def wait_for_init(self) -> int:
         """The pid of the container's first process, in our pid namespace."""
-        message = self._control_message(messages.INIT)
+        message, fds = self._control_message(messages.INIT)
         self.init_pid, self.server_pid = message[1], message[2]
+        # By descriptor: the pid itself may be somebody else's once the keeper has reaped it.
+        self._init_fd = fds[0]
         self.times.append(("root file system mounted, init forked", message[3]))
         return self.init_pid
 
@@ -86,13 +89,13 @@ class Launch:
             raise self._failure(received[0])
         self.setup.close()
 
-    def _control_message(self, kind: str) -> tuple[Any, ...]:
+    def _control_message(self, kind: str) -> tuple[tuple[Any, ...], list[int]]:
         received = self.control.receive()
         if received is None:
             raise RuntimeSetupError("the container's keeper ended without a word")
         if received[0][0] != kind:
             raise self._failure(received[0])
-        return received[0]
+        return received
 
     def _setup_message(self, kind: str) -> tuple[tuple[Any, ...], list[int]]:
         received = self.setup.receive()
@@ -135,7 +138,7 @@ class Launch:
     def signal_init(self, number: int) -> None:
         """Send a signal to the container's first process; one that has ended is no error."""
         try:
-            os.kill(self.init_pid, number)
+            signal.pidfd_send_signal(self._init_fd, number)
         except ProcessLookupError:
             pass
 

@@ -4,7 +4,7 @@
     ── request ────────────────▶
                                  mounts the root file system
                                  ── forks ──────────────────▶
-    ◀─ INIT pid ────────────────                              unshares its namespaces
+    ◀─ INIT pid (its pidfd) ────                              unshares its namespaces
     ◀─ NAMESPACES ────────────────────────────────────────────
     starts the network                                        mounts, enters the root
     ◀─ TERMINAL (one descriptor; with a terminal only) ───────

@@ -94,8 +94,8 @@ def mask_paths(paths: list[str]) -> None:
     for path in paths:
         try:
             is_dir = stat.S_ISDIR(os.stat(path).st_mode)
-        except OSError:
-            continue
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # this kernel has no such file
         if is_dir:
             flags = libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
             libc.mount("tmpfs", path, "tmpfs", flags, "size=0k,nr_inodes=1,mode=755")

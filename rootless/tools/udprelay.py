@@ -123,6 +123,8 @@ def _enter(namespaces: tuple[str | None, str]) -> None:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             libc.setns(fd, kind)
             os.close(fd)
+    # With --pid host the container sees this process, which has the host's files in sight.
+    libc.prctl(libc.PR_SET_DUMPABLE, 0)
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
     libc.capset(0, 0, 0)
 
