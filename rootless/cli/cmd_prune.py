@@ -1,4 +1,4 @@
-"""`rl image prune`."""
+"""`rl image prune` and `rl volume prune`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from rootless.cli import output
 from rootless.cli.options import Parsed, Signature, flag
 from rootless.errors import UsageError
 
-_WARNINGS = {
+_IMAGE_WARNINGS = {
     False: "This removes all dangling images, and what no image in the store needs.",
     True: "This removes every image that no container uses, and what no image in the store needs.",
+}
+_VOLUME_WARNINGS = {
+    False: "This removes every anonymous volume that no container uses, with its data.",
+    True: "This removes every volume that no container uses, with its data.",
 }
 
 
@@ -23,7 +27,7 @@ def prune_images(parsed: Parsed) -> int:
     from rootless.store import paths
 
     everything = parsed.flag("all")
-    if not parsed.flag("force") and not _is_wanted("rl image prune", _WARNINGS[everything]):
+    if not parsed.flag("force") and not _is_wanted("rl image prune", _IMAGE_WARNINGS[everything]):
         return 1
     places = paths.discover()
     # Before its layers are looked at: a crashed container uses its image until it is cleared.
@@ -33,6 +37,26 @@ def prune_images(parsed: Parsed) -> int:
     )
     for line in lines:
         output.write_line(line)
+    output.write_line(f"Total reclaimed space: {output.human_size(freed)}")
+    return 0
+
+
+def prune_volumes(parsed: Parsed) -> int:
+    """Remove volumes that no container uses, and say how much space that gave back."""
+    from rootless.engine import recover, volumes
+    from rootless.store import paths
+
+    named = parsed.flag("all")
+    if not parsed.flag("force") and not _is_wanted("rl volume prune", _VOLUME_WARNINGS[named]):
+        return 1
+    places = paths.discover()
+    recover.tidy(places)
+    freed = 0
+    for name in volumes.unused(places, named=named):
+        size = volumes.size(places, name)
+        volumes.remove(places, name)
+        freed += size
+        output.write_line(f"Deleted: {name}")
     output.write_line(f"Total reclaimed space: {output.human_size(freed)}")
     return 0
 
@@ -57,4 +81,13 @@ IMAGE_PRUNE = Signature(
         flag("-f --force", "Do not ask"),
     ),
     examples=("rl image prune --force",),
+)
+
+VOLUME_PRUNE = Signature(
+    prune_volumes,
+    "Remove anonymous volumes that no container uses.",
+    (
+        flag("-a --all", "Also those with a name"),
+        flag("-f --force", "Do not ask"),
+    ),
 )

@@ -1,10 +1,17 @@
-"""`rl volume ls` and `rl volume rm`."""
+"""`rl volume ls`, `create`, `inspect` and `rm`."""
 
 from __future__ import annotations
 
 from rootless.cli import output
 from rootless.cli.options import Argument, Parsed, Signature, flag, value
-from rootless.errors import NotFoundError
+from rootless.errors import InUseError, NotFoundError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.store.paths import Paths
+
+# podman-volume-rm(1), "Exit Codes".
+_EXIT_IN_USE = 2
 
 
 def show(parsed: Parsed) -> int:
@@ -27,22 +34,64 @@ def _document(name: str, mountpoint: str) -> dict[str, str]:
     return {"Name": name, "Driver": "local", "Mountpoint": mountpoint}
 
 
-def remove(parsed: Parsed) -> int:
-    """Remove volumes with their data, and say which."""
+def create(parsed: Parsed) -> int:
+    """Make a volume, which is no error when it is there, and print its name."""
+    import os
+
+    from rootless.model import mountspec
     from rootless.store import paths, volumes
-    from rootless.tools import idmap
+
+    name = parsed.arguments[0] if parsed.arguments else os.urandom(32).hex()
+    if not mountspec.is_volume_name(name):
+        raise UsageError(
+            f"rl volume create: {name!r} is not a volume name",
+            hint="two or more letters, digits, _ . -; the first a letter or a digit",
+        )
+    volumes.ensure(paths.discover(), name)
+    output.write_line(name)
+    return 0
+
+
+def inspect(parsed: Parsed) -> int:
+    """Print volumes as an array of JSON documents, as docker does."""
+    from rootless.store import paths, volumes
 
     places = paths.discover()
+    known = volumes.names(places)
     for name in parsed.arguments:
-        try:
-            # Files of the container's users belong to subordinate ids, which only a user
-            # namespace with the same maps may remove.
-            idmap.call(lambda name=name: volumes.remove(places, name))  # type: ignore[misc]
-        except NotFoundError:
-            if not parsed.flag("force"):
-                raise
-            continue
-        output.write_line(name)
+        if name not in known:
+            raise NotFoundError(f"no such volume: {name}", hint="rl volume ls")
+    shown = [(name, volumes.data_path(places, name)) for name in parsed.arguments]
+    more = {"Labels": {}, "Options": {}, "Scope": "local"}
+    output.write_json([{**_document(name, path), **more} for name, path in shown])
+    return 0
+
+
+def remove(parsed: Parsed) -> int:
+    """Remove volumes; goes on after an error, and ends with the first one's exit code."""
+    from rootless.engine import recover
+    from rootless.store import paths
+
+    places = paths.discover()
+    # A crashed container uses its volumes until it is cleared.
+    recover.tidy(places)
+    code = 0
+    for name in parsed.arguments:
+        code = _remove_one(places, name, force=parsed.flag("force")) or code
+    return code
+
+
+def _remove_one(places: Paths, name: str, *, force: bool) -> int:
+    from rootless.cli import diagnostics
+    from rootless.engine import volumes
+
+    try:
+        volumes.remove(places, name)
+    except NotFoundError as error:
+        return 0 if force else diagnostics.complain(error)
+    except InUseError as error:
+        return diagnostics.complain(error, _EXIT_IN_USE)
+    output.write_line(name)
     return 0
 
 
@@ -55,9 +104,18 @@ LIST = Signature(
     ),
 )
 
+CREATE = Signature(
+    create,
+    "Make an empty volume; without NAME it gets one of 64 digits.",
+    (),
+    (Argument("NAME", 0, 1),),
+)
+
+INSPECT = Signature(inspect, "Print volumes as JSON.", (), (Argument("VOLUME", 1, None),))
+
 REMOVE = Signature(
     remove,
-    "Remove volumes and the data in them.",
+    "Remove volumes that no container uses, and the data in them.",
     (flag("-f --force", "A volume that does not exist is no error"),),
     (Argument("VOLUME", 1, None),),
 )

@@ -57,6 +57,9 @@ ENTRIES = {
         ("container ls", "cmd_containers", "PS", "List containers"),
         ("container rm", "cmd_containers", "RM", "Remove containers"),
         ("volume ls", "cmd_volumes", "LIST", "List volumes"),
+        ("volume create", "cmd_volumes", "CREATE", "Make an empty volume"),
+        ("volume inspect", "cmd_volumes", "INSPECT", "Show volumes as JSON"),
+        ("volume prune", "cmd_prune", "VOLUME_PRUNE", "Remove volumes that nothing uses"),
         ("volume rm", "cmd_volumes", "REMOVE", "Remove volumes"),
     )
 }

@@ -38,6 +38,7 @@ def record_of(spec: ContainerSpec, made: Plan, image: StoredImage | None) -> dic
         "labels": spec.labels,
         "auto_range": _auto_range(spec, inner),
         "volumes": [use.name for use in made.volumes if use.anonymous],
+        "mounted_volumes": list(dict.fromkeys(use.name for use in made.volumes)),
         "stop_signal": spec.stop_signal,
     }
 

@@ -27,6 +27,11 @@ def ensure(paths: Paths, name: str) -> bool:
         return False  # a container gave it to one of its users
 
 
+def is_anonymous(name: str) -> bool:
+    """Whether the name was not chosen by anybody: 64 hexadecimal digits, as docker tells it."""
+    return len(name) == 64 and not name.strip("0123456789abcdef")
+
+
 def data_path(paths: Paths, name: str) -> str:
     """The directory that containers mount."""
     return f"{paths.volumes}/{name}/_data"
