@@ -13,7 +13,7 @@ from rootless.errors import RuntimeSetupError
 from rootless.kernel import libc
 from rootless.kernel.channel import Channel, pair
 from rootless.kernel.mounts import fd_path
-from rootless.model.idmap import format_map, to_outside
+from rootless.model.idmap import format_map, to_inside, to_outside
 from rootless.runtime import messages, namespaces
 
 TYPE_CHECKING = False
@@ -82,9 +82,20 @@ def _detach_sources(request: Request) -> list[int]:
         mount["rl.tree"] = _detach(mount["source"])
         opened.append(mount["rl.tree"])
     for number, (volume, path) in enumerate(request["copy_up"]):
+        _give_to_root(volume, request)
         opened.append(_detach(volume))
         request["copy_up"][number] = (fd_path(opened[-1]), path)
     return opened
+
+
+def _give_to_root(volume: str, request: Request) -> None:
+    """An empty volume is the user's, who is nobody in a namespace that does not map them."""
+    maps = request["inner_maps"]
+    if maps is None or to_inside(maps[0], 0) is not None:
+        return
+    uid, gid = to_outside(maps[0], 0), to_outside(maps[1], 0)
+    if uid is not None and gid is not None:
+        os.chown(volume, uid, gid)
 
 
 def _detach(path: str) -> int:

@@ -108,6 +108,11 @@ class Background:
         assert isinstance(processes, dict)
         return int(processes[name][0])
 
+    def end(self) -> int:
+        """Kill the command; the exit code, when all is unwound."""
+        self.rl("rm", "--force", "--all")
+        return self.process.wait(20)
+
 
 @pytest.fixture
 def background(rl: Rl, busybox_image: str) -> Iterator[Callable[..., Background]]:
