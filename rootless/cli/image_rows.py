@@ -121,20 +121,38 @@ def inspect_document(
     """Docker's document of `image`; `everything` is searched for its other names."""
     from rootless.store import images
 
-    names = [other.name for other in everything if other.image_id == image.image_id and other.name]
-    repositories = dict.fromkeys(split_name(name)[0] for name in names)
+    alike = [other for other in everything if other.image_id == image.image_id and other.name]
+    repository_digests = (f"{split_name(one.name)[0]}@{one.manifest_digest}" for one in alike)
     config = image.config
+    history = config.get("history") or []
     return {
         "Id": f"sha256:{image.image_id}",
-        "RepoTags": [name for name in names if "@" not in name],
-        "RepoDigests": [f"{repository}@{image.manifest_digest}" for repository in repositories],
+        "Digest": image.manifest_digest,
+        "RepoTags": [one.name for one in alike if "@" not in one.name],
+        "RepoDigests": list(dict.fromkeys(repository_digests)),
+        "Parent": "",
+        "Comment": _comment(history),
         "Created": config.get("created", ""),
         "Author": config.get("author", ""),
         "Architecture": config.get("architecture", ""),
         "Variant": config.get("variant", ""),
         "Os": config.get("os", ""),
+        "OsVersion": config.get("os.version", ""),
         "Size": images.size(paths, image),
         "Config": config.get("config") or {},
+        "Labels": (config.get("config") or {}).get("Labels") or {},
+        "GraphDriver": {"Name": "overlay", "Data": _layer_paths(image.layer_diffs(paths))},
         "RootFS": {"Type": "layers", "Layers": image.diff_ids},
-        "History": config.get("history") or [],
+        "History": history,
     }
+
+
+def _comment(history: object) -> str:
+    last = history[-1] if isinstance(history, list) and history else None
+    return str(last.get("comment") or "") if isinstance(last, dict) else ""
+
+
+def _layer_paths(trees: list[str]) -> dict[str, str]:
+    """The image's layers (topmost first) as docker's overlay2 driver tells them."""
+    lower = {"LowerDir": ":".join(trees[1:])} if trees[1:] else {}
+    return {**lower, "UpperDir": trees[0]} if trees else {}

@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rootless.image.resolve import LocalImage
     from rootless.store.images import StoredImage
     from rootless.store.index import Descriptor
     from rootless.store.paths import Paths
@@ -27,8 +28,8 @@ def rmi(paths: Paths, text: str, *, force: bool, in_use: InUse) -> list[str]:
     """
     with guard.removing(paths):
         found = resolve.require(paths, text)
-        image = _load(paths, found.descriptor, force=force)
-        names = _names_of(paths, found.manifest_digest)
+        doomed = _meant(paths, found, text, force=force)
+        names = [name for digest in doomed for name in _names_of(paths, digest)]
         if found.is_by_name and len(names) > 1:
             index.remove_name(paths, found.name)
             return [f"Untagged: {found.name}"]
@@ -37,9 +38,20 @@ def rmi(paths: Paths, text: str, *, force: bool, in_use: InUse) -> list[str]:
                 f"{text}: the image has several names: {', '.join(names)}",
                 hint=f"rl rmi --force {text}",
             )
-        if image is not None:
+        for image in doomed.values():
             _refuse_if_used(image, text, in_use)
-        return delete(paths, found.manifest_digest, image)
+        return [line for one in doomed.items() for line in delete(paths, *one)]
+
+
+def _meant(
+    paths: Paths, found: LocalImage, text: str, *, force: bool
+) -> dict[str, StoredImage | None]:
+    """The manifests that go. An id means all that have it: compressed otherwise, for example."""
+    image = _load(paths, found.descriptor, force=force)
+    if image is None or found.is_by_name or text == found.manifest_digest:
+        return {found.manifest_digest: image}
+    alike = (one for one in images.list_all(paths) if one.image_id == image.image_id)
+    return {one.manifest_digest: one for one in alike}
 
 
 def _load(paths: Paths, descriptor: Descriptor, *, force: bool) -> StoredImage | None:
@@ -56,8 +68,8 @@ def _names_of(paths: Paths, digest: str) -> list[str]:
     return [name for name, entry in index.names(paths) if entry["digest"] == digest]
 
 
-def _refuse_if_used(image: StoredImage, text: str, in_use: InUse) -> None:
-    containers = in_use(image)
+def _refuse_if_used(image: StoredImage | None, text: str, in_use: InUse) -> None:
+    containers = in_use(image) if image is not None else []
     if containers:
         raise InUseError(
             f"{text}: the image is used by container {', '.join(containers)}",
@@ -86,10 +98,11 @@ def _delete_parts(paths: Paths, image: StoredImage) -> list[str]:
     for blob in image.blob_digests():
         if blob not in kept_blobs:
             blobs.remove(paths, blob)
-    removed = [one for one in reversed(image.diff_ids) if one not in kept_layers]
-    return [f"Deleted: sha256:{image.image_id}"] + [
-        f"Deleted: {diff_id}" for diff_id in dict.fromkeys(removed)
-    ]
+    # The configuration, whose digest is the id, and the layers may be another manifest's too.
+    image_id = f"sha256:{image.image_id}"
+    removed = [] if image_id in kept_blobs else [image_id]
+    removed += [one for one in reversed(image.diff_ids) if one not in kept_layers]
+    return [f"Deleted: {digest}" for digest in dict.fromkeys(removed)]
 
 
 def _still_needed(paths: Paths) -> tuple[set[str], set[str]]:

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from rootless.cli.image_rows import Filter, Row, split_name
+from rootless.cli.image_rows import Filter, Row, inspect_document, split_name
 from rootless.errors import UsageError
+from rootless.store import images
 from rootless.store.images import StoredImage
+from rootless.store.paths import Paths
 
 HEX = "ab" * 32
 
@@ -70,3 +72,27 @@ def test_row() -> None:
     assert (row.shown_id(full=False), row.shown_id(full=True)) == ("ab" * 6, f"sha256:{HEX}")
     assert row.document()["Names"] == ["a.b/c:1"]
     assert Row(image("", created=None), 0).document()["Created"] == ""
+
+
+@pytest.mark.parametrize(
+    ("history", "comment"),
+    [
+        (None, ""),
+        ([{"comment": "first"}, {"comment": "last"}], "last"),
+        ([{"created_by": "x"}], ""),
+        (["no object"], ""),
+        ({"no": "list"}, ""),
+    ],
+)
+def test_inspected_comment_and_layers(
+    history: object, comment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "size", lambda paths, image: 7)
+    layers = [f"sha256:{digit * 64}" for digit in "123"]
+    shown = image("a.b/c:1", history=history, rootfs={"diff_ids": layers})
+    document = inspect_document(Paths("/s", "/r"), shown, [shown])
+    assert document["Comment"] == comment
+    assert document["GraphDriver"]["Data"] == {
+        "LowerDir": f"/s/layers/{'2' * 64}/diff:/s/layers/{'1' * 64}/diff",
+        "UpperDir": f"/s/layers/{'3' * 64}/diff",
+    }

@@ -92,8 +92,54 @@ def test_inspect(paths: Paths, ids: tuple[str, str], capsys: Capture) -> None:
         "docker.io/library/one", "quay.io/x/one",
     ]  # fmt: skip
     assert document["RootFS"] == {"Type": "layers", "Layers": []}
+    assert document["GraphDriver"] == {"Name": "overlay", "Data": {}}
+    assert (document["Labels"], document["Parent"]) == ({"kind": "docker.io/library/one:1"}, "")
     assert document["Config"]["Cmd"] == ["sh"] and document["History"] == [{"created_by": "test"}]
     assert (document["Os"], document["Architecture"], document["Size"]) == ("linux", "amd64", 0)
+
+
+def add_copy(paths: Paths, name: str, image_id: str) -> str:
+    """Another manifest of the image, as when its layers are compressed otherwise; its digest."""
+    config = {"mediaType": CONFIG, "digest": image_id, "size": 1}
+    data = json.dumps({"config": config, "layers": [], "annotations": {"for": name}}).encode()
+    digest = blobs.write(paths, data)
+    index.set_name(paths, name, digest, media_type=MANIFEST, size=len(data))
+    return digest
+
+
+def test_inspect_of_an_image_with_two_manifests(
+    paths: Paths, ids: tuple[str, str], capsys: Capture
+) -> None:
+    copy = add_copy(paths, "localhost/copy:1", ids[1])
+    two = index.find(paths, "localhost:5000/two:latest")
+    assert two is not None
+    assert main.run_cli(["inspect", "copy:1"]) == 0
+    (document,) = json.loads(capsys.readouterr().out)
+    assert document["Digest"] == copy
+    assert document["RepoTags"] == ["localhost:5000/two:latest", "localhost/copy:1"]
+    assert document["RepoDigests"] == [
+        f"localhost:5000/two@{two['digest']}", f"localhost/copy@{copy}",
+    ]  # fmt: skip
+
+
+def test_rmi_of_one_of_two_manifests(paths: Paths, ids: tuple[str, str], capsys: Capture) -> None:
+    copy = add_copy(paths, "localhost/copy:1", ids[1])
+    assert main.run_cli(["rmi", "copy:1"]) == 0
+    assert capsys.readouterr().out == "Untagged: localhost/copy:1\n"
+    assert not blobs.has(paths, copy) and blobs.has(paths, ids[1])
+
+
+def test_rmi_by_id_means_all_manifests(
+    paths: Paths, ids: tuple[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    add_copy(paths, "localhost/copy:1", ids[1])
+    assert main.run_cli(["rmi", ids[1][7:19]]) == 2
+    assert "several names: localhost:5000/two:latest, localhost/copy:1" in capfd.readouterr().err
+    assert main.run_cli(["rmi", "-f", ids[1][7:19]]) == 0
+    assert capfd.readouterr().out.splitlines() == [
+        "Untagged: localhost:5000/two:latest", "Untagged: localhost/copy:1", f"Deleted: {ids[1]}",
+    ]  # fmt: skip
+    assert len(index.entries(paths)) == 2
 
 
 def test_inspect_of_none(paths: Paths, capfd: pytest.CaptureFixture[str]) -> None:
@@ -133,6 +179,7 @@ def test_rmi_of_an_image_in_use(
 
 
 def test_rmi_all(paths: Paths, ids: tuple[str, str], capsys: Capture) -> None:
+    add_copy(paths, "localhost/copy:1", ids[1])
     assert main.run_cli(["rmi", "--all"]) == 0
     assert index.entries(paths) == []
     assert main.run_cli(["rmi"]) == 125
