@@ -40,7 +40,13 @@ def run(parsed: Parsed) -> int:
     spec = container_spec(parsed)
     if parsed.flag("dry-run"):
         return _describe(spec)
+    import gc
+
     from rootless.runtime.launch import Launch
+
+    # A run makes no cycles worth a search, and each search touches every page shared with the
+    # keeper.
+    gc.disable()
 
     # Forked before the heavier imports: they cost as much as the keeper needs to get ready.
     launch = Launch()

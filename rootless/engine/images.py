@@ -7,9 +7,8 @@ import stat
 
 from rootless import log
 from rootless.engine.plan import ImageFacts
-from rootless.errors import NotFoundError, UsageError
+from rootless.errors import EXIT_ENGINE, NotFoundError, UsageError
 from rootless.image import resolve
-from rootless.model import reference
 from rootless.store import images
 
 TYPE_CHECKING = False
@@ -25,8 +24,6 @@ _MAX_FILE = 1 << 20
 
 def find(paths: Paths, text: str) -> StoredImage | None:
     """The stored image that `text` means, None when there is none, or for `oci:DIR`."""
-    if isinstance(reference.parse_source(text), reference.OciPath):
-        return None
     local = resolve.find_local(paths, text)
     return images.load(paths, local.descriptor) if local else None
 
@@ -39,6 +36,8 @@ def obtain(paths: Paths, spec: ContainerSpec, progress: Progress | None) -> Stor
         found = find(paths, text)
         if found is not None:
             return found
+        if resolve.is_whole_id(text):
+            raise NotFoundError(f"{text}: no such image", hint="rl images", exit_code=EXIT_ENGINE)
     # Everything heavy (HTTP, TLS, hashing) stays unimported when the image is there.
     from rootless.image import pull
     from rootless.model import platform
@@ -47,9 +46,9 @@ def obtain(paths: Paths, spec: ContainerSpec, progress: Progress | None) -> Stor
     pulled = pull.pull(paths, text, platform=wanted, policy=policy, progress=progress)
     for note in pulled.notes:
         log.notice(f"{pulled.name}: {note}")
-    image = images.find(paths, pulled.name)
+    image = find(paths, pulled.name or pulled.manifest_digest)
     if image is None:
-        raise NotFoundError(f"{pulled.name}: was removed just now", hint=f"rl pull {text}")
+        raise NotFoundError(f"{text}: was removed just now", hint=f"rl pull {text}")
     return image
 
 

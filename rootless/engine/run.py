@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack
 
 from rootless import log
 from rootless.engine import create, facts, images, plan, request
 from rootless.engine.timeline import Timeline
+from rootless.engine.undo import Undo
 from rootless.errors import EXIT_ENGINE, NotFoundError, RlError, UsageError
 from rootless.model import network as network_model
 from rootless.model import ports as port_model
@@ -92,12 +92,12 @@ class Run:
         self.timeline.mark("image found")
         network = _network(spec, image_facts)
         network.check()
-        with ExitStack() as undo:
+        with Undo() as undo:
             place = create.Place(self.paths, containers.new_id())
             undo.callback(place.discard)
             self._claim(place)
             remove = self._hand_over(place, host, image, image_facts, network)
-            undo.pop_all()
+            undo.forget()
         self.timeline.mark("container created")
         return self._follow(place, network, remove)
 
@@ -139,7 +139,7 @@ class Run:
 
     def _follow(self, place: create.Place, network: Driver, remove: list[str]) -> int:
         try:
-            with ExitStack() as undo:
+            with Undo() as undo:
                 code = self._run_to_end(undo, place, network, remove)
             self._note_exit(place, code)
             return code
@@ -151,13 +151,13 @@ class Run:
             self._after(place, remove)
 
     def _run_to_end(
-        self, undo: ExitStack, place: create.Place, network: Driver, remove: list[str]
+        self, undo: Undo, place: create.Place, network: Driver, remove: list[str]
     ) -> int:
         from rootless.engine.supervise import Signals, Supervisor
 
         running, leader = self._bring_up(undo, place, network, remove)
-        signals = Signals()
-        undo.callback(signals.close)
+        incoming = Signals()
+        undo.callback(incoming.close)
         self.launch.go()
         self.timeline.mark("command started")
         mode = self._raw_terminal(leader)
@@ -165,7 +165,7 @@ class Run:
             undo.callback(mode.restore)
         self._clear_up_after_others()
         supervisor = Supervisor(self.spec, self.launch, leader)
-        code = supervisor.run(signals, mode)
+        code = supervisor.run(incoming, mode)
         self.timeline.mark("command ended")
         running.stop(wait=False)
         supervisor.finish()
@@ -173,7 +173,7 @@ class Run:
         return code
 
     def _bring_up(
-        self, undo: ExitStack, place: create.Place, network: Driver, remove: list[str]
+        self, undo: Undo, place: create.Place, network: Driver, remove: list[str]
     ) -> tuple[Running, int]:
         """Until init waits for the word to exec: its network, and its terminal (-1 without)."""
         launch = self.launch
@@ -305,12 +305,14 @@ def _say_what_is_reduced(maps: IdMaps) -> None:
         )
 
 
-def _auto_range_lock(where: Paths, spec: ContainerSpec) -> ExitStack:
+def _auto_range_lock(where: Paths, spec: ContainerSpec) -> Undo:
     """Two starts with --userns auto must not choose one range: held from the look to the record."""
-    held = ExitStack()
+    held = Undo()
     if spec.userns.startswith("auto"):
         files.make_dirs(where.locks)
-        held.enter_context(files.Lock(f"{where.locks}/userns-auto"))
+        lock = files.Lock(f"{where.locks}/userns-auto")
+        lock.acquire()
+        held.callback(lock.release)
     return held
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
 
 from rootless import log
 from rootless.engine.pump import Pump, poll
 from rootless.errors import EXIT_SIGNAL_BASE, RuntimeSetupError
+from rootless.kernel import signals
 from rootless.runtime import messages
 from rootless.tools import spawn
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 # could not put `rl` into the background.
 _NOT_FORWARDED = frozenset(
     (
-        signal.SIGCHLD, signal.SIGPIPE, signal.SIGURG, signal.SIGKILL, signal.SIGSTOP,
-        signal.SIGTSTP, signal.SIGCONT, signal.SIGTTIN, signal.SIGTTOU,
-        signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL,
+        signals.SIGCHLD, signals.SIGPIPE, signals.SIGURG, signals.SIGKILL, signals.SIGSTOP,
+        signals.SIGTSTP, signals.SIGCONT, signals.SIGTTIN, signals.SIGTTOU,
+        signals.SIGSEGV, signals.SIGBUS, signals.SIGFPE, signals.SIGILL,
     )
 )  # fmt: skip
 # The C library keeps 32 and 33 for itself, and nobody forwards real-time signals by hand.
@@ -43,8 +43,8 @@ class Signals:
         self._saved = {}
         for number in range(1, _FIRST_REALTIME):
             if number not in _NOT_FORWARDED:
-                self._saved[number] = signal.signal(number, _note)
-        signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
+                self._saved[number] = signals.signal(number, _note)
+        signals.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
 
     def take(self) -> bytes:
         """The numbers that have come since the last call."""
@@ -55,9 +55,9 @@ class Signals:
 
     def close(self) -> None:
         """Stop listening."""
-        signal.set_wakeup_fd(-1)
+        signals.set_wakeup_fd(-1)
         for number, handler in self._saved.items():
-            signal.signal(number, handler or signal.SIG_DFL)
+            signals.signal(number, handler or signals.SIG_DFL)
         os.close(self.fd)
         os.close(self._write_end)
 
@@ -100,10 +100,10 @@ class Supervisor:
             pumps.insert(0, Pump(0, leader, at_end=lambda: _try_write(leader, _END_OF_INPUT)))
         return pumps
 
-    def run(self, signals: Signals, mode: pty.Mode | None) -> int:
+    def run(self, incoming: Signals, mode: pty.Mode | None) -> int:
         """Until the container has ended; its exit code as a shell shows it."""
         while self._status is None:
-            self._turn(signals)
+            self._turn(incoming)
         for pump in self.pumps:
             if pump.source != 0:
                 pump.drain()
@@ -111,13 +111,13 @@ class Supervisor:
             mode.restore()
         return spawn.exit_code_of(self._status)
 
-    def _turn(self, signals: Signals) -> None:
-        masks = {self._launch.control.fd: select.POLLIN, signals.fd: select.POLLIN}
+    def _turn(self, incoming: Signals) -> None:
+        masks = {self._launch.control.fd: select.POLLIN, incoming.fd: select.POLLIN}
         for pump in self.pumps:
             pump.wants(masks)
         ready = poll(masks, self._milliseconds_left())
-        if signals.fd in ready:
-            for number in signals.take():
+        if incoming.fd in ready:
+            for number in incoming.take():
                 self._forward(number)
         for pump in self.pumps:
             pump.handle(ready)
@@ -134,13 +134,13 @@ class Supervisor:
         return max(0, int((self._deadline - time.monotonic()) * 1000) + 1)
 
     def _forward(self, number: int) -> None:
-        if number == signal.SIGWINCH and self._leader >= 0:
+        if number == signals.SIGWINCH and self._leader >= 0:
             from rootless.engine import terminal
 
             terminal.copy_size(self._leader)
         elif self._spec.sig_proxy:
             self._launch.signal_init(number)
-        elif number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        elif number in (signals.SIGINT, signals.SIGTERM, signals.SIGHUP):
             self._launch.kill()
 
     def _take_message(self) -> None:
@@ -150,7 +150,7 @@ class Supervisor:
             self._launch.kill()
             log.warn("the container's keeper was killed")
             self._control_open = False
-            self._status = EXIT_SIGNAL_BASE + signal.SIGKILL << 8
+            self._status = EXIT_SIGNAL_BASE + signals.SIGKILL << 8
             return
         message = received[0]
         if message[0] == messages.EXITED:

@@ -60,16 +60,20 @@ def find_local(paths: Paths, text: str, platform: Platform | None = None) -> Loc
     text: a name, the digest of a manifest, or an image id or its first digits (at least three).
     Raises UsageError when it can be none of these or begins several ids, StoreError when the
     store's index is damaged. A damaged image is found by name and digest, to be removed or mended.
+    An `oci:DIR` is never in the store.
     """
     found = _find(paths, index.entries(paths), text)
     return found if found is None or _fits(found, platform) else None
 
 
 def _find(paths: Paths, entries: list[Descriptor], text: str) -> LocalImage | None:
-    if digests.is_digest(text):
+    if is_whole_id(text):
         return _by_digest(entries, text) or _by_id(paths, entries, text)
     try:
-        found = _by_reference(entries, _reference_of(text))
+        source = references.parse_source(text)
+        if isinstance(source, references.OciPath):
+            return None
+        found = _by_reference(entries, source)
     except UsageError:
         if not _is_id(text):
             raise
@@ -77,12 +81,9 @@ def _find(paths: Paths, entries: list[Descriptor], text: str) -> LocalImage | No
     return _by_id(paths, entries, text) if found is None and _is_id(text) else found
 
 
-def _reference_of(text: str) -> Reference:
-    source = references.parse_source(text)
-    if isinstance(source, references.OciPath):
-        raise UsageError(f"{text}: a directory, not the name of a stored image",
-                         hint=f"rl pull {text}")  # fmt: skip
-    return source
+def is_whole_id(text: str) -> bool:
+    """Whether `text` is an id or a digest and cannot be a name, so that no registry may know it."""
+    return digests.is_digest(digests.PREFIX + text.removeprefix(digests.PREFIX))
 
 
 def _by_reference(entries: list[Descriptor], reference: Reference) -> LocalImage | None:
@@ -145,11 +146,13 @@ def config_digest(paths: Paths, manifest_digest: object) -> str:
 
     Raises StoreError when the manifest is missing or damaged, ImageError for what is no digest.
     """
-    import json
+    from rootless.model import jsontext
 
     digest = blobs.check_digest(manifest_digest)
     try:
-        return blobs.check_digest(json.loads(blobs.read_trusted(paths, digest))["config"]["digest"])
+        return blobs.check_digest(
+            jsontext.loads(blobs.read_trusted(paths, digest))["config"]["digest"]
+        )
     except (ValueError, KeyError, TypeError) as error:
         hint = f"rl rmi --force {digest}"
         raise StoreError(f"{digest}: the manifest in the store is damaged", hint=hint) from error

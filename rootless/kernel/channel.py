@@ -8,9 +8,9 @@ used directly: importing `socket` costs as much as starting the container's file
 from __future__ import annotations
 
 import _socket
-import array
 import marshal
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _HEADER = 4
 _MAX_FDS = 8
+_FD_SIZE = 4
 
 
 class Channel:
@@ -32,7 +33,7 @@ class Channel:
         """Send `message` and copies of `fds`. Raises OSError when the other end is gone."""
         body = marshal.dumps(message)
         data = len(body).to_bytes(_HEADER, "little") + body
-        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _pack(fds))] if fds else []
         sent = self._sock.sendmsg([data], rights, _socket.MSG_NOSIGNAL)
         if sent < len(data):
             self._sock.sendall(data[sent:])
@@ -47,7 +48,7 @@ class Channel:
         return (marshal.loads(body), fds) if body else None
 
     def _head(self) -> tuple[bytes, list[int]]:
-        size = array.array("i").itemsize * _MAX_FDS
+        size = _FD_SIZE * _MAX_FDS
         head, rights, _, _ = self._sock.recvmsg(
             _HEADER, _socket.CMSG_SPACE(size), _socket.MSG_CMSG_CLOEXEC
         )
@@ -68,10 +69,14 @@ class Channel:
         self._sock.close()
 
 
-def _unpack(raw: bytes) -> array.array[int]:
-    fds = array.array("i")
-    fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
-    return fds
+# Not with the array module, which brings collections.abc along.
+def _pack(fds: Sequence[int]) -> bytes:
+    return b"".join(fd.to_bytes(_FD_SIZE, sys.byteorder) for fd in fds)
+
+
+def _unpack(raw: bytes) -> list[int]:
+    places = range(0, len(raw) - len(raw) % _FD_SIZE, _FD_SIZE)
+    return [int.from_bytes(raw[place : place + _FD_SIZE], sys.byteorder) for place in places]
 
 
 def pair() -> tuple[Channel, Channel]:

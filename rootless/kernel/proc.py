@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
+
+from rootless.kernel import signals
 
 
 def start_time(pid: int) -> int:
@@ -40,7 +41,7 @@ def kill_and_wait(pid: int, started: int, timeout_ms: int = 5000) -> bool:
         fd = os.pidfd_open(pid)
         if not is_alive(pid, started):
             return True
-        signal.pidfd_send_signal(fd, signal.SIGKILL)
+        signals.pidfd_send_signal(fd, signals.SIGKILL)
         return bool(wait_readable([fd], timeout_ms))
     except ProcessLookupError:
         return True

@@ -152,6 +152,8 @@ def parse(text: str) -> Reference:
         _fail(text, f"a repository name has at most {_MAX_NAME} characters, this has {len(name)}")
     if not domain and len(path) == 64 and _HEX.issuperset(path):
         _fail(text, "64 hexadecimal digits are an image id and cannot be a repository name")
+    if digests.is_digest(text):
+        _fail(text, "a digest alone names no repository; the form is NAME@DIGEST")
     return _normalised(domain, path, tag, digest)
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 
 from rootless.errors import NetworkSetupError
+from rootless.kernel import signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Watched:
     def end(self, *, wait: bool) -> None:
         """SIGKILL: our programs keep nothing on disk, so there is nothing to finish. And reap."""
         try:
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            signals.pidfd_send_signal(self.pidfd, signals.SIGKILL)
         except ProcessLookupError:
             pass
         if wait:

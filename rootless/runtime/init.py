@@ -7,13 +7,12 @@ loads nothing any more once the root has changed: the files there belong to the 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 
 from rootless import log
 from rootless.errors import RuntimeSetupError
-from rootless.kernel import libc, mounts
+from rootless.kernel import libc, mounts, signals
 from rootless.runtime import devices, messages, namespaces, payload
 from rootless.runtime.mounting import apply_mounts, check_proc, mask_paths, read_only_paths
 
@@ -55,7 +54,7 @@ def main(
         if root_tree < 0:
             # Nobody else would end an init that hangs in its set-up. (In a nested user namespace
             # the parent is an intermediate process, which ends at once.)
-            libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+            libc.prctl(libc.PR_SET_PDEATHSIG, signals.SIGKILL)
         _restore_signals()
         _run(request, root, root_tree, setup, stdio, step)
     except BaseException as error:
@@ -64,8 +63,8 @@ def main(
 
 
 def _restore_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTTOU):
-        signal.signal(number, signal.SIG_DFL)
+    for number in signals.FROM_TERMINAL:
+        signals.signal(number, signals.SIG_DFL)
 
 
 def _run(

@@ -7,12 +7,14 @@ everything, also when the launcher is killed. It does nothing else and never tal
 from __future__ import annotations
 
 import os
-import signal
 import time
 
-from rootless.kernel import libc
+from rootless.errors import EXIT_ENGINE
+from rootless.kernel import libc, signals
 from rootless.kernel.channel import null_fd, wait_readable
 from rootless.runtime import messages, namespaces, rootfs
+
+_MOMENT_MS = 100
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,8 +30,8 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
     libc.set_command_line("rl-keeper")
     _close_all_but(control.fd, setup.fd, *stdio.container)
     # Ctrl-C at the terminal reaches the whole foreground group; the launcher decides about it.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTTOU):
-        signal.signal(number, signal.SIG_IGN)
+    for number in signals.FROM_TERMINAL:
+        signals.signal(number, signals.SIG_IGN)
     # Loaded while the launcher still plans and the maps are being written.
     from rootless.runtime import init  # noqa: F401
     from rootless.tools import fuse_overlayfs  # noqa: F401
@@ -122,8 +124,12 @@ def _watch(control: Channel, init_pid: int, init_fd: int, made: rootfs.Rootfs) -
     if init_fd not in ready:
         if server_fd in ready:
             control.send(messages.DRIVER_DIED, made.complaint())
-        signal.pidfd_send_signal(init_fd, signal.SIGKILL)
+        signals.pidfd_send_signal(init_fd, signals.SIGKILL)
     status = os.waitpid(init_pid, 0)[1]
+    if init_fd in ready and os.waitstatus_to_exitcode(status) == EXIT_ENGINE and server_fd >= 0:
+        # It may have failed because of the file server, which then is about to be seen as dead.
+        if wait_readable([server_fd], _MOMENT_MS):
+            control.send(messages.DRIVER_DIED, made.complaint())
     try:
         control.send(messages.EXITED, status, time.monotonic_ns())
         return True

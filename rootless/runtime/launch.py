@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 
 from rootless.errors import RlError, RuntimeSetupError
-from rootless.kernel import channel
+from rootless.kernel import channel, signals
 from rootless.runtime import messages
 from rootless.runtime.stdio import Stdio
 from rootless.tools import idmap, spawn
@@ -138,10 +137,10 @@ class Launch:
     def signal_init(self, number: int) -> None:
         """Send a signal to the container's first process; one that has ended is no error."""
         try:
-            signal.pidfd_send_signal(self._init_fd, number)
+            signals.pidfd_send_signal(self._init_fd, number)
         except ProcessLookupError:
             pass
 
     def kill(self) -> None:
         """SIGKILL the container."""
-        self.signal_init(signal.SIGKILL)
+        self.signal_init(signals.SIGKILL)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import stat
 
 from rootless.errors import EXIT_CANNOT_INVOKE, EXIT_NOT_FOUND, RuntimeSetupError
-from rootless.kernel import capabilities, libc
+from rootless.kernel import capabilities, libc, signals
 from rootless.runtime import messages
 
 TYPE_CHECKING = False
@@ -81,13 +80,13 @@ def start(request: Request, setup: Channel, stdio: Stdio, terminal: Terminal | N
     if process.get("noNewPrivileges"):
         _filter_calls(request["seccomp"])
     # After the change of ids, which clears it: the payload must not outlive the keeper.
-    libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+    libc.prctl(libc.PR_SET_PDEATHSIG, signals.SIGKILL)
     if request["init"]:
         from rootless.runtime import reaper
 
         # As confined as the payload, which may be able to trace it.
         reaper.fork_payload(setup)
-        libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+        libc.prctl(libc.PR_SET_PDEATHSIG, signals.SIGKILL)
     if process.get("apparmorProfile"):
         _confine_on_exec(process["apparmorProfile"])
     _exec(path, process, setup)
@@ -250,13 +249,13 @@ def _exec(path: str, process: dict[str, Any], setup: Channel) -> NoReturn:
     env = dict(entry.split("=", 1) for entry in process["env"])
     # Ours are close-on-exec already; the caller's shell may have left others open.
     libc.close_on_exec_from(3)
-    for number in range(1, signal.NSIG):
-        if number not in (signal.SIGKILL, signal.SIGSTOP):
+    for number in range(1, signals.NSIG):
+        if number not in (signals.SIGKILL, signals.SIGSTOP):
             try:
-                signal.signal(number, signal.SIG_DFL)
+                signals.signal(number, signals.SIG_DFL)
             except (OSError, ValueError):
                 continue  # numbers that the C library keeps for itself
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    signals.pthread_sigmask(signals.SIG_SETMASK, ())
     try:
         os.execve(path, process["args"], env)
     except OSError as error:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 
-from rootless.kernel import libc
+from rootless.kernel import libc, signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,12 +12,18 @@ if TYPE_CHECKING:
 
     from rootless.kernel.channel import Channel
 
-_NOT_FORWARDED = (signal.SIGCHLD, signal.SIGKILL, signal.SIGSTOP, signal.SIGTTIN, signal.SIGTTOU)
+_NOT_FORWARDED = (
+    signals.SIGCHLD,
+    signals.SIGKILL,
+    signals.SIGSTOP,
+    signals.SIGTTIN,
+    signals.SIGTTOU,
+)
 
 
 def fork_payload(setup: Channel) -> None:
     """Return in a child that goes on to the exec; the caller becomes the reaper for good."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    signals.pthread_sigmask(signals.SIG_BLOCK, signals.valid_signals())
     # Before there is a payload, which may not read the host's environment in /proc/1, trace us or,
     # whatever its capabilities, open /proc/1/exe: a file of the host.
     libc.prctl(libc.PR_SET_DUMPABLE, 0)
@@ -29,7 +34,7 @@ def fork_payload(setup: Channel) -> None:
         _be_nobodys_business()
         _reap(pid)
     libc.prctl(libc.PR_SET_DUMPABLE, 1)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    signals.pthread_sigmask(signals.SIG_SETMASK, ())
     os.setpgid(0, 0)
     _take_terminal()
 
@@ -43,18 +48,18 @@ def _be_nobodys_business() -> None:
 def _take_terminal() -> None:
     """Be the terminal's foreground group, so that Ctrl-C reaches the payload and not the reaper."""
     try:
-        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        signals.signal(signals.SIGTTOU, signals.SIG_IGN)
         os.tcsetpgrp(0, os.getpgrp())
     except OSError:
         pass  # no terminal
     finally:
-        signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+        signals.signal(signals.SIGTTOU, signals.SIG_DFL)
 
 
 def _reap(payload: int) -> NoReturn:
     while True:
-        number = signal.sigwait(signal.valid_signals())
-        if number == signal.SIGCHLD:
+        number = signals.sigwait(signals.valid_signals())
+        if number == signals.SIGCHLD:
             _collect(payload)
         elif number not in _NOT_FORWARDED:
             _forward(payload, number)

@@ -8,13 +8,13 @@ damaged file can put another filter in place.
 
 from __future__ import annotations
 
-import json
 import marshal
 import os
 import zlib
 
 from rootless import config, log
 from rootless.errors import RlError, StoreError, UsageError
+from rootless.model import jsontext
 from rootless.model import seccomp as model
 from rootless.store import files, paths
 
@@ -54,7 +54,7 @@ def _document(path: str, caps: Collection[str]) -> dict[str, Any]:
     host = os.uname()
     try:
         with open(path, "rb") as file:
-            profile = json.loads(file.read())
+            profile = jsontext.loads(file.read())
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", hint=f"ls -l {path}") from error
     except ValueError as error:

@@ -8,11 +8,11 @@ long as somebody looks after the container.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import time
 
 from rootless.errors import InUseError, NotFoundError, StoreError
+from rootless.model import jsontext
 from rootless.store import files
 
 TYPE_CHECKING = False
@@ -76,21 +76,20 @@ def _clear_stale_name(paths: Paths, name: str, link: str) -> None:
 
 
 def release_name(paths: Paths, name: str, container_id: str) -> None:
-    """Give `name` back if `container_id` has it; "" is nobody's."""
-    if not name:
-        return
-    link = f"{paths.names}/{name}"
-    try:
-        if os.readlink(link) == container_id:
-            os.unlink(link)
-    except FileNotFoundError:
-        pass
+    """Give `name` back if `container_id` has it; "" where it is not known, for a search."""
+    for one in [name] if name else _listed(paths.names):
+        link = f"{paths.names}/{one}"
+        try:
+            if os.readlink(link) == container_id:
+                os.unlink(link)
+        except FileNotFoundError:
+            continue
 
 
 def write_record(paths: Paths, record: Record) -> None:
     """Keep `record` (its "id" says where)."""
     path = f"{directory(paths, record['id'])}/container.json"
-    files.write_atomic(path, json.dumps(record).encode())
+    files.write_atomic(path, jsontext.dumps(record).encode())
 
 
 def read_record(paths: Paths, container_id: str) -> Record:
@@ -98,7 +97,7 @@ def read_record(paths: Paths, container_id: str) -> Record:
     path = f"{directory(paths, container_id)}/container.json"
     try:
         with open(path, "rb") as file:
-            record = json.loads(file.read())
+            record = jsontext.loads(file.read())
     except FileNotFoundError:
         raise NotFoundError(f"no such container: {container_id}", hint="rl ps -a") from None
     except ValueError as error:
@@ -168,14 +167,14 @@ def find(paths: Paths, text: str) -> str:
 def write_state(paths: Paths, container_id: str, state: dict[str, Any]) -> None:
     """Keep who runs the container: pids with their start times, and the boot."""
     path = f"{live_directory(paths, container_id)}/state.json"
-    files.write_atomic(path, json.dumps(state).encode(), mode=0o600)
+    files.write_atomic(path, jsontext.dumps(state).encode(), mode=0o600)
 
 
 def read_state(paths: Paths, container_id: str) -> dict[str, Any]:
     """The state of a live container, empty when nothing was written yet."""
     try:
         with open(f"{live_directory(paths, container_id)}/state.json", "rb") as file:
-            state = json.loads(file.read())
+            state = jsontext.loads(file.read())
     except (OSError, ValueError):
         return {}
     return state if isinstance(state, dict) else {}

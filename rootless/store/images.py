@@ -7,10 +7,9 @@ means with a short name or an id is `rootless.image.resolve`'s to say.
 
 from __future__ import annotations
 
-import json
-
 from rootless import log
 from rootless.errors import ImageError, RlError, StoreError
+from rootless.model import jsontext
 from rootless.store import blobs, index, layers
 
 TYPE_CHECKING = False
@@ -57,9 +56,9 @@ def load(paths: Paths, descriptor: Descriptor) -> StoredImage:
     """The image of a descriptor in the index. Raises StoreError, ImageError when damaged."""
     digest = blobs.check_digest(descriptor.get("digest"))
     try:
-        manifest = json.loads(blobs.read_trusted(paths, digest))
+        manifest = jsontext.loads(blobs.read_trusted(paths, digest))
         config_digest = blobs.check_digest(manifest["config"]["digest"])
-        config = json.loads(blobs.read_trusted(paths, config_digest))
+        config = jsontext.loads(blobs.read_trusted(paths, config_digest))
         return StoredImage(index.name_of(descriptor), digest, manifest, config)
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
@@ -106,7 +105,7 @@ def missing(paths: Paths, manifest_digest: str) -> list[str]:
     try:
         image = load(paths, {"digest": manifest_digest})
     except RlError:
-        config = json.loads(blobs.read(paths, manifest_digest))["config"]["digest"]
+        config = jsontext.loads(blobs.read(paths, manifest_digest))["config"]["digest"]
         return [str(config)]
     lacking = [digest for digest in image.blob_digests() if not blobs.has(paths, digest)]
     return lacking + [one for one in image.diff_ids if not layers.has(paths, one)]

@@ -7,9 +7,8 @@ that lost its name to another (dangling). Readers take no lock: the file is repl
 
 from __future__ import annotations
 
-import json
-
 from rootless.errors import StoreError
+from rootless.model import jsontext
 from rootless.store import files
 
 TYPE_CHECKING = False
@@ -29,7 +28,7 @@ def entries(paths: Paths) -> list[Descriptor]:
     """All descriptors, dangling ones included; an empty list when there is no store yet."""
     try:
         with open(paths.index, "rb", buffering=0) as file:
-            manifests = json.loads(file.read())["manifests"]
+            manifests = jsontext.loads(file.read())["manifests"]
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -126,4 +125,4 @@ def _update(paths: Paths, change: Callable[[list[Descriptor]], list[Descriptor]]
             "mediaType": _INDEX_TYPE,
             "manifests": change(entries(paths)),
         }
-        files.write_atomic(paths.index, json.dumps(document).encode(), durable=True)
+        files.write_atomic(paths.index, jsontext.dumps(document).encode(), durable=True)

@@ -8,11 +8,11 @@ a `Workspace` below `tmp`, which a lock marks as alive; `sweep` removes those wh
 from __future__ import annotations
 
 import errno
-import json
 import os
 
 from rootless import log
 from rootless.errors import StoreError
+from rootless.model import jsontext
 from rootless.store import blobs, files, trees
 from rootless.tools import idmap
 
@@ -37,7 +37,7 @@ def info(paths: Paths, diff_id: str) -> dict[str, Any]:
     path = f"{paths.layer(blobs.check_digest(diff_id))}/layer.json"
     try:
         with open(path, "rb", buffering=0) as file:
-            document = json.loads(file.read())
+            document = jsontext.loads(file.read())
     except OSError as error:
         raise files.explain(error, path) from error
     except ValueError:

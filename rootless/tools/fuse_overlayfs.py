@@ -8,11 +8,10 @@ touches the mount early waits in the kernel until it answers. See docs/decisions
 from __future__ import annotations
 
 import os
-import signal
 
 from rootless import log
 from rootless.errors import HostError
-from rootless.kernel import libc
+from rootless.kernel import libc, signals
 from rootless.tools import spawn
 
 TYPE_CHECKING = False
@@ -47,7 +46,7 @@ class Server:
 
     def kill(self) -> None:
         """End the program without a write-back: for a layer that is thrown away."""
-        self._child.kill(signal.SIGKILL)
+        self._child.kill(signals.SIGKILL)
         self._child.wait()
         # Without its server the mount answers ENOTCONN to whoever removes the tree.
         libc.umount2(self.mount_point, libc.MNT_DETACH)
@@ -83,7 +82,7 @@ def mount(
     complaints = os.memfd_create("fuse-overlayfs", os.MFD_CLOEXEC)
     child = spawn.spawn(
         [program, "-f", "-o", options, f"/dev/fd/{fuse}"],
-        stdout=complaints, stderr=complaints, pass_fds=(fuse,), die_with_parent=signal.SIGKILL,
+        stdout=complaints, stderr=complaints, pass_fds=(fuse,), die_with_parent=signals.SIGKILL,
     )  # fmt: skip
     os.close(fuse)
     return Server(child, complaints, mount_point)

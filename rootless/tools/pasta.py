@@ -6,8 +6,8 @@ Written against Debian 12's version of March 2023; its flags are still those of 
 from __future__ import annotations
 
 import os
-import signal
 
+from rootless.kernel import signals
 from rootless.tools import spawn
 
 TYPE_CHECKING = False
@@ -73,7 +73,7 @@ def start(
     try:
         child = spawn.spawn(
             [*argv, "--netns", netns],
-            stdout=to_ready, stderr=to_words, die_with_parent=signal.SIGKILL,
+            stdout=to_ready, stderr=to_words, die_with_parent=signals.SIGKILL,
         )  # fmt: skip
     finally:
         os.close(to_ready)

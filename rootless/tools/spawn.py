@@ -7,10 +7,10 @@ to die with its owner. `subprocess` is not used: its import costs more than the 
 from __future__ import annotations
 
 import os
-import signal
 
 from rootless import log
 from rootless.errors import HostError
+from rootless.kernel import signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Child:
         """The exit code, 128+n after signal n (blocks)."""
         return exit_code_of(os.waitpid(self.pid, 0)[1])
 
-    def kill(self, number: int = signal.SIGKILL) -> None:
+    def kill(self, number: int = signals.SIGKILL) -> None:
         """Send a signal; a child that has ended is no error."""
         try:
             os.kill(self.pid, number)
@@ -138,9 +138,9 @@ def _exec_child(
                 os._exit(125)
         _install_streams(streams)
         _pass_only(pass_fds)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        for number in (signal.SIGPIPE, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
+        signals.pthread_sigmask(signals.SIG_SETMASK, ())
+        for number in (signals.SIGPIPE, signals.SIGINT):
+            signals.signal(number, signals.SIG_DFL)
         os.execve(argv[0], list(argv), env)
     except OSError as error:
         os.write(2, f"{argv[0]}: {error.strerror}\n".encode())

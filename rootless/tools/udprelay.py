@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 
-from rootless.kernel import libc
+from rootless.kernel import libc, signals
 from rootless.tools.spawn import Child
 
 TYPE_CHECKING = False
@@ -91,9 +90,9 @@ def _run_child(
     try:
         # Ctrl-C at the user's terminal is not for us.
         os.setsid()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        for number in (signals.SIGINT, signals.SIGTERM, signals.SIGHUP, signals.SIGCHLD):
+            signals.signal(number, signals.SIG_DFL)
+        signals.pthread_sigmask(signals.SIG_SETMASK, ())
         libc.prctl_name("rl-udp")
         _close_all_but([to_ready, from_owner, *(sock.fileno() for sock, _ in listeners)])
         _enter(namespaces)

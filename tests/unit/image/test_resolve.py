@@ -117,7 +117,8 @@ def test_digests_and_ids(paths: Paths) -> None:
     assert require(paths, f"quay.io/x/y@{digest}").is_by_name
     for text in ("quay.io/x/y", f"quay.io/other@{digest}", "quay.io/x/y:2", "zzz", image_id[7:9]):
         assert find_local(paths, text) is None
-    for text in ("sha256:", "Upper", "oci:/dir", ""):
+    assert find_local(paths, "oci:/dir") is None
+    for text in ("sha256:", "Upper", ""):
         with pytest.raises(UsageError):
             find_local(paths, text)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rootless.kernel import libc, proc
+from rootless.kernel import libc, proc, signals
 
 
 def test_a_process_and_its_start_time() -> None:
@@ -84,7 +84,7 @@ def test_a_process_that_ends_between_two_looks(monkeypatch: pytest.MonkeyPatch) 
 
 def test_it_gives_up_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process in uninterruptible sleep does not end; here the signal never reaches it."""
-    monkeypatch.setattr(signal, "pidfd_send_signal", lambda fd, number: None)
+    monkeypatch.setattr(signals, "pidfd_send_signal", lambda fd, number: None)
     with subprocess.Popen(["sleep", "60"]) as child:
         assert not proc.kill_and_wait(child.pid, proc.start_time(child.pid), timeout_ms=20)
         child.kill()

@@ -55,6 +55,7 @@ def test_names_are_completed_as_docker_does(text: str, expected: str) -> None:
         ("alpine:a b", "tag 'a b'"),
         (f"alpine:{'x' * 129}", "at most 128 characters, this one has 129"),
         ("alpine@sha256:12", "64 hexadecimal digits, this one has 2"),
+        ("sha256:" + "0a" * 32, "a digest alone names no repository"),
         (f"alpine@sha512:{HEX}{HEX}", "'sha512' is not supported"),
         (f"alpine@sha256:{HEX.upper()}", "0-9 and a-f"),
         ("alpine@latest", "ALGORITHM:HEX"),
