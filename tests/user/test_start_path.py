@@ -17,6 +17,8 @@ HEAVY = (
     " logging multiprocessing pathlib pyroute2 shutil socketserver ssl subprocess tarfile tempfile"
     " tomli tomllib typing urllib urllib3 zipfile"
 )
+# What a start without --dry-run, which prints JSON, does without as well: a third of its imports.
+ALSO_HEAVY = "array collections contextlib enum functools json re signal"
 MAIN = f"import sys; sys.path.append({str(CHECKOUT)!r}); from rootless.cli.main import main; main()"
 
 
@@ -38,5 +40,6 @@ def test_a_start_imports_nothing_heavy(rl: Any, busybox_image: str, flags: list[
     rl("run", "--rm", busybox_image, "true")  # what is made once, such as the seccomp program
     modules = imported(rl, "run", *flags, busybox_image, "true")
     assert "rootless.cli.main" in modules
-    heavy = [name for name in HEAVY.split() if any(f"{m}.".startswith(f"{name}.") for m in modules)]
+    denied = HEAVY.split() + ([] if "--dry-run" in flags else ALSO_HEAVY.split())
+    heavy = [name for name in denied if any(f"{m}.".startswith(f"{name}.") for m in modules)]
     assert heavy == []
