@@ -90,6 +90,30 @@ class Plan:
         self.volumes = volumes
 
 
+class _Choices:
+    """What follows from the wish, the image and the host, before anything is written down."""
+
+    __slots__ = ("driver", "hostname", "namespace", "security", "volumes", "who")
+
+    def __init__(
+        self,
+        spec: ContainerSpec,
+        image: ImageFacts,
+        facts: HostFacts,
+        place: Place,
+        network: Driver,
+        taken_ranges: list[tuple[int, int]],
+    ) -> None:
+        self.security = security.parse(spec.security_opt, privileged=spec.privileged)
+        self.namespace = userns.choose(spec.userns, facts.maps, facts.uid, facts.gid, taken_ranges)
+        self.driver = _driver(spec, facts, self.namespace)
+        self.hostname = _hostname(spec, facts, place, new_network=network.new_namespace)
+        self.who = plan_process.who_runs(
+            spec, image.config, self.namespace.default_user, image.passwd, image.group
+        )
+        self.volumes = _volumes(spec, image.config, place)
+
+
 def build(
     spec: ContainerSpec,
     image: ImageFacts,
@@ -100,51 +124,59 @@ def build(
 ) -> Plan:
     """Plan one container. Raises UsageError and HostError for wishes that cannot be met."""
     _check_modes(spec)
-    config = image.config
-    choice = security.parse(spec.security_opt, privileged=spec.privileged)
-    namespace = userns.choose(spec.userns, facts.maps, facts.uid, facts.gid, taken_ranges)
-    shifts = bool(namespace.shift.uids)
-    driver = (
-        "directory" if spec.rootfs else storage.choose(spec.storage_driver, facts, shifts=shifts)
+    chosen = _Choices(spec, image, facts, place, network, taken_ranges)
+    _check_mapped(chosen.who, chosen.namespace)
+    files = _files(
+        spec, facts, network, image, chosen.namespace, hostname=chosen.hostname, name=place.name
     )
-    hostname = _hostname(spec, facts, place, new_network=network.new_namespace)
-    who = plan_process.who_runs(spec, config, namespace.default_user, image.passwd, image.group)
-    _check_mapped(who, namespace)
-    volumes = _volumes(spec, config, place)
-    files = _files(spec, facts, network, image, namespace, hostname=hostname, name=place.name)
-    plan_files = {path: f"{place.directory}/{name}" for path, (name, _) in files.items()}
-    document: dict[str, Any] = {
+    return Plan(
+        document=_document(spec, image, facts, place, network, chosen, files),
+        driver=chosen.driver,
+        files=dict(files.values()),
+        give=_to_give(spec, chosen.volumes, chosen.namespace, chosen.who),
+        image=image,
+        keep_groups=plan_process.KEEP_GROUPS in spec.group_add,
+        namespace=chosen.namespace,
+        place=place,
+        security=chosen.security,
+        volumes=chosen.volumes,
+    )
+
+
+def _document(
+    spec: ContainerSpec,
+    image: ImageFacts,
+    facts: HostFacts,
+    place: Place,
+    network: Driver,
+    chosen: _Choices,
+    files: dict[str, tuple[str, str]],
+) -> dict[str, Any]:
+    """The OCI runtime document (config.md); `linux.seccomp` is added by who can read a profile."""
+    return {
         "ociVersion": OCI_VERSION,
         "process": plan_process.build(
-            spec, config, facts, who, choice,
-            group=image.group, hostname=hostname, gids=namespace.host.gids,
+            spec, image.config, facts, chosen.who, chosen.security,
+            group=image.group, hostname=chosen.hostname, gids=chosen.namespace.host.gids,
         ),
-        "root": {
-            "path": spec.rootfs or f"{place.directory}/merged",
-            "readonly": spec.read_only,
-        },
-        **_names(spec, hostname),
+        "root": {"path": spec.rootfs or f"{place.directory}/merged", "readonly": spec.read_only},
+        **_names(spec, chosen.hostname),
         "mounts": plan_mounts.build(
-            spec, choice, files=plan_files, volumes=volumes,
-            host_network=not network.new_namespace,
-            tty_group=_maps_tty(namespace),
+            spec, chosen.security,
+            files={path: f"{place.directory}/{name}" for path, (name, _) in files.items()},
+            volumes=chosen.volumes, host_network=not network.new_namespace,
+            tty_group=_maps_tty(chosen.namespace),
             host_mqueue=facts.has_mqueue, host_devices=facts.devices,
         ),
         "annotations": dict(spec.annotations),
-        "linux": _linux(spec, choice, namespace, network),
+        "linux": _linux(spec, chosen.security, chosen.namespace, network),
     }  # fmt: skip
-    return Plan(
-        document=document,
-        driver=driver,
-        files=dict(files.values()),
-        give=_to_give(spec, volumes, namespace, who),
-        image=image,
-        keep_groups=plan_process.KEEP_GROUPS in spec.group_add,
-        namespace=namespace,
-        place=place,
-        security=choice,
-        volumes=volumes,
-    )
+
+
+def _driver(spec: ContainerSpec, facts: HostFacts, namespace: UserNamespace) -> str:
+    if spec.rootfs:
+        return "directory"
+    return storage.choose(spec.storage_driver, facts, shifts=bool(namespace.shift.uids))
 
 
 def _to_give(
