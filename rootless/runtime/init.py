@@ -71,42 +71,61 @@ def _run(
     request: Request, root: str, root_tree: int, setup: Channel, stdio: Stdio, step: Step
 ) -> NoReturn:
     document = request["document"]
-    linux = document["linux"]
-    process = document["process"]
     step.begin("entering namespaces")
-    namespaces.enter(linux["namespaces"])
-    setup.send(messages.NAMESPACES)
-    if request["loopback"]:
-        _loopback_up()
-    _name_host(document, linux["namespaces"])
+    _enter_namespaces(request, setup)
     step.begin("mounting")
     root_fd = _open_root(root, root_tree)
     _copy_up(root_fd, request["copy_up"])
     apply_mounts(root_fd, document["mounts"])
     devices.make(root_fd, document["mounts"])
-    terminal = None
-    if process["terminal"]:
-        terminal = devices.open_terminal(root_fd, process.get("consoleSize"))
+    terminal = _terminal(root_fd, document["process"])
     step.begin("entering the root file system")
+    _enter_root(root_fd)
+    _restrict_root(document)
+    step.begin("waiting for the network")
+    _wait_for_go(setup, terminal)
+    step.begin("starting the command")
+    setup.send(messages.STARTING, step.times)
+    payload.start(request, setup, stdio, terminal)
+
+
+def _enter_namespaces(request: Request, setup: Channel) -> None:
+    spaces = request["document"]["linux"]["namespaces"]
+    namespaces.enter(spaces)
+    setup.send(messages.NAMESPACES)
+    if request["loopback"]:
+        _loopback_up()
+    _name_host(request["document"], spaces)
+
+
+def _terminal(root_fd: int, process: dict[str, Any]) -> devices.Terminal | None:
+    if not process["terminal"]:
+        return None
+    return devices.open_terminal(root_fd, process.get("consoleSize"))
+
+
+def _enter_root(root_fd: int) -> None:
     mounts.pivot_into(root_fd)
     os.close(root_fd)
     sys.path.clear()
     check_proc()
+
+
+def _restrict_root(document: dict[str, Any]) -> None:
+    linux = document["linux"]
     _write_sysctls(linux.get("sysctl", {}))
     read_only_paths(linux.get("readonlyPaths", []))
     mask_paths(linux.get("maskedPaths", []))
     if document["root"].get("readonly"):
         _make_root_read_only()
-    step.begin("waiting for the network")
+
+
+def _wait_for_go(setup: Channel, terminal: devices.Terminal | None) -> None:
     if terminal is not None:
         setup.send(messages.TERMINAL, fds=[terminal.leader])
     setup.send(messages.READY)
-    answer = setup.receive()
-    if answer is None:
-        os._exit(125)
-    step.begin("starting the command")
-    setup.send(messages.STARTING, step.times)
-    payload.start(request, setup, stdio, terminal)
+    if setup.receive() is None:
+        os._exit(125)  # the launcher has given up
 
 
 def _loopback_up() -> None:
