@@ -18,6 +18,8 @@ _MOMENT_MS = 100
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from rootless.kernel import pty
     from rootless.kernel.channel import Channel
     from rootless.runtime.messages import Request
@@ -123,18 +125,28 @@ def _watch(control: Channel, init_pid: int, init_fd: int, made: rootfs.Rootfs) -
     ready = wait_readable(watched)
     if init_fd not in ready:
         if server_fd in ready:
-            control.send(messages.DRIVER_DIED, made.complaint())
+            _tell(control, messages.DRIVER_DIED, made.complaint())
         signals.pidfd_send_signal(init_fd, signals.SIGKILL)
     status = os.waitpid(init_pid, 0)[1]
-    if init_fd in ready and os.waitstatus_to_exitcode(status) == EXIT_ENGINE and server_fd >= 0:
-        # It may have failed because of the file server, which then is about to be seen as dead.
+    if init_fd in ready and server_fd >= 0 and _looks_like_a_dead_server(status):
+        # About to be seen as dead: a process closes its files before its end is reported.
         if wait_readable([server_fd], _MOMENT_MS):
-            control.send(messages.DRIVER_DIED, made.complaint())
+            _tell(control, messages.DRIVER_DIED, made.complaint())
+    return _tell(control, messages.EXITED, status, time.monotonic_ns())
+
+
+def _tell(control: Channel, *message: Any) -> bool:
+    """Send `message`; whether the launcher is still there."""
     try:
-        control.send(messages.EXITED, status, time.monotonic_ns())
+        control.send(*message)
         return True
     except OSError:
         return False
+
+
+def _looks_like_a_dead_server(status: int) -> bool:
+    """Whether init failed in its set-up, or found a page of its program's file gone."""
+    return os.waitstatus_to_exitcode(status) in (EXIT_ENGINE, -signals.SIGBUS)
 
 
 def _unwind(control: Channel, request: Request, made: rootfs.Rootfs | None) -> None:
