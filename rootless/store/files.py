@@ -8,10 +8,6 @@ import os
 
 from rootless.errors import StoreError, describe_os_error
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from types import TracebackType
-
 _counter = 0
 
 
@@ -125,10 +121,5 @@ class Lock:
             raise StoreError(f"{self.path}: locked by another process")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.release()
