@@ -58,20 +58,11 @@ def build(
         places = ["/dev/shm", "/dev/mqueue"] if host_mqueue else ["/dev/shm"]
         ours += [_mount("bind", place, place, ["rbind", *_SAFE]) for place in places]
     ours += _devices(spec, host_devices if spec.privileged else [])
-    access = ["ro"] if spec.read_only else []
-    ours += [
-        _mount("bind", target, source, ["bind", "rprivate", *_SAFE, *access])
-        for target, source in files.items()
-    ]
+    ours += _files(spec, files)
     users = [_of_user(mount, volumes) for mount in spec.mounts]
     users += [_of_volume(use, []) for use in volumes if use.target not in _targets(users)]
     taken = _targets(users)
-    if spec.read_only and spec.read_only_tmpfs:
-        users += [
-            _mount("tmpfs", path, "tmpfs", ["nosuid", "nodev", "rw", "mode=1777"])
-            for path in _READ_ONLY_TMPFS
-            if path not in taken
-        ]
+    users += _writable_places(spec, taken)
     users.sort(key=lambda mount: mount["destination"].count("/"))
     return [mount for mount in ours if not _is_hidden(mount["destination"], taken)] + users
 
@@ -79,6 +70,26 @@ def build(
 def _is_hidden(destination: str, taken: set[str]) -> bool:
     """Whether a user's mount takes the place; with /dev goes, as in podman, all that is below."""
     return destination in taken or ("/dev" in taken and destination.startswith("/dev/"))
+
+
+def _files(spec: ContainerSpec, files: dict[str, str]) -> list[Mount]:
+    access = ["ro"] if spec.read_only else []
+    return [
+        _mount("bind", target, source, ["bind", "rprivate", *_SAFE, *access])
+        for target, source in files.items()
+    ]
+
+
+def _writable_places(spec: ContainerSpec, taken: set[str]) -> list[Mount]:
+    """What a container with a read-only root can write to all the same."""
+    if not (spec.read_only and spec.read_only_tmpfs):
+        return []
+    options = ["nosuid", "nodev", "rw", "mode=1777"]
+    return [
+        _mount("tmpfs", path, "tmpfs", list(options))
+        for path in _READ_ONLY_TMPFS
+        if path not in taken
+    ]
 
 
 def _devices(spec: ContainerSpec, of_host: list[str]) -> list[Mount]:

@@ -79,8 +79,6 @@ def build(
     gids: IdMap,
 ) -> dict[str, Any]:
     """The OCI `process` object (runtime-spec, config.md, "Process"). gids: what is mapped."""
-    bounding = capabilities.resolve(spec.cap_add, spec.cap_drop, privileged=spec.privileged)
-    added = capabilities.explicitly_added(spec.cap_add, bounding)
     process: dict[str, Any] = {
         "terminal": spec.tty,
         "user": {
@@ -92,9 +90,7 @@ def build(
         "args": command_of(spec, config),
         "env": environment(spec, config, who, hostname),
         "cwd": os.path.join("/", spec.workdir or str(config.get("WorkingDir") or "/")),
-        "capabilities": capabilities.process_capabilities(
-            bounding, is_root=who.uid == 0, added=added
-        ),
+        "capabilities": _capabilities(spec, who),
         "noNewPrivileges": security.no_new_privileges,
     }
     if spec.tty and facts.terminal_size:
@@ -105,6 +101,12 @@ def build(
     if security.apparmor not in ("", "unconfined"):
         process["apparmorProfile"] = security.apparmor
     return process
+
+
+def _capabilities(spec: ContainerSpec, who: ExecUser) -> dict[str, list[str]]:
+    bounding = capabilities.resolve(spec.cap_add, spec.cap_drop, privileged=spec.privileged)
+    added = capabilities.explicitly_added(spec.cap_add, bounding)
+    return capabilities.process_capabilities(bounding, is_root=who.uid == 0, added=added)
 
 
 def _groups(spec: ContainerSpec, who: ExecUser, group: str, gids: IdMap) -> list[int]:
