@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -249,6 +250,24 @@ def test_on_a_full_disk(rl: Rl, busybox_image: str, short_dir: Path, left: int) 
     assert "Traceback" not in said
     assert code_of_rl == 7 or "No space left" in said
     assert found == []
+
+
+@pytest.mark.parametrize("size", [0, 100, 1000, 3000])
+@pytest.mark.parametrize("rm", [True, False], ids=["rm", "kept"])
+def test_where_files_may_not_grow(
+    rl: Rl, busybox_image: str, leftovers: Leftovers, rm: bool, size: int
+) -> None:
+    """A limit on the size of files (setrlimit(2)), as of a quota: some file is too large."""
+    rl("run", "--rm", "--net=none", busybox_image, "true")
+    process = rl.popen(
+        "run", *(["--rm"] if rm else ["--name", "c"]), "--net=none", "-v", "/anonymous",
+        "--label", f"long={'x' * 3000}", busybox_image, "true", stderr=subprocess.PIPE,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+    )  # fmt: skip
+    _, err = process.communicate(timeout=30)
+    assert process.returncode in (1, 125)
+    assert b"File too large" in err and b"Traceback" not in err
+    assert leftovers.everything() == {} and leftovers.volumes() == []
 
 
 def test_sigkill_at_any_moment_of_a_start(rl: Rl, busybox_image: str, leftovers: Leftovers) -> None:

@@ -107,6 +107,22 @@ def test_auto_containers_have_ranges_of_their_own(background: Start) -> None:
     second.end()
 
 
+def test_auto_containers_that_start_at_once(rl: Rl, busybox_image: str) -> None:
+    argv = ["run", "--rm", "--net=none", "-i", "--userns=auto:size=2000", busybox_image]
+    script = "cat /proc/self/uid_map; cat"
+    started = [rl.popen(*argv, "sh", "-c", script, stdin=-1, stdout=-1) for _ in range(8)]
+    rows = []
+    for process in started:
+        assert process.stdout is not None
+        _, first, size = process.stdout.readline().split()
+        rows.append((int(first), int(size)))
+    for process in started:
+        process.communicate(timeout=30)
+    assert [process.returncode for process in started] == [0] * 8
+    ids = [set(range(first, first + size)) for first, size in rows]
+    assert sum(map(len, ids)) == len(set.union(*ids)) == 16000
+
+
 def states(rl: Rl) -> list[dict[str, dict[str, list[int]]]]:
     from rootless.store import containers
 
