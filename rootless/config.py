@@ -9,11 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from rootless.errors import NotFoundError, RlError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from rootless.errors import NotFoundError
 
 
 def shipped(name: str) -> str:
@@ -58,21 +54,3 @@ def _user_folders() -> list[str]:
     if explicit:
         folders.append(os.path.abspath(explicit))
     return folders
-
-
-def load_toml(path: str) -> dict[str, Any]:
-    """The TOML document at `path`. Raises RlError that names the line where it cannot be read."""
-    # Not needed by a host without configuration files, and slow to import.
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        with open(path, "rb") as file:
-            document: dict[str, Any] = tomllib.load(file)
-            return document
-    except OSError as error:
-        raise RlError(f"{path}: {error.strerror}", hint=f"ls -l {path}") from error
-    except ValueError as error:
-        # tomllib.TOMLDecodeError and UnicodeDecodeError are both ValueErrors.
-        raise RlError(f"{path}: {error}", hint=f"${{EDITOR:-vi}} {path}") from error

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from rootless import config
-from rootless.errors import NotFoundError, RlError
+from rootless.errors import NotFoundError
 
 
 def test_a_shipped_file_is_found_in_a_checkout():
@@ -58,22 +58,3 @@ def test_without_xdg_config_home_it_is_the_homes(monkeypatch, tmp_path):
     (tmp_path / ".config/rl").mkdir(parents=True)
     (tmp_path / ".config/rl/x.toml").write_text("")
     assert config.user_files("x.toml") == [str(tmp_path / ".config/rl/x.toml")]
-
-
-def test_toml(tmp_path):
-    path = tmp_path / "a.toml"
-    path.write_text("[a]\nb = 1\n")
-    assert config.load_toml(str(path)) == {"a": {"b": 1}}
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [(b"a = \n", "line 1"), (b"a = '\xff'", "utf-8"), (None, "No such file")],
-)
-def test_toml_that_cannot_be_read_is_named(tmp_path, content, reason):
-    path = tmp_path / "a.toml"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(RlError, match=reason) as failure:
-        config.load_toml(str(path))
-    assert failure.value.message.startswith(f"{path}: ")
