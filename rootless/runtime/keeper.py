@@ -30,6 +30,8 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
     """The keeper's life; runs as root of a fresh user namespace and returns when all is unmade."""
     libc.prctl_name("rl-keeper")
     libc.set_command_line("rl-keeper")
+    # Mount points that the image lacks are for all of its users, whatever the caller's mask.
+    os.umask(0o022)
     _close_all_but(control.fd, setup.fd, *stdio.container)
     # Ctrl-C at the terminal reaches the whole foreground group; the launcher decides about it.
     for number in signals.FROM_TERMINAL:
