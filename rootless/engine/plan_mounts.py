@@ -1,7 +1,7 @@
 """The mounts of the OCI runtime document. Pure.
 
-Ours first (/proc, /dev, /sys), then the files that each container gets (/etc/hosts and its like),
-then the user's, parents before what lies below them. A user's mount on one of our places wins.
+Ours first (/proc, /dev, /sys), then the user's and the files that each container gets (/etc/hosts
+and its like), parents before what lies below them. A user's mount on one of our places wins.
 """
 
 from __future__ import annotations
@@ -58,13 +58,15 @@ def build(
         places = ["/dev/shm", "/dev/mqueue"] if host_mqueue else ["/dev/shm"]
         ours += [_mount("bind", place, place, ["rbind", *_SAFE]) for place in places]
     ours += _devices(spec, host_devices if spec.privileged else [])
-    ours += _files(spec, files)
     users = [_of_user(mount, volumes) for mount in spec.mounts]
     users += [_of_volume(use, []) for use in volumes if use.target not in _targets(users)]
     taken = _targets(users)
     users += _writable_places(spec, taken)
-    users.sort(key=lambda mount: mount["destination"].count("/"))
-    return [mount for mount in ours if not _is_hidden(mount["destination"], taken)] + users
+    # By depth: a volume at /etc comes before our /etc/hosts, which stays in sight.
+    files_of_ours = [one for one in _files(spec, files) if one["destination"] not in taken]
+    later = files_of_ours + users
+    later.sort(key=lambda mount: mount["destination"].count("/"))
+    return [mount for mount in ours if not _is_hidden(mount["destination"], taken)] + later
 
 
 def _is_hidden(destination: str, taken: set[str]) -> bool:

@@ -27,10 +27,15 @@ def targets(*words: str, **others: Any) -> list[str]:
     return [mount["destination"] for mount in mounts_of(*words, **others)]
 
 
-def test_order_is_ours_then_files_then_the_users() -> None:
+def test_order_is_ours_then_the_others_by_depth() -> None:
     assert targets("-v", "/zzz", "--tmpfs", "/zzz/below/it", "--tmpfs", "/a") == [
-        *OURS, *FILES, "/zzz", "/a", "/zzz/below/it"
+        *OURS, "/zzz", "/a", *FILES, "/zzz/below/it"
     ]  # fmt: skip
+
+
+def test_a_volume_at_etc_does_not_hide_our_files() -> None:
+    assert targets("-v", "vol:/etc") == [*OURS, "/etc", *FILES]
+    assert targets("-v", "vol:/etc/hosts").count("/etc/hosts") == 1
 
 
 @pytest.mark.parametrize("words", ["-v vol:/a/b/c --tmpfs /a --tmpfs /a/b", "--tmpfs /run/x"])
