@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,6 +78,22 @@ class Pump:
             if not ready and not self._pending:
                 self.finish()
             self.handle(ready)
+
+
+def unblocked(fd: int) -> int:
+    """A descriptor for writing to the terminal or pipe at `fd` that never waits, if one can be had.
+
+    O_NONBLOCK belongs to the open file, which the caller's other processes share: so not on `fd`.
+    Regular files never wait, and have a position that is shared on purpose.
+    """
+    try:
+        mode = os.fstat(fd).st_mode
+        if not (stat.S_ISFIFO(mode) or os.isatty(fd)):
+            return fd
+        flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        return os.open(f"/proc/self/fd/{fd}", flags)
+    except OSError:
+        return fd
 
 
 def poll(masks: dict[int, int], timeout_ms: int | None) -> dict[int, int]:

@@ -7,7 +7,7 @@ import select
 import time
 
 from rootless import log
-from rootless.engine.pump import Pump, poll
+from rootless.engine.pump import Pump, poll, unblocked
 from rootless.errors import EXIT_SIGNAL_BASE, RuntimeSetupError
 from rootless.kernel import signals
 from rootless.runtime import messages
@@ -89,13 +89,13 @@ class Supervisor:
                 stdin.finish()
         for source, sink in ((from_out, 1), (from_err, 2)):
             if source >= 0:
-                pumps.append(Pump(source, sink, at_end=lambda fd=source: os.close(fd)))  # type: ignore[misc]
+                pumps.append(Pump(source, unblocked(sink), at_end=lambda fd=source: os.close(fd)))  # type: ignore[misc]
         return pumps
 
     def _terminal_pumps(self) -> list[Pump]:
         leader = self._leader
         os.set_blocking(leader, False)
-        pumps = [Pump(leader, 1)]
+        pumps = [Pump(leader, unblocked(1))]
         if self._spec.interactive:
             pumps.insert(0, Pump(0, leader, at_end=lambda: _try_write(leader, _END_OF_INPUT)))
         return pumps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import socket
 import subprocess
 import threading
@@ -181,6 +182,41 @@ def test_a_slow_reader_loses_nothing(rl: Rl, busybox_image: str, work: Path) -> 
     assert process.stdout.read() == bytes(1_000_000)
     assert process.wait(30) == 0
     process.stdout.close()
+    process.stderr.close()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "terminal"])
+def test_a_reader_that_pauses_holds_up_nothing_else(
+    rl: Rl, busybox_image: str, work: Path, kind: str
+) -> None:
+    """Signals pass, and the other stream, while the pump's own output is full."""
+    if kind == "fifo":
+        os.mkfifo(work / "fifo")
+        reader = os.open(work / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+        writer = os.open(work / "fifo", os.O_WRONLY)
+    else:
+        reader, writer = os.openpty()
+    script = "trap 'echo caught >&2' USR1; yes & sleep 0.3; echo full >&2; sleep 0.3; sleep 0.3"
+    process = rl.popen(
+        "run", "--rm", "--net=none", busybox_image, "sh", "-c", f"{script}; kill $!; exit 6",
+        stdout=writer, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert process.stderr.readline() == b"full\n"
+    process.send_signal(signal.SIGUSR1)
+    assert process.stderr.readline() == b"caught\n"
+    assert os.get_blocking(writer)
+    os.close(writer)
+    os.set_blocking(reader, False)
+    while process.poll() is None:
+        try:
+            os.read(reader, 65536)
+        except BlockingIOError:
+            continue
+        except OSError:
+            break
+    os.close(reader)
+    assert process.wait(20) == 6
     process.stderr.close()
 
 
