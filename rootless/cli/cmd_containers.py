@@ -118,20 +118,23 @@ def remove(parsed: Parsed) -> int:
         words = containers.all_ids(places)
     elif not words:
         raise RlError("rl rm: name a container, or give --all", "rl ps --all", EXIT_ENGINE)
+    force = parsed.flag("force")
+    # One of --all may have gone by itself since we looked.
+    gone_is_well = force or parsed.flag("all")
     code = 0
     for text in words:
-        code = _remove_one(places, text, force=parsed.flag("force")) or code
+        code = _remove_one(places, text, force=force, gone_is_well=gone_is_well) or code
     return code
 
 
-def _remove_one(places: Paths, text: str, *, force: bool) -> int:
+def _remove_one(places: Paths, text: str, *, force: bool, gone_is_well: bool) -> int:
     from rootless.cli import diagnostics
     from rootless.engine import remove as engine_remove
 
     try:
         engine_remove.remove(places, text, force=force)
     except NotFoundError as error:
-        return 0 if force else diagnostics.complain(error)
+        return 0 if gone_is_well else diagnostics.complain(error)
     except InUseError as error:
         return diagnostics.complain(error, _EXIT_RUNNING)
     output.write_line(text)

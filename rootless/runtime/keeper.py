@@ -47,6 +47,7 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
     request: Request = received[0][0]
     made = None
     terminal = _terminal_of_user(request)
+    has_orphans = _adopts(request)
     try:
         libc.unshare(libc.CLONE_NEWNS)
         namespaces.keep_mounts_inside()
@@ -58,11 +59,30 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
         init_fd = os.pidfd_open(init_pid)
         now = time.monotonic_ns()
         control.send(messages.INIT, init_pid, made.server_pid, now, fds=[init_fd])
-        if not _watch(control, init_pid, init_fd, made) and terminal is not None:
+        stays = _watch(control, init_pid, init_fd, made, has_orphans=has_orphans)
+        if not stays and terminal is not None:
             terminal.restore()
     except BaseException as error:
         messages.send_failure(control, error, "setting up the root file system")
+    if has_orphans:
+        _end_orphans(made)
     _unwind(control, request, made)
+
+
+def _adopts(request: Request) -> bool:
+    """Whether processes of the container can outlive its first one; they come to us then."""
+    if any(space["type"] == "pid" for space in request["document"]["linux"]["namespaces"]):
+        return False
+    from rootless.runtime import orphans
+
+    orphans.adopt()
+    return True
+
+
+def _end_orphans(made: rootfs.Rootfs | None) -> None:
+    from rootless.runtime import orphans
+
+    orphans.end(made.server_pid if made else 0)
 
 
 def _close_all_but(*kept: int) -> None:
@@ -115,7 +135,9 @@ def _terminal_of_user(request: Request) -> pty.Mode | None:
     return pty.Mode(os.dup(0)) if os.isatty(0) else None
 
 
-def _watch(control: Channel, init_pid: int, init_fd: int, made: rootfs.Rootfs) -> bool:
+def _watch(
+    control: Channel, init_pid: int, init_fd: int, made: rootfs.Rootfs, *, has_orphans: bool
+) -> bool:
     """Wait for the container's end, the launcher's or the file system's; report the exit status.
 
     Returns whether the launcher is still there.
@@ -124,7 +146,7 @@ def _watch(control: Channel, init_pid: int, init_fd: int, made: rootfs.Rootfs) -
     server_fd = os.pidfd_open(made.server_pid) if made.server_pid else -1
     if server_fd >= 0:
         watched.append(server_fd)
-    ready = wait_readable(watched)
+    ready = _wait(watched, init_pid, made.server_pid, has_orphans=has_orphans)
     if init_fd not in ready:
         if server_fd in ready:
             _tell(control, messages.DRIVER_DIED, made.complaint())
@@ -135,6 +157,16 @@ def _watch(control: Channel, init_pid: int, init_fd: int, made: rootfs.Rootfs) -
         if wait_readable([server_fd], _MOMENT_MS):
             _tell(control, messages.DRIVER_DIED, made.complaint())
     return _tell(control, messages.EXITED, status, time.monotonic_ns())
+
+
+def _wait(watched: list[int], *spared: int, has_orphans: bool) -> list[int]:
+    if not has_orphans:
+        return wait_readable(watched)
+    from rootless.runtime import orphans
+
+    while not (ready := wait_readable(watched, orphans.INTERVAL_MS)):
+        orphans.reap(*spared)
+    return ready
 
 
 def _tell(control: Channel, *message: Any) -> bool:

@@ -116,6 +116,26 @@ def test_after_sigkill_of_other_kinds_of_containers(
     assert leftovers.everything() == {}
 
 
+@pytest.mark.parametrize("flags", [[], ["--init"], ["--userns=keep-id"]], ids=" ".join)
+@pytest.mark.parametrize("rm", [True, False], ids=["rm", "kept"])
+def test_with_pid_host_nothing_outlives_the_command(
+    rl: Rl, busybox_image: str, leftovers: Leftovers, flags: list[str], rm: bool
+) -> None:
+    """No pid namespace ends its processes: neither a child, nor a grandchild in a new session."""
+    script = (
+        "sleep 1000 & echo $!; (setsid sh -c 'sleep 1000 & echo $!; wait' &); sleep 0.1; exit 5"
+    )
+    done = rl(
+        "run", *(["--rm"] if rm else ["--name", "c"]), "--net=none", "--pid=host", *flags,
+        busybox_image, "sh", "-c", f"{{ {script}; }} 2>/dev/null", code=5, timeout=20,
+    )  # fmt: skip
+    pids = [int(word) for word in done.stdout.split()]
+    assert len(pids) == 2 and not any(map(is_running, pids))
+    if not rm:
+        rl("rm", "c")
+    assert leftovers.everything() == {}
+
+
 def busy_port() -> socket.socket:
     return socket.create_server(("127.0.0.1", 0))
 
@@ -181,7 +201,7 @@ def test_ctrl_c_during_the_set_up(
 ) -> None:
     """Here in the wait for a network that never gets ready."""
     fake = work / "slirp4netns"
-    fake.write_text("#!/bin/sh\n: > $(dirname $0)/started\nsleep 1000\n")
+    fake.write_text("#!/bin/sh\n: > $(dirname $0)/started\nexec sleep 1000\n")
     fake.chmod(0o755)
     rl.env["PATH"] = f"{work}:{rl.env['PATH']}"
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
