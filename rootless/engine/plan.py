@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 OCI_VERSION = "1.1.0"
 _TTY_GROUP = 5
 _HOST_HINT = "--{0} host|private"
+_MODES = ("", "host", "private")
+_MORE_IPC_MODES = ("shareable", "none")
 
 
 class ImageFacts:
@@ -209,7 +211,7 @@ def _maps_tty(namespace: UserNamespace) -> bool:
 def _check_modes(spec: ContainerSpec) -> None:
     for flag, value in (("pid", spec.pid), ("ipc", spec.ipc), ("uts", spec.uts),
                         ("cgroupns", spec.cgroupns)):  # fmt: skip
-        if value not in ("", "host", "private", "shareable" if flag == "ipc" else ""):
+        if value not in _MODES + (_MORE_IPC_MODES if flag == "ipc" else ()):
             raise UsageError(f"--{flag} {value}: no such mode", hint=_HOST_HINT.format(flag))
     if spec.uts == "host" and spec.hostname:
         raise UsageError("--hostname: not possible together with --uts host")

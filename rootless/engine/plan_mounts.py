@@ -136,11 +136,11 @@ def _proc(spec: ContainerSpec, security: SecurityChoice) -> Mount:
 def _ipc_mounts(spec: ContainerSpec) -> list[Mount]:
     if spec.ipc == "host":
         return []
+    mqueue = _mount("mqueue", "/dev/mqueue", "mqueue", _SAFE)
+    if spec.ipc == "none":
+        return [mqueue]
     shm = [*_SAFE, "mode=1777", f"size={spec.shm_size}"]
-    return [
-        _mount("tmpfs", "/dev/shm", "shm", shm),
-        _mount("mqueue", "/dev/mqueue", "mqueue", _SAFE),
-    ]
+    return [_mount("tmpfs", "/dev/shm", "shm", shm), mqueue]
 
 
 def _sys(spec: ContainerSpec, *, host_network: bool) -> list[Mount]:

@@ -214,7 +214,7 @@ def test_wishes_that_cannot_be_met(words: str, config: dict[str, Any] | None, me
     ("wish", "message"),
     [
         ({"pid": "container:x"}, "--pid container:x: no such mode"),
-        ({"ipc": "none"}, "--ipc none: no such mode"),
+        ({"ipc": "container:x"}, "--ipc container:x: no such mode"),
         ({"uts": "shareable"}, "--uts shareable: no such mode"),
         ({"cgroupns": "x"}, "--cgroupns x: no such mode"),
         ({"storage_driver": "zfs"}, "--storage-driver zfs: no such driver"),

@@ -263,6 +263,13 @@ def test_ipc_host_shares_shm(sh: Sh) -> None:
         path.unlink()
 
 
+def test_ipc_none_has_no_shared_memory(sh: Sh) -> None:
+    script = "ls /dev; readlink /proc/self/ns/ipc"
+    *names, namespace = sh(script, "--ipc=none").stdout.split()
+    assert "shm" not in names and "mqueue" in names
+    assert namespace != os.readlink("/proc/self/ns/ipc")
+
+
 def test_time_namespace(sh: Sh) -> None:
     seconds = float(sh("cut -d' ' -f1 /proc/uptime", "--timens=private").stdout)
     host = float(Path("/proc/uptime").read_text().split()[0])
