@@ -124,6 +124,8 @@ class Launch:
         """Give up: the keeper kills what runs and unwinds. Waits for it."""
         for end in (self.control, self.setup):
             end.close()
+        self.stdio.close_container_side()
+        self.stdio.close_launcher_side()
         self._pending.abandon()
         self.reap()
 

@@ -263,9 +263,11 @@ def call(function: Callable[[], Any], maps: IdMaps | None = None) -> Any:
         with open(write_end, "wb") as file:
             file.write(marshal.dumps(_outcome(function)))
 
-    member = start(report, maps)
-    os.close(write_end)
     with open(read_end, "rb") as file:
+        try:
+            member = start(report, maps)
+        finally:
+            os.close(write_end)
         answer = file.read()
     code = member.wait()
     if not answer:

@@ -11,6 +11,7 @@ import pytest
 from rootless.cli import cmd_prune, main
 from rootless.store import blobs, containers, index
 from rootless.store.paths import Paths
+from rootless.tools import idmap
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 Capture = pytest.CaptureFixture[str]
@@ -23,6 +24,8 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     monkeypatch.setenv("RL_RUNTIME_DIR", str(tmp_path / "r"))
     paths = Paths(str(tmp_path / "s"), str(tmp_path / "r"))
     blobs.ensure_layout(paths)
+    # Every file here is this user's own: a user namespace, which a unit test may not need, is not.
+    monkeypatch.setattr(idmap, "call", lambda function, maps=None: function())
     return paths
 
 
