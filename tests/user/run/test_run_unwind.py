@@ -205,7 +205,11 @@ def test_ctrl_c_during_the_set_up(
     fake.chmod(0o755)
     rl.env["PATH"] = f"{work}:{rl.env['PATH']}"
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        process = rl.popen("run", "--rm", busybox_image, "true", stderr=subprocess.PIPE)
+        process = rl.popen(
+            "run", "--rm", busybox_image, "true", stderr=subprocess.PIPE,
+            # A shell starts its background jobs, the tests may be one, with SIGINT ignored.
+            preexec_fn=lambda number=number: signal.signal(number, signal.SIG_DFL),
+        )  # fmt: skip
         wait_until((work / "started").exists)
         process.send_signal(number)
         _, err = process.communicate(timeout=20)
