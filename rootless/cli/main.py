@@ -64,19 +64,24 @@ def run_cli(argv: Sequence[str]) -> int:
         return EXIT_SIGNAL_BASE + _SIGINT
     except BrokenPipeError:
         return _quiet_pipe()
-    except (ModuleNotFoundError, OSError) as error:
+    except Exception as error:
+        # A traceback is for who asks for it, everybody else gets a line like any other error's.
         if log.is_debug():
             raise
         return diagnostics.complain(_converted(error, argv))
 
 
-def _converted(error: ModuleNotFoundError | OSError, argv: Sequence[str]) -> RlError:
+def _converted(error: Exception, argv: Sequence[str]) -> RlError:
     if isinstance(error, ModuleNotFoundError):
         package = str(error.name).partition(".")[0]
         return RlError(f"{error.msg}", f"pip install {package}", EXIT_ENGINE)
     from rootless.tools.spawn import quoted
 
-    return RlError(describe_os_error(error), f"rl --debug {quoted(argv)}", EXIT_ENGINE)
+    if isinstance(error, OSError):
+        text = describe_os_error(error)
+    else:
+        text = f"internal error: {type(error).__name__}: {error}"
+    return RlError(text, f"rl --debug {quoted(argv)}", EXIT_ENGINE)
 
 
 def _dispatch(argv: Sequence[str]) -> int:

@@ -35,7 +35,9 @@ def add(places: Paths, digit: str, status: str, **more: Any) -> str:
 
 
 def alive(places: Paths, container_id: str, *, started: int) -> None:
-    os.makedirs(containers.live_directory(places, container_id))
+    live = containers.live_directory(places, container_id)
+    os.makedirs(live)
+    Path(live, "lock").touch()
     state = {"boot": proc.boot_id(), "processes": {"init": [os.getpid(), started]}}
     containers.write_state(places, container_id, state)
 

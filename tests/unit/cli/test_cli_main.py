@@ -248,3 +248,18 @@ def test_completion(line: str, wanted: list[str], unwanted: list[str]) -> None:
 
 def test_completion_script() -> None:
     assert "_RL_COMPLETE=bash_complete" in rl("", _RL_COMPLETE="bash_source").stdout
+
+
+def test_a_fault_of_ours_is_a_line_too(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(words: object) -> int:
+        raise ZeroDivisionError("x")
+
+    monkeypatch.setattr(main, "_run_command", fail)
+    assert main.run_cli(["ps"]) == 125
+    assert capfd.readouterr().err == (
+        "rl: error: internal error: ZeroDivisionError: x\nhint: rl --debug ps\n"
+    )
+    with pytest.raises(ZeroDivisionError):
+        main.run_cli(["--debug", "ps"])
