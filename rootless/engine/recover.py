@@ -54,7 +54,9 @@ def _clear_if_abandoned(paths: Paths, container_id: str) -> None:
         if not lock.acquire():
             return
     except FileNotFoundError:
-        return  # somebody else was quicker
+        # Somebody else was quicker, or was killed in its very last step.
+        containers.remove_unlocked(paths, container_id)
+        return
     try:
         log.effect(f"clear container {container_id[:12]}, which nobody looks after")
         state = containers.read_state(paths, container_id)

@@ -72,7 +72,7 @@ class BlobLock:
                 return False
         except OSError as error:
             raise files.explain(error, self._lock.path) from error
-        if is_current(self._lock):
+        if self._lock.is_current():
             return True
         # Its holder unlinked it between our open and our flock.
         self._lock.release()
@@ -81,14 +81,6 @@ class BlobLock:
     def __exit__(self, *exception: object) -> None:
         os.unlink(self._lock.path)
         self._lock.release()
-
-
-def is_current(lock: files.Lock) -> bool:
-    """Whether the locked file still has its name."""
-    try:
-        return os.path.samestat(os.stat(lock.path), os.fstat(lock.fd))
-    except FileNotFoundError:
-        return False
 
 
 class Partial:
@@ -140,7 +132,7 @@ class Partial:
 
     def __exit__(self, *exception: object) -> None:
         if self.size == 0:
-            _unlink_if_there(self.path)
+            files.unlink_if_there(self.path)
         os.close(self.fd)
 
 
@@ -310,7 +302,7 @@ def _sweep_one(stem: str, older_than_seconds: float) -> int:
     if not lock.acquire():
         return 0
     try:
-        if not is_current(lock):
+        if not lock.is_current():
             return 0
         freed = _remove_if_old(stem + _PARTIAL, older_than_seconds)
         os.unlink(lock.path)
@@ -328,10 +320,3 @@ def _remove_if_old(path: str, older_than_seconds: float) -> int:
     except FileNotFoundError:
         return 0
     return info.st_size
-
-
-def _unlink_if_there(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
 
 _ID_LENGTH = 64
+_LOCK = "lock"
 # Seconds after which a container that cannot be seen yet never will be.
 _BIRTH = 60.0
 
@@ -59,9 +60,7 @@ def claim_name(paths: Paths, name: str, container_id: str) -> None:
 
 def _clear_stale_name(paths: Paths, name: str, link: str) -> None:
     """Take the name from a container that is gone. Raises InUseError when it is not."""
-    files.make_dirs(paths.locks)
-    # Locked: between our look and our unlink(2) another start could have taken the name.
-    with files.Lock(f"{paths.locks}/names"):
+    with _names_lock(paths):
         try:
             owner = os.readlink(link)
         except FileNotFoundError:
@@ -75,15 +74,27 @@ def _clear_stale_name(paths: Paths, name: str, link: str) -> None:
         os.unlink(link)
 
 
+def _names_lock(paths: Paths) -> files.Lock:
+    """For who unlinks a name: between its look and its unlink(2) no other start takes it."""
+    files.make_dirs(paths.locks)
+    return files.Lock(f"{paths.locks}/names")
+
+
 def release_name(paths: Paths, name: str, container_id: str) -> None:
     """Give `name` back if `container_id` has it; "" where it is not known, for a search."""
     for one in [name] if name else _listed(paths.names):
         link = f"{paths.names}/{one}"
         try:
             if os.readlink(link) == container_id:
-                os.unlink(link)
+                _unlink_name(paths, link, container_id)
         except FileNotFoundError:
             continue
+
+
+def _unlink_name(paths: Paths, link: str, container_id: str) -> None:
+    with _names_lock(paths):
+        if os.readlink(link) == container_id:
+            os.unlink(link)
 
 
 def write_record(paths: Paths, record: Record) -> None:
@@ -126,7 +137,7 @@ def clear_unborn(paths: Paths) -> None:
         try:
             if time.time() - os.stat(path).st_mtime < _BIRTH:
                 continue
-            lock = files.Lock(f"{path}/lock", blocking=False)
+            lock = files.Lock(f"{path}/{_LOCK}", blocking=False)
             if lock.acquire():
                 os.unlink(lock.path)
                 lock.release()
@@ -181,15 +192,20 @@ def read_state(paths: Paths, container_id: str) -> dict[str, Any]:
 
 
 def live_lock(paths: Paths, container_id: str, *, blocking: bool = False) -> files.Lock:
-    """The lock that the container's launcher and keeper hold as long as they live."""
-    path = f"{live_directory(paths, container_id)}/lock"
-    return files.Lock(path, blocking=blocking)
+    """The lock that the container's launcher and keeper hold as long as they live.
+
+    Acquiring it raises FileNotFoundError where it is gone: the directory is about to go, too.
+    """
+    path = f"{live_directory(paths, container_id)}/{_LOCK}"
+    # Made by a look from outside, it would stand in the way of the rmdir(2) below.
+    return files.Lock(path, blocking=blocking, create=False)
 
 
 def remove_live_directory(paths: Paths, container_id: str) -> None:
     """Forget that the container ran; its files there are the user's own."""
     path = live_directory(paths, container_id)
-    for name in _listed(path):
+    # The lock last: without one the directory holds nothing any more.
+    for name in sorted(_listed(path), key=lambda name: name == _LOCK):
         try:
             os.unlink(f"{path}/{name}")
         except IsADirectoryError:
@@ -199,4 +215,12 @@ def remove_live_directory(paths: Paths, container_id: str) -> None:
     try:
         os.rmdir(path)
     except FileNotFoundError:
+        pass
+
+
+def remove_unlocked(paths: Paths, container_id: str) -> None:
+    """Remove a live directory whose lock is gone, unless its owner does so at this moment."""
+    try:
+        os.rmdir(live_directory(paths, container_id))
+    except OSError:
         pass

@@ -32,7 +32,7 @@ def write_atomic(path: str, content: bytes, *, mode: int = 0o644, durable: bool 
             os.close(fd)
         os.rename(temporary, path)
     except OSError as error:
-        _unlink_if_there(temporary)
+        unlink_if_there(temporary)
         raise explain(error, path) from error
 
 
@@ -42,7 +42,8 @@ def _write_all(fd: int, content: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def _unlink_if_there(path: str) -> None:
+def unlink_if_there(path: str) -> None:
+    """Unlink `path` as far as that is possible: for clearing up, where a failure is no news."""
     try:
         os.unlink(path)
     except OSError:
@@ -84,21 +85,24 @@ def _make_dir(path: str, mode: int) -> None:
 
 
 class Lock:
-    """An flock(2) on a file that is created when missing; a context manager.
+    """An flock(2) on a file, which is made when missing unless `create` is off; a context manager.
 
     The kernel drops it when the last process that holds the descriptor ends, however it ends.
     """
 
-    def __init__(self, path: str, *, shared: bool = False, blocking: bool = True) -> None:
+    def __init__(
+        self, path: str, *, shared: bool = False, blocking: bool = True, create: bool = True
+    ) -> None:
         self.path = path
         self.fd = -1
+        self._flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
         self._operation = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (
             0 if blocking else fcntl.LOCK_NB
         )
 
     def acquire(self) -> bool:
         """Take the lock; False when it is not to be waited for and somebody else has it."""
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(self.path, self._flags, 0o600)
         try:
             fcntl.flock(fd, self._operation)
         except BlockingIOError:
@@ -109,6 +113,13 @@ class Lock:
             raise
         self.fd = fd
         return True
+
+    def is_current(self) -> bool:
+        """Whether the file that is locked still has its name: who held it before may unlink it."""
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self.fd))
+        except FileNotFoundError:
+            return False
 
     def release(self) -> None:
         """Give the lock back; harmless when it is not held."""

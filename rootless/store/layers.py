@@ -99,7 +99,7 @@ class Workspace:
             self.lock = files.Lock(self.path + _LOCK, blocking=False)
             # Another process with this pid (pid namespace, shared home) may hold the name.
             if self.lock.acquire():
-                if _is_current(self.lock) and not os.path.lexists(self.path):
+                if self.lock.is_current() and not os.path.lexists(self.path):
                     break
                 self.lock.release()
         os.mkdir(self.path, 0o700)
@@ -136,15 +136,6 @@ def _spread_subdirectories(path: str) -> None:
     except OSError:
         # Only ext2, ext3 and ext4 know this flag; elsewhere nothing is lost.
         pass
-
-
-def _is_current(lock: files.Lock) -> bool:
-    """Whether the locked file still has its name: a sweep may have unlinked it in between."""
-    try:
-        named = os.stat(lock.path)
-    except FileNotFoundError:
-        return False
-    return os.path.samestat(named, os.fstat(lock.fd))
 
 
 def remove_workspace(path: str) -> None:
@@ -187,7 +178,7 @@ def _sweep_one(path: str) -> bool:
     if not lock.acquire():
         return False
     try:
-        if _is_current(lock):
+        if lock.is_current():
             log.effect(f"sweep {path}")
             remove_workspace(path)
             os.unlink(path + _LOCK)

@@ -56,7 +56,9 @@ def born(store: Paths, *, live: bool = True, **record: Any) -> Path:
     Path(store.volumes, VOLUME, "_data").mkdir(parents=True)
     Path(store.volumes, "named", "_data").mkdir(parents=True)
     if live:
-        os.makedirs(containers.live_directory(store, ONE))
+        live = Path(containers.live_directory(store, ONE))
+        live.mkdir(parents=True)
+        (live / "lock").touch()
     containers.claim_name(store, "web", ONE)
     if record:
         containers.write_record(store, {"id": ONE, "name": "web", "volumes": [VOLUME], **record})
@@ -74,6 +76,18 @@ def test_a_container_that_was_to_be_removed_goes_with_its_volumes(store: Paths) 
     assert is_gone(store)
     assert containers.live_ids(store) == []
     assert Path(store.volumes, "named").exists()
+
+
+def test_a_look_at_what_is_being_removed_makes_no_lock(store: Paths) -> None:
+    """Its owner has unlinked the lock and comes to rmdir(2) next; or was killed before that."""
+    live = Path(containers.live_directory(store, ONE))
+    live.mkdir(parents=True)
+    (live / "not yet removed").touch()
+    recover.sweep(store)
+    assert [path.name for path in live.iterdir()] == ["not yet removed"]
+    (live / "not yet removed").unlink()
+    recover.sweep(store)
+    assert not live.exists()
 
 
 def test_a_container_without_a_record_goes(store: Paths) -> None:

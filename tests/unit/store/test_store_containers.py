@@ -172,5 +172,6 @@ def test_the_lock_of_a_container_that_is_gone(store: Paths) -> None:
     with pytest.raises(FileNotFoundError):
         containers.live_lock(store, ONE).acquire()
     os.makedirs(containers.live_directory(store, ONE))
+    Path(containers.live_directory(store, ONE), "lock").touch()
     with containers.live_lock(store, ONE):
         assert not containers.live_lock(store, ONE).acquire()

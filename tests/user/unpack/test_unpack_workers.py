@@ -271,7 +271,7 @@ def test_sweeping_and_starting_at_once(paths: Paths) -> None:
         for _ in range(200):
             with layers.Workspace(paths) as workspace:
                 assert os.path.isdir(workspace.path)
-                assert layers._is_current(workspace.lock)
+                assert workspace.lock.is_current()
     finally:
         stop.set()
         sweeper.join()
