@@ -10,6 +10,7 @@ import os
 
 from rootless.errors import UsageError
 from rootless.model.container import DEFAULT_SHM_SIZE, DEFAULT_UMASK, ContainerSpec
+from rootless.model.digits import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _USERNS = ("", "host", "keep-id", "auto", "nomap")
 # sethostname(2): __NEW_UTS_LEN.
 _MAXIMUM_HOSTNAME = 64
+_MAXIMUM_TIMEOUT = 10**9
 
 
 def container_spec(parsed: Parsed) -> ContainerSpec:
@@ -265,9 +267,10 @@ def _stop_signal(text: str) -> str | None:
 
 
 def _timeout(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+    seconds = number(text, 0, _MAXIMUM_TIMEOUT)
+    if seconds is None:
         raise UsageError(f"--timeout {text}: not a number of seconds")
-    return int(text)
+    return seconds
 
 
 def _platform(text: str) -> str:

@@ -75,7 +75,9 @@ class Place:
         """
         containers.write_record(self.paths, record)
         for name, text in plan.files.items():
-            files.write_atomic(f"{self.directory}/{name}", text.encode())
+            # Words of the command line may be bytes that are no UTF-8: out as they came in.
+            content = text.encode(errors="surrogateescape")
+            files.write_atomic(f"{self.directory}/{name}", content)
         self._make_layers(plan.image.layers)
         return self._make_volumes(plan)
 

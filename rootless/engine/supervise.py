@@ -33,6 +33,8 @@ _NOT_FORWARDED = frozenset(
 # The C library keeps 32 and 33 for itself, and nobody forwards real-time signals by hand.
 _FIRST_REALTIME = 32
 _END_OF_INPUT = b"\x04"
+# poll(2) counts in an int: 24 days. Longer time-outs wait several times.
+_LONGEST_POLL_MS = 2**31 - 1
 
 
 class Signals:
@@ -131,7 +133,8 @@ class Supervisor:
     def _milliseconds_left(self) -> int | None:
         if self._deadline is None:
             return None
-        return max(0, int((self._deadline - time.monotonic()) * 1000) + 1)
+        left = int((self._deadline - time.monotonic()) * 1000) + 1
+        return min(max(0, left), _LONGEST_POLL_MS)
 
     def _forward(self, number: int) -> None:
         if number == signals.SIGWINCH and self._leader >= 0:

@@ -8,7 +8,9 @@ with the id that this inner namespace knows: nothing is copied or chowned.
 from __future__ import annotations
 
 from rootless.errors import HostError, UsageError
+from rootless.model.digits import number
 from rootless.model.idmap import IdMaps, size_of, split, through
+from rootless.model.user import MAXIMUM_ID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +20,6 @@ AUTO_SIZE = 65536
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "": (), "host": (), "keep-id": ("uid", "gid"), "auto": ("size",), "nomap": (),
 }  # fmt: skip
-# 2^32-1 means "no id" to the kernel, and tools count in signed numbers.
-_MAXIMUM_ID = 2**31 - 1
 
 
 class UserNamespace:
@@ -97,9 +97,10 @@ def _option(text: str, mode: str, item: str) -> tuple[str, int]:
         known = ", ".join(_OPTIONS[mode]) or "none"
         raise UsageError(f"--userns {text}: {item!r} is no option of it", hint=f"there is: {known}")
     lowest = 1 if key == "size" else 0
-    if not (value.isascii() and value.isdecimal() and lowest <= int(value) <= _MAXIMUM_ID):
-        raise UsageError(f"--userns {text}: {key} is a number from {lowest} to {_MAXIMUM_ID}")
-    return key, int(value)
+    chosen = number(value, lowest, MAXIMUM_ID)
+    if chosen is None:
+        raise UsageError(f"--userns {text}: {key} is a number from {lowest} to {MAXIMUM_ID}")
+    return key, chosen
 
 
 def _keep_single(canonical: IdMaps, uid: int, gid: int) -> UserNamespace:

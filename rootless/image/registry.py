@@ -230,7 +230,7 @@ def _parse_token(data: bytes, realm: str) -> tuple[str, float]:
         document = json.loads(data)
         token = document.get("token") or document.get("access_token")
         seconds = float(document.get("expires_in") or _DEFAULT_TOKEN_SECONDS)
-    except (ValueError, AttributeError, TypeError, RecursionError):
+    except (ValueError, AttributeError, TypeError, RecursionError, OverflowError):
         raise RegistryError(f"{http.shown_url(realm)}: the token answer is not readable") from None
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
         raise RegistryError(f"{http.shown_url(realm)}: the answer holds no token")

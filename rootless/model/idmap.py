@@ -6,10 +6,15 @@ Pure: reading /etc/subuid and running newuidmap are `rootless.tools.idmap`'s.
 
 from __future__ import annotations
 
+from rootless.model.digits import number
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     IdRange = tuple[int, int, int]
     IdMap = tuple[IdRange, ...]
+
+# Ids are 32 bits, and the last of them means none.
+_MOST = 2**32 - 1
 
 
 class IdMaps:
@@ -110,10 +115,7 @@ def parse_subid(text: str, user: str, uid: int) -> list[tuple[int, int]]:
     for line in text.splitlines():
         fields = line.strip().split(":")
         if len(fields) == 3 and fields[0] in (user, str(uid)):
-            if _is_number(fields[1]) and _is_number(fields[2]) and int(fields[2]) > 0:
-                ranges.append((int(fields[1]), int(fields[2])))
+            start, count = number(fields[1], 0, _MOST), number(fields[2], 1, _MOST)
+            if start is not None and count is not None:
+                ranges.append((start, count))
     return ranges
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal()

@@ -7,11 +7,12 @@ users write, mean the default driver.
 from __future__ import annotations
 
 from rootless.errors import UsageError
+from rootless.model.digits import number
 from rootless.model.ports import is_address
 
 DEFAULT_DRIVER = "slirp4netns"
 _DOCKERS_NAMES = ("", "bridge", "default", "private")
-_EXISTING = "none, host, slirp4netns[:OPTIONS], pasta[:OPTIONS], container:ID"
+_EXISTING = "none, host, slirp4netns[:OPTIONS], pasta[:OPTIONS]"
 
 # A value's kind follows its option; podman-run(1) has the same names and defaults.
 _KINDS = {
@@ -36,10 +37,7 @@ _OPTIONS = {
 
 
 class NetworkChoice:
-    """A driver by name and its options, checked, as text.
-
-    `container:ID` is driver "container" with the option "id".
-    """
+    """A driver by name and its options, checked, as text."""
 
     __slots__ = ("driver", "options")
 
@@ -71,8 +69,6 @@ def parse_network(text: str) -> NetworkChoice:
         return NetworkChoice(DEFAULT_DRIVER)
     if name in ("none", "host") and not colon:
         return NetworkChoice(name)
-    if name == "container" and rest:
-        return NetworkChoice("container", {"id": rest})
     if name in _OPTIONS:
         return NetworkChoice(name, _parse_options(name, rest, text))
     raise UsageError(f"--network {text}: no such network; there is {_EXISTING}")
@@ -97,8 +93,7 @@ def _wanted(kind: str, value: str) -> str:
     if kind == "bool":
         return "" if value in ("true", "false") else "true or false"
     if kind == "mtu":
-        good = value.isascii() and value.isdigit() and 68 <= int(value) <= 65520
-        return "" if good else "a number from 68 to 65520"
+        return "a number from 68 to 65520" if number(value, 68, 65520) is None else ""
     if kind == "cidr":
         return "" if _is_ipv4_network(value) else "an IPv4 network such as 10.0.2.0/24"
     if kind == "handler":
@@ -109,7 +104,7 @@ def _wanted(kind: str, value: str) -> str:
 def _is_ipv4_network(text: str) -> bool:
     address, _, bits = text.partition("/")
     # slirp4netns needs room for its addresses .2, .3 and .100 (slirp4netns(1), "--cidr").
-    return ":" not in address and is_address(address) and bits.isdigit() and 1 <= int(bits) <= 25
+    return ":" not in address and is_address(address) and number(bits, 1, 25) is not None
 
 
 def address_in(cidr: str, number: int) -> str:

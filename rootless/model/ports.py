@@ -7,6 +7,7 @@ Forms of `-p` (docker-run(1), "--publish"): `80`, `8080:80`, `127.0.0.1:8080:80`
 from __future__ import annotations
 
 from rootless.errors import UsageError
+from rootless.model.digits import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,9 +124,10 @@ def _parse_range(part: str, text: str, flag: str) -> list[int]:
 
 
 def _parse_number(part: str, text: str, flag: str) -> int:
-    if not (part.isascii() and part.isdigit() and 1 <= int(part) <= 65535):
-        raise _refuse(text, flag, f"{part!r} is not a port number from 1 to 65535")
-    return int(part)
+    port = number(part, 1, 65535)
+    if port is None:
+        raise _refuse(text, flag, f"{part[:20]!r} is not a port number from 1 to 65535")
+    return port
 
 
 def parse_expose(text: str, flag: str = "--expose") -> list[PortMapping]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from rootless.errors import UsageError
 from rootless.model import digest as digests
+from rootless.model.digits import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def _split_domain(name: str) -> tuple[str, str]:
 
 def _check_domain(text: str, domain: str) -> None:
     host, port = split_port(domain)
-    if port is not None and not _is_port(port):
+    if port is not None and number(port, 1, 65535) is None:
         _fail(text, f"port {port!r} of the registry is not a number from 1 to 65535")
     if host.startswith("["):
         if not host.endswith("]") or not all(c in _HEX or c in "ABCDEF:." for c in host[1:-1]):
@@ -201,10 +202,6 @@ def _check_domain(text: str, domain: str) -> None:
     for label in host.split("."):
         if not _is_label(label):
             _fail(text, f"registry {host!r} is not a host name")
-
-
-def _is_port(port: str) -> bool:
-    return port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536
 
 
 def _is_label(label: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 from rootless.errors import UsageError
+from rootless.model import digits
 
 _FIRST_REAL_TIME, _LAST_REAL_TIME = 34, 64
 
@@ -34,7 +35,7 @@ def signal_name(number: int) -> str:
 
 
 def _from_digits(word: str) -> int | None:
-    return int(word) if word.isascii() and word.isdecimal() and len(word) < 4 else None
+    return digits.number(word, 0, 999)
 
 
 def _from_name(word: str) -> int | None:

@@ -7,6 +7,7 @@ seconds, counts.
 from __future__ import annotations
 
 from rootless.errors import UsageError
+from rootless.model.digits import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,10 +88,10 @@ def to_oci(limits: Sequence[Ulimit]) -> list[dict[str, Any]]:
 def _number(text: str, name: str, value: str) -> int:
     if value in ("-1", "unlimited"):
         return UNLIMITED
-    # str.isdigit also takes superscripts and other scripts' digits; int() would then fail or lie.
-    if not (value.isascii() and value.isdigit()) or int(value) > UNLIMITED:
+    limit = number(value, 0, UNLIMITED)
+    if limit is None:
         raise _malformed(text, name)
-    return int(value)
+    return limit
 
 
 def _malformed(text: str, name: str) -> UsageError:

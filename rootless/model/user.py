@@ -8,12 +8,14 @@ that break the format are skipped.
 from __future__ import annotations
 
 from rootless.errors import EXIT_CANNOT_INVOKE, UsageError
+from rootless.model.digits import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_MAXIMUM_ID = 2**31 - 1
+# 2^32-1 means "no id" to the kernel, and tools count in signed numbers.
+MAXIMUM_ID = 2**31 - 1
 
 
 class ExecUser:
@@ -88,12 +90,12 @@ def _canonical(word: str) -> str:
 
 def _checked(word: str, what: str) -> int:
     if not _is_id(word):
-        raise UsageError(f"{what} {word}: ids go from 0 to {_MAXIMUM_ID}")
+        raise UsageError(f"{what} {word}: ids go from 0 to {MAXIMUM_ID}")
     return int(word)
 
 
 def _is_id(word: str) -> bool:
-    return word.isascii() and word.isdecimal() and len(word) < 11 and int(word) <= _MAXIMUM_ID
+    return number(word, 0, MAXIMUM_ID) is not None
 
 
 def _rows(text: str, columns: int) -> Iterable[list[str]]:

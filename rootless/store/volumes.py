@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless.errors import NotFoundError
+from rootless.model.mountspec import is_volume_name
 from rootless.store import files
 
 TYPE_CHECKING = False
@@ -50,7 +51,7 @@ def remove(paths: Paths, name: str) -> None:
     where subordinate ids own files in it.
     """
     path = f"{paths.volumes}/{name}"
-    if "/" in name or not os.path.isdir(path):
+    if not is_volume_name(name) or not os.path.isdir(path):
         raise NotFoundError(f"no such volume: {name}", hint="rl volume ls")
     from rootless.store import trees
 

@@ -17,7 +17,6 @@ from rootless.model.network import NetworkChoice, address_in, parse_network
         ("", NetworkChoice("slirp4netns")),
         ("slirp4netns", NetworkChoice("slirp4netns")),
         ("pasta", NetworkChoice("pasta")),
-        ("container:web", NetworkChoice("container", {"id": "web"})),
         (
             "slirp4netns:cidr=10.9.8.0/24,mtu=1500,enable_ipv6=false",
             NetworkChoice(
@@ -36,7 +35,9 @@ def test_choice(text: str, expected: NetworkChoice) -> None:
     [
         ("web", "no such network; there is none, host, slirp4netns"),
         ("host:x", "no such network"),
-        ("container:", "no such network"),
+        ("container:web", "no such network"),
+        ("slirp4netns:mtu=" + "9" * 5000, "mtu is a number"),
+        ("slirp4netns:cidr=10.0.2.0/²", "cidr is an IPv4 network"),
         ("slirp4netns:colour=red", "slirp4netns has no option 'colour'; there is cidr"),
         ("slirp4netns:interface=eth0", "has no option 'interface'"),
         ("pasta:cidr=10.0.0.0/24", "has no option 'cidr'"),

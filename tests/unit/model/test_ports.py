@@ -74,7 +74,13 @@ def test_expose_and_exposed() -> None:
         PortMapping("", 0, 80, "udp"), PortMapping("", 0, 81, "udp"),
     ]  # fmt: skip
     config: dict[str, object] = {
-        "ExposedPorts": {"80/tcp": {}, "53/udp": {}, "not a port": {}, "9/sctp": {}}
+        "ExposedPorts": {
+            "80/tcp": {},
+            "53/udp": {},
+            "not a port": {},
+            "9/sctp": {},
+            "9" * 5000: {},
+        }
     }
     assert exposed_ports(config) == [
         PortMapping("", 0, 80, "tcp"), PortMapping("", 0, 53, "udp"),

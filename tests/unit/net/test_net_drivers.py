@@ -47,9 +47,9 @@ def test_only_the_wanted_driver_is_imported() -> None:
     assert not loaded & {"socket", "json", "subprocess", "typing"}
 
 
-def test_container_networks_are_not_a_driver() -> None:
-    with pytest.raises(UsageError, match="--network container: there is none, host"):
-        drivers.make(NetworkChoice("container", {"id": "x"}), [])
+def test_a_network_without_a_driver() -> None:
+    with pytest.raises(UsageError, match="--network other: there is none, host"):
+        drivers.make(NetworkChoice("other"), [])
 
 
 def test_what_the_runtime_has_to_know() -> None:

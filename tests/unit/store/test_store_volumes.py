@@ -64,7 +64,7 @@ def test_remove(store: Paths) -> None:
     Path(volumes.data_path(store, "vol"), "folder").mkdir()
     volumes.remove(store, "vol")
     assert volumes.names(store) == []
-    for name in ("vol", "../volumes", "never"):
+    for name in ("vol", "../volumes", "..", "never"):
         with pytest.raises(NotFoundError, match=f"no such volume: {name}"):
             volumes.remove(store, name)
 

@@ -283,7 +283,16 @@ def test_a_token_that_was_withdrawn_is_renewed(
 
 
 @pytest.mark.parametrize(
-    "answer", [b"", b"[]", b"{}", b'{"token": "a\\r\\nX: y"}', b'{"token": 7}']
+    "answer",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"token": "a\\r\\nX: y"}',
+        b'{"token": 7}',
+        b'{"token": "a", "expires_in": 1%s}' % (b"0" * 400),
+    ],
+    ids=["nothing", "list", "empty", "two lines", "number", "endless"],
 )
 def test_token_answers_that_are_none(
     fetch: Pull, fake: FakeRegistry, tokens: Tokens, answer: bytes, monkeypatch: pytest.MonkeyPatch
