@@ -78,3 +78,16 @@ def describe_os_error(error: OSError) -> str:
     """`error` as one short clause: the path when there is one, then the system's reason."""
     reason = error.strerror or str(error)
     return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def to_fields(error: RlError) -> tuple[str, str, str, int]:
+    """What one process of ours tells another of `error`, in types that `marshal` carries."""
+    return type(error).__name__, error.message, error.hint, error.exit_code
+
+
+def from_fields(name: str, message: str, hint: str, exit_code: int) -> RlError:
+    """The inverse; an RlError where this module has no class `name`."""
+    kind = globals().get(name)
+    if isinstance(kind, type) and issubclass(kind, RlError):
+        return kind(message, hint, exit_code)
+    return RlError(message, hint, exit_code)

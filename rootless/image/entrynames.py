@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from rootless.errors import ImageError
-from rootless.image.tarstream import shown
+from rootless.image.tarentry import shown
 
 # A component that is empty, "." or "..", or a NUL: such a name needs a closer look.
 _UNUSUAL = re.compile(rb"(?:^|/)\.{0,2}(?:/|$)|\0")

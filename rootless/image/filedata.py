@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 from rootless.errors import StoreError
-from rootless.image.tarstream import shown
+from rootless.image.tarentry import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rootless.image.tarstream import Entry
+    from rootless.image.tarentry import Entry
 
 # Below this, asking for the free space costs more than it saves.
 _BIG = 64 * 1024 * 1024

@@ -18,7 +18,7 @@ import stat
 
 from rootless.errors import ImageError
 from rootless.image import whiteouts
-from rootless.image.tarstream import shown
+from rootless.image.tarentry import shown
 
 _CAPACITY = 128
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

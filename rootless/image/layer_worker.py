@@ -18,9 +18,9 @@ import signal
 import socket
 import threading
 
-from rootless import errors
-from rootless.errors import ImageError, RlError, StoreError
+from rootless.errors import ImageError, RlError, StoreError, from_fields, to_fields
 from rootless.image import unpack
+from rootless.image.unpack import Summary
 from rootless.kernel import libc
 from rootless.store import files, layers, trees
 from rootless.tools import idmap
@@ -35,18 +35,6 @@ if TYPE_CHECKING:
 _MAX_MESSAGE = 64 * 1024
 
 
-class Report:
-    """What a layer holds. size: bytes in its files; files: entries; notes: what was left out."""
-
-    __slots__ = ("diff_id", "files", "notes", "size")
-
-    def __init__(self, diff_id: str, size: int, files: int, notes: list[str]) -> None:
-        self.diff_id = diff_id
-        self.size = size
-        self.files = files
-        self.notes = notes
-
-
 class Job:
     """One layer on its way into the store. `wait`, then `commit` or `discard`."""
 
@@ -59,7 +47,7 @@ class Job:
         self._is_committed = False
         self._lock = threading.Lock()
 
-    def wait(self) -> Report:
+    def wait(self) -> Summary:
         """Block until the layer is unpacked and its diff id checked; may be called again.
 
         Raises ImageError (the layer is bad) or StoreError (the disk is full, the worker died).
@@ -69,16 +57,15 @@ class Job:
                 self._outcome = self._receive()
         kind, value = self._outcome
         if kind == "ok":
-            return Report(self.diff_id, *value)
-        name, message, hint, exit_code = value
-        raise getattr(errors, name)(message, hint, exit_code)
+            return Summary(self.diff_id, *value)
+        raise from_fields(*value)
 
     def _receive(self) -> tuple[str, Any]:
         with self._reply:
             answer = self._reply.recv(_MAX_MESSAGE)
         if not answer:
             message = f"layer {self.diff_id}: the process that unpacked it was killed"
-            return ("rl", ("StoreError", message, "free -m; dmesg | tail", None))
+            return ("rl", to_fields(StoreError(message, "free -m; dmesg | tail")))
         outcome: tuple[str, Any] = marshal.loads(answer)
         return outcome
 
@@ -93,7 +80,7 @@ class Job:
         """Give the layer up. Its files go when the `Unpackers` are closed."""
         with self._lock:
             if self._outcome is None:
-                self._outcome = ("rl", ("StoreError", f"layer {self.diff_id}: given up", "", None))
+                self._outcome = ("rl", to_fields(StoreError(f"layer {self.diff_id}: given up")))
                 self._reply.close()
 
 
@@ -211,19 +198,19 @@ def _send(reply: socket.socket, outcome: tuple[str, Any]) -> None:
 def _outcome_of(
     source_fd: int, diff_id: str, media_type: str, directory: str, maps: IdMaps
 ) -> tuple[str, Any]:
+    failure: RlError
     try:
         return ("ok", _unpack(source_fd, diff_id, directory, maps))
     except RlError as error:
-        message = f"layer {diff_id} ({media_type}): {error.message}"
-        failure = (type(error).__name__, message, error.hint, error.exit_code)
+        error.message = f"layer {diff_id} ({media_type}): {error.message}"
+        failure = error
     except OSError as error:
-        explained = files.explain(error, directory)
-        message = f"layer {diff_id}: {explained.message}"
-        failure = ("StoreError", message, explained.hint, explained.exit_code)
+        failure = files.explain(error, directory)
+        failure.message = f"layer {diff_id}: {failure.message}"
     except MemoryError:
-        failure = ("StoreError", f"layer {diff_id}: out of memory", "free -m", 1)
+        failure = StoreError(f"layer {diff_id}: out of memory", "free -m")
     trees.remove_tree(directory)
-    return ("rl", failure)
+    return ("rl", to_fields(failure))
 
 
 def _unpack(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.image.tarstream import shown
+from rootless.image.tarentry import shown
 
 _EXAMPLES = 3
 

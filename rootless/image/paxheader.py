@@ -11,7 +11,7 @@ from rootless.image import tarnumbers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.image.tarstream import Entry
+    from rootless.image.tarentry import Entry
 
 _COMMON = frozenset((b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime"))
 _SPARSE = frozenset(

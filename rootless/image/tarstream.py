@@ -12,6 +12,17 @@ import struct
 
 from rootless.errors import ImageError
 from rootless.image import paxheader, tarnumbers, tarsparse
+from rootless.image.tarentry import (
+    BLOCK_DEVICE,
+    CHAR,
+    DIRECTORY,
+    FIFO,
+    FILE,
+    LINK,
+    SYMLINK,
+    Entry,
+    shown,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +34,6 @@ BLOCK = 512
 # Extended headers and sparse maps are kept in memory: none honest comes near this size.
 MAX_HEADER = 1024 * 1024
 
-FILE, LINK, SYMLINK, CHAR, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
-
 _FIELDS = struct.Struct("100s8s8s8s12s12s8sc100s8s64x16x155s12x")
 _TYPES = {FILE: FILE, b"\0": FILE, b"7": FILE, b"S": FILE}
 _TYPES.update((kind, kind) for kind in (LINK, SYMLINK, CHAR, BLOCK_DEVICE, DIRECTORY, FIFO))
@@ -32,32 +41,6 @@ _LONG_NAME, _LONG_LINK, _VOLUME, _GNU_SPARSE = b"L", b"K", b"V", b"S"
 _PAX, _PAX_GLOBAL, _PAX_SOLARIS = b"x", b"g", b"X"
 _ZEROS = bytes(BLOCK)
 _POSIX_MAGIC, _GNU_MAGIC = b"ustar\0", b"ustar  \0"
-
-
-class Entry:
-    """One member. size: bytes of data in the archive; real_size: bytes of the file it makes.
-
-    name and link are as in the archive. sparse lists (offset, length) of the data's parts.
-    """
-
-    __slots__ = (
-        "gid", "kind", "link", "mode", "mtime_ns", "name", "real_size", "size", "sparse", "uid",
-        "xattrs",
-    )  # fmt: skip
-
-    def __init__(self, name: bytes, kind: bytes, link: bytes) -> None:
-        self.name = name
-        self.kind = kind
-        self.link = link
-        self.mode = self.uid = self.gid = self.size = self.real_size = self.mtime_ns = 0
-        self.sparse: list[tuple[int, int]] | None = None
-        self.xattrs: dict[bytes, bytes] = {}
-
-
-def shown(name: bytes) -> str:
-    """`name` for a message: printable, on one line and of bounded length."""
-    text = repr(name.decode("utf-8", "backslashreplace"))[1:-1]
-    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 class TarReader:

@@ -17,11 +17,12 @@ import os
 import stat
 
 from rootless.errors import ImageError, StoreError
-from rootless.image import decompress, entrynames, filedata, tarstream, whiteouts
+from rootless.image import decompress, entrynames, filedata, tarentry, whiteouts
 from rootless.image.bytestream import ByteStream
 from rootless.image.folders import Folder, Folders
 from rootless.image.notes import Notes
-from rootless.image.tarstream import Entry, TarReader, shown
+from rootless.image.tarentry import Entry, shown
+from rootless.image.tarstream import TarReader
 from rootless.model import idmap
 from rootless.store import trees
 
@@ -82,12 +83,12 @@ class _Unpacker:
         self.folders = Folders(os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         self._mapped = {(0, 0)}
         self._makers = {
-            tarstream.LINK: self._link,
-            tarstream.SYMLINK: self._symlink,
-            tarstream.DIRECTORY: self._directory,
-            tarstream.FIFO: self._fifo,
-            tarstream.CHAR: self._device,
-            tarstream.BLOCK_DEVICE: self._device,
+            tarentry.LINK: self._link,
+            tarentry.SYMLINK: self._symlink,
+            tarentry.DIRECTORY: self._directory,
+            tarentry.FIFO: self._fifo,
+            tarentry.CHAR: self._device,
+            tarentry.BLOCK_DEVICE: self._device,
         }
 
     def apply_all(self, reader: TarReader) -> None:
@@ -109,7 +110,7 @@ class _Unpacker:
             return
         folder, _, name = path.rpartition(b"/")
         parent = self.folders.get(folder)
-        if entry.kind == tarstream.FILE:
+        if entry.kind == tarentry.FILE:
             self._file(entry, parent, name, reader)
         else:
             self._makers[entry.kind](entry, parent, name, path)
@@ -175,7 +176,7 @@ class _Unpacker:
     # The kinds of entries.
 
     def _root(self, entry: Entry) -> None:
-        if entry.kind != tarstream.DIRECTORY:
+        if entry.kind != tarentry.DIRECTORY:
             raise ImageError(f"{shown(entry.name)}: the root of the layer is not a directory")
         self._finish_directory(entry, self.folders.root)
 

@@ -25,8 +25,13 @@ and unwinds alone.
 
 from __future__ import annotations
 
-from rootless import errors
-from rootless.errors import RlError, RuntimeSetupError, describe_os_error
+from rootless.errors import (
+    RlError,
+    RuntimeSetupError,
+    describe_os_error,
+    from_fields,
+    to_fields,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,22 +86,15 @@ DRIVER_DIED = "driver-died"
 
 def send_failure(channel: Channel, error: BaseException, doing: str) -> None:
     """Tell the launcher that `error` ended the step `doing`; a gone launcher is no error."""
-    if isinstance(error, RlError):
-        name, message, hint, code = (
-            type(error).__name__, error.message, error.hint, error.exit_code,
-        )  # fmt: skip
-    else:
+    if not isinstance(error, RlError):
         text = describe_os_error(error) if isinstance(error, OSError) else repr(error)
-        name, message, hint, code = ("RuntimeSetupError", f"{doing}: {text}", "", 125)
+        error = RuntimeSetupError(f"{doing}: {text}")
     try:
-        channel.send(FAILED, name, message, hint, code)
+        channel.send(FAILED, *to_fields(error))
     except OSError:
         pass
 
 
 def failure_of(message: tuple[Any, ...]) -> RlError:
     """The error that a FAILED message carries."""
-    _, name, text, hint, code = message
-    kind = getattr(errors, name, RuntimeSetupError)
-    error: RlError = kind(text, hint, code)
-    return error
+    return from_fields(*message[1:])

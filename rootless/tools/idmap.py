@@ -13,7 +13,7 @@ import marshal
 import os
 
 from rootless import log
-from rootless.errors import HostError, RlError
+from rootless.errors import HostError, RlError, from_fields, to_fields
 from rootless.model.idmap import IdMaps, format_map, parse_map, parse_subid, rootful_map
 from rootless.tools import spawn
 
@@ -279,7 +279,7 @@ def _outcome(function: Callable[[], Any]) -> tuple[str, Any]:
     try:
         return ("ok", function())
     except RlError as error:
-        return ("rl", (type(error).__name__, error.message, error.hint, error.exit_code))
+        return ("rl", to_fields(error))
     except OSError as error:
         return ("os", (error.errno, error.strerror, error.filename))
 
@@ -290,7 +290,4 @@ def _unwrap(outcome: tuple[str, Any]) -> Any:
         return value
     if kind == "os":
         raise OSError(*value)
-    from rootless import errors
-
-    name, message, hint, exit_code = value
-    raise getattr(errors, name)(message, hint, exit_code)
+    raise from_fields(*value)

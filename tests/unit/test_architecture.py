@@ -27,7 +27,7 @@ FLOORS = {
 # The single modules of floor 0 may know those before them.
 GROUND = ["errors", "log", "config"]
 
-# What `rl run` of a present image must not pay for; see "Start-up budget" in docs/architecture.md.
+# What `rl run` of a present image must not pay for; see "Rules" in docs/architecture.md.
 HEAVY = {
     "argparse", "asyncio", "backports", "click", "dataclasses", "hashlib", "http",
     "importlib.metadata", "inspect", "isal", "logging", "pathlib", "pyroute2", "shutil",
@@ -54,23 +54,14 @@ class Module:
         """The package or single module below `rootless` that it belongs to."""
         return (self.name.split(".") + [""])[1]
 
-    def imports(self, *, typing_only: bool = True) -> Iterator[str]:
-        """Dotted names of everything imported, `from a import b` as a.b."""
-        skipped = set() if typing_only else set(self._typing_nodes())
+    def imports(self) -> Iterator[str]:
+        """Dotted names of everything imported, for annotations too; `from a import b` as a.b."""
         for node in ast.walk(self.tree):
-            if node in skipped:
-                continue
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
                 assert node.level == 0, f"{self.name}:{node.lineno}: relative import"
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-    def _typing_nodes(self) -> Iterator[ast.AST]:
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-                for statement in node.body:
-                    yield from ast.walk(statement)
 
     def _bound_names(self) -> dict[str, str]:
         """What each imported name stands for: {"libc": "rootless.kernel.libc", "os": "os"}."""
@@ -108,8 +99,8 @@ def known_module(dotted: str) -> str | None:
     return parent if parent in NAMES else None
 
 
-def own_imports(module: Module, *, typing_only: bool = True) -> set[str]:
-    known = (known_module(name) for name in module.imports(typing_only=typing_only))
+def own_imports(module: Module) -> set[str]:
+    known = (known_module(name) for name in module.imports())
     return {name for name in known if name is not None and name != module.name}
 
 
@@ -136,7 +127,7 @@ def test_imports_go_down_only() -> None:
 
 
 def test_no_import_cycles() -> None:
-    graph = {module.name: own_imports(module, typing_only=False) for module in MODULES}
+    graph = {module.name: own_imports(module) for module in MODULES}
     while leaves := [name for name, needs in graph.items() if not needs & graph.keys()]:
         for name in leaves:
             del graph[name]

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rootless.errors import ImageError
-from rootless.image import tarstream
+from rootless.image import tarentry
 from rootless.image.bytestream import ByteStream
-from rootless.image.tarstream import Entry, TarReader
+from rootless.image.tarentry import Entry
+from rootless.image.tarstream import TarReader
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
 
@@ -114,7 +115,7 @@ def test_v7_has_no_prefix_and_knows_directories_by_their_slash() -> None:
     header[257:512] = b"junk where ustar has its magic".ljust(255, b"z")
     rechecksum(header)
     (entry, _), *rest = read(bytes(header) + bytes(1024))
-    assert (entry.name, entry.kind, rest) == (b"old/", tarstream.DIRECTORY, [])
+    assert (entry.name, entry.kind, rest) == (b"old/", tarentry.DIRECTORY, [])
 
 
 def rechecksum(header: bytearray) -> None:
@@ -326,8 +327,8 @@ def test_damaged_archives_are_refused(data: bytes, reason: str) -> None:
 
 
 def test_names_in_messages_are_printable_and_short() -> None:
-    assert tarstream.shown(b"a\x1b[31m\n\xff") == "a\\x1b[31m\\n\\\\xff"
-    assert len(tarstream.shown(b"n" * 9000)) <= 201
+    assert tarentry.shown(b"a\x1b[31m\n\xff") == "a\\x1b[31m\\n\\\\xff"
+    assert len(tarentry.shown(b"n" * 9000)) <= 201
 
 
 @settings(max_examples=150, deadline=None, database=None)

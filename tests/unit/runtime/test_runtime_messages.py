@@ -56,7 +56,7 @@ def test_other_errors_name_what_was_being_done(error: BaseException, message: st
 
 def test_an_error_that_this_version_does_not_know() -> None:
     arrived = messages.failure_of((messages.FAILED, "NoSuchError", "text", "hint", 7))
-    assert type(arrived) is RuntimeSetupError
+    assert type(arrived) is RlError
     assert (arrived.message, arrived.hint, arrived.exit_code) == ("text", "hint", 7)
 
 
