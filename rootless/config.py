@@ -11,6 +11,8 @@ import sys
 
 from rootless.errors import NotFoundError
 
+_SYSTEM_FOLDER = "/etc/rl"
+
 
 def shipped(name: str) -> str:
     """The path of the file `name` of the project's `config/` directory.
@@ -44,13 +46,12 @@ def user_files(name: str) -> list[str]:
 
 
 def _user_folders() -> list[str]:
-    folders = ["/etc/rl"]
-    config_home = os.environ.get("XDG_CONFIG_HOME", "")
-    if os.path.isabs(config_home):
-        folders.append(f"{config_home}/rl")
-    else:
-        folders.append(os.path.expanduser("~/.config/rl"))
     explicit = os.environ.get("RL_CONFIG")
-    if explicit:
-        folders.append(os.path.abspath(explicit))
-    return folders
+    own = [os.path.abspath(explicit)] if explicit else []
+    return [_SYSTEM_FOLDER, f"{home()}/rl", *own]
+
+
+def home() -> str:
+    """Where the user's configuration of all programs is (XDG Base Directory Specification)."""
+    named = os.environ.get("XDG_CONFIG_HOME", "")
+    return named if os.path.isabs(named) else os.path.expanduser("~/.config")

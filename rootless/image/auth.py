@@ -13,7 +13,7 @@ import binascii
 import json
 import os
 
-from rootless import log
+from rootless import config, log
 from rootless.errors import RegistryError, describe_os_error
 from rootless.tools import spawn
 
@@ -68,12 +68,10 @@ def _files() -> list[str]:
     explicit = os.environ.get("REGISTRY_AUTH_FILE")
     if explicit:
         return [explicit]
-    home = os.path.expanduser("~")
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    config = os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
-    docker = os.environ.get("DOCKER_CONFIG") or f"{home}/.docker"
+    docker = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
     return [
-        f"{runtime}/containers/auth.json", f"{config}/containers/auth.json",
+        f"{runtime}/containers/auth.json", f"{config.home()}/containers/auth.json",
         f"{docker}/config.json",
     ]  # fmt: skip
 

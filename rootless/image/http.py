@@ -27,7 +27,6 @@ from rootless.model.registries import is_loopback
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import TracebackType
     from typing import TypeVar
 
     T = TypeVar("T")
@@ -121,18 +120,15 @@ class Response:
 
     def discard(self) -> None:
         """Done with this answer, its body unread."""
-        self.__exit__(None, None, None)
+        self._finish(is_read=self._drain())
 
     def __enter__(self) -> Response:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        is_read = kind is None and self._drain()
+    def __exit__(self, *exception: object) -> None:
+        self._finish(is_read=exception[:1] == (None,) and self._drain())
+
+    def _finish(self, *, is_read: bool) -> None:
         self._client.finish(self._key, reusable=is_read and not self._raw.will_close)
         self._raw.close()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
+from rootless import config
 from rootless.errors import UsageError, describe_os_error
 from rootless.model.registries import Registries
 
@@ -16,14 +17,12 @@ if TYPE_CHECKING:
     from rootless.model.reference import Reference
 
 _NAME = "registries.toml"
-_SYSTEM_FOLDER = "/etc/rl"
 
 
 def load() -> Registries:
     """The merged configuration. Raises UsageError that names the file and the key or line."""
     registries = Registries()
-    for folder in _folders():
-        path = f"{folder}/{_NAME}"
+    for path in config.user_files(_NAME):
         content = _read(path)
         if content:
             registries.merge(_parse(content, path), path)
@@ -38,12 +37,6 @@ def candidates(reference: Reference) -> list[Reference]:
 def local_candidates(reference: Reference) -> list[Reference]:
     """The names under which the store may hold what `reference` means, best first."""
     return [reference] if not reference.is_short else load().local_candidates(reference)
-
-
-def _folders() -> list[str]:
-    config_home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    folders = [_SYSTEM_FOLDER, f"{config_home}/rl", os.environ.get("RL_CONFIG", "")]
-    return [folder for folder in folders if folder]
 
 
 def _read(path: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Protocol
 
     class Stream(Protocol):
@@ -18,12 +17,7 @@ if TYPE_CHECKING:
 
         def __enter__(self) -> Stream: ...
 
-        def __exit__(
-            self,
-            kind: type[BaseException] | None,
-            error: BaseException | None,
-            trace: TracebackType | None,
-        ) -> None: ...
+        def __exit__(self, *exception: object) -> None: ...
 
     class Source(Protocol):
         """One image's home. `open_blob`, `check` and `pause` are called from several threads."""

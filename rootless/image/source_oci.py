@@ -10,16 +10,13 @@ from rootless.errors import ImageError, NotFoundError, RegistryError, UsageError
 from rootless.model import digest as digests
 from rootless.model import media
 from rootless.model import reference as references
+from rootless.store.index import REF_NAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from rootless.model.media import Descriptor
     from rootless.model.platform import Platform
     from rootless.model.reference import OciPath
-
-_REF_NAME = "org.opencontainers.image.ref.name"
 
 
 class FileStream:
@@ -40,12 +37,7 @@ class FileStream:
     def __enter__(self) -> FileStream:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         os.close(self._fd)
 
 
@@ -56,19 +48,19 @@ class OciSource:
         self._folder = os.path.abspath(place.directory)
         self._cancelled = threading.Event()
         self._root = self._find(place, platform)
-        self.name = _name_for(self._root.annotations.get(_REF_NAME, ""), place)
+        self.name = _name_for(self._root.annotations.get(REF_NAME, ""), place)
 
     def _find(self, place: OciPath, platform: Platform) -> Descriptor:
         path = f"{self._folder}/index.json"
         data = self._read(path, media.MAX_MANIFEST_BYTES)
         entries = media.parse_index(media.parse_json(data, path), path)
         if place.ref:
-            entries = [one for one in entries if one.annotations.get(_REF_NAME) == place.ref]
+            entries = [one for one in entries if one.annotations.get(REF_NAME) == place.ref]
         if len(entries) == 1:
             return entries[0]
         if not entries:
             raise NotFoundError(f"{place}: no such image in {path}")
-        names = {one.annotations.get(_REF_NAME, "") for one in entries}
+        names = {one.annotations.get(REF_NAME, "") for one in entries}
         if len(names) > 1:
             shown = ", ".join(sorted(names - {""})[:20])
             raise UsageError(f"{place}: holds several images: {shown}",

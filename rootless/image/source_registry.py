@@ -8,8 +8,6 @@ from rootless.image.registry import Repository
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from rootless.model.reference import Reference
     from rootless.model.registries import Endpoint
 
@@ -28,13 +26,8 @@ class BlobStream:
     def __enter__(self) -> BlobStream:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._response.__exit__(kind, error, trace)
+    def __exit__(self, *exception: object) -> None:
+        self._response.__exit__(*exception)
 
 
 class RegistrySource:

@@ -9,6 +9,7 @@ import os
 import ssl
 import threading
 
+from rootless import config
 from rootless.errors import RegistryError
 
 _SYSTEM_FOLDERS = ("/etc/containers/certs.d", "/etc/docker/certs.d")
@@ -53,9 +54,8 @@ def _load(made: ssl.SSLContext, path: str) -> None:
 
 
 def _certificates(host: str, port: int) -> str:
-    config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     names = [f"{host}:{port}", host] if port == 443 else [f"{host}:{port}"]
-    for parent in (f"{config}/containers/certs.d", *_SYSTEM_FOLDERS):
+    for parent in (f"{config.home()}/containers/certs.d", *_SYSTEM_FOLDERS):
         for name in names:
             if os.path.isdir(f"{parent}/{name}") and os.access(f"{parent}/{name}", os.R_OK):
                 return f"{parent}/{name}"
