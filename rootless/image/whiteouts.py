@@ -2,7 +2,8 @@
 
 In an archive they are names that begin with `.wh.` (image-spec, layer.md, "Whiteouts"). On disk
 they are what fuse-overlayfs and the kernel's overlay, mounted with userxattr, both read: a
-character device 0:0, and an xattr on the directory for each of the two.
+character device 0:0, and an xattr on the directory for each of the two. Where the kernel or the
+file system refuses those, the archive's form stays; fuse-overlayfs and our own copy read it too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ PREFIX = b".wh."
 # aufs kept its own things under such names; OPAQUE is the one that has a meaning for others.
 META = b".wh..wh."
 OPAQUE = b".wh..wh..opq"
-_XATTRS = ("user.overlay.opaque", "user.fuseoverlayfs.opaque")
+# What makes a directory opaque, for each of the two overlays.
+_XATTRS = frozenset(("user.overlay.opaque", "user.fuseoverlayfs.opaque"))
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -24,12 +26,32 @@ def is_whiteout(info: os.stat_result) -> bool:
     return stat.S_ISCHR(info.st_mode) and info.st_rdev == 0
 
 
+def is_opaque(folder: int) -> bool:
+    """Whether the directory `folder` of a layer hides all that lower layers have in it."""
+    return not _XATTRS.isdisjoint(_xattrs(folder)) or _exists(folder, OPAQUE)
+
+
+def _xattrs(folder: int) -> list[str]:
+    try:
+        return os.listxattr(folder)
+    except OSError:
+        return []  # a file system without any
+
+
 def hides(folder: int, name: str) -> bool:
     """Whether the directory `folder` of a layer, which lacks `name`, hides that of lower layers."""
-    if any(key in os.listxattr(folder) for key in _XATTRS):
-        return True
-    marks = {os.fsdecode(OPAQUE), os.fsdecode(PREFIX) + name}
-    return not marks.isdisjoint(os.listdir(folder))
+    return is_opaque(folder) or _exists(folder, PREFIX + os.fsencode(name))
+
+
+def is_mark(name: str) -> bool:
+    """Whether a file of a layer is a mark: the form that `make` and `make_opaque` fall back to."""
+    return name.startswith(os.fsdecode(PREFIX))
+
+
+def hidden_by(mark: str) -> str:
+    """The name of lower layers that a mark hides, "" for none."""
+    name = mark.removeprefix(os.fsdecode(PREFIX))
+    return "" if name in (".", "..") else name
 
 
 def make(folder: int, name: bytes) -> None:

@@ -12,12 +12,12 @@ import errno
 import os
 import stat
 
+from rootless.image import whiteouts
 from rootless.kernel import mounts
 from rootless.store import trees
 
 # Marks of overlay file systems, meaningless in a plain tree.
 _MARKS = ("user.overlay.", "user.fuseoverlayfs.", "trusted.overlay.")
-_OPAQUE = ("user.overlay.opaque", "user.fuseoverlayfs.opaque")
 _CHUNK = 1 << 20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Descriptors kept to make hard links of; what has more links than that is copied again.
@@ -29,7 +29,7 @@ def copy_layers(layers: list[str], target: str) -> None:
     for layer in layers:
         # The layers are named by links of ours (l/0, …): the last step may be followed here.
         source = os.open(layer, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        _merge(source, target)
+        _merge(source, target, is_layer=True)
 
 
 def copy_from_root(root_fd: int, path: str, target: str) -> None:
@@ -40,12 +40,12 @@ def copy_from_root(root_fd: int, path: str, target: str) -> None:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return
         raise
-    _merge(source, target)
+    _merge(source, target, is_layer=False)
 
 
-def _merge(source: int, target: str) -> None:
+def _merge(source: int, target: str, *, is_layer: bool) -> None:
     target_fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    merge = _Merge()
+    merge = _Merge(is_layer=is_layer)
     try:
         merge.directory(source, target_fd)
     finally:
@@ -55,9 +55,10 @@ def _merge(source: int, target: str) -> None:
 
 
 class _Merge:
-    """One copy; remembers inodes so that hard links stay links."""
+    """One copy; remembers inodes so that hard links stay links. is_layer: marks hide names."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_layer: bool) -> None:
+        self._is_layer = is_layer
         self._seen: dict[tuple[int, int], int] = {}
 
     def close(self) -> None:
@@ -66,11 +67,14 @@ class _Merge:
 
     def directory(self, source: int, target: int) -> None:
         """Merge one directory into another, by descriptors; the source's attributes win."""
-        if any(_xattr(source, name) == b"y" for name in _OPAQUE):
+        if self._is_layer and whiteouts.is_opaque(source):
             for name in os.listdir(target):
                 trees.remove_at(target, name)
         for name in sorted(os.listdir(source)):
-            self._entry(source, target, name)
+            if self._is_layer and whiteouts.is_mark(name):
+                _remove(target, whiteouts.hidden_by(name))
+            else:
+                self._entry(source, target, name)
         _copy_attributes(source, target)
 
     def _entry(self, source: int, target: int, name: str) -> None:
@@ -162,13 +166,6 @@ def _copy_attributes(source: int, target: int) -> None:
         if not name.startswith(_MARKS):
             os.setxattr(target, name, os.getxattr(source, name))
     os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
-
-
-def _xattr(fd: int, name: str) -> bytes:
-    try:
-        return os.getxattr(fd, name)
-    except OSError:
-        return b""
 
 
 def _remove(folder: int, name: str) -> None:
