@@ -143,13 +143,8 @@ def umount2(target: str, flags: int) -> None:
 
 def pivot_root(new_root: str, put_old: str) -> None:
     """pivot_root(2)."""
-    _check(_libc.syscall(_sys_pivot_root(), _bytes(new_root), _bytes(put_old)), new_root)
-
-
-def _sys_pivot_root() -> int:
-    return {"x86_64": 155, "i686": 217, "armv7l": 218, "ppc64le": 203, "s390x": 217}.get(
-        os.uname().machine, 41
-    )
+    # In glibc and musl, though in no header of either.
+    _check(_libc.pivot_root(_bytes(new_root), _bytes(put_old)), new_root)
 
 
 def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:
@@ -244,9 +239,12 @@ def join_new_session_keyring() -> None:
 
     A kernel without keyrings and a user whose quota of them is used up are no failure.
     """
-    number = {"x86_64": 250, "i686": 288, "armv7l": 311, "ppc64le": 271, "s390x": 280}
+    machine = os.uname().machine
+    numbers = {"x86_64": 250, "i686": 288, "ppc64le": 271, "s390x": 280}
+    # The C library has no function for it. armv6l to armv8l share a table; the rest is asm-generic.
+    number = 311 if machine.startswith("armv") else numbers.get(machine, 219)
     join_session_keyring = 1
-    _libc.syscall(number.get(os.uname().machine, 219), join_session_keyring, None)
+    _libc.syscall(number, join_session_keyring, None)
 
 
 def file_system_of(fd: int) -> int:

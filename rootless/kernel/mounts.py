@@ -159,7 +159,7 @@ def bind_in_root(
         # Before it is attached: afterwards another container with the same volume could have put
         # something else at the target, and the flags would go there (as in CVE-2021-30465).
         attributes = wanted.flags & ~(libc.MS_BIND | libc.MS_REC)
-        attributes &= ~_restrict(tree, attributes, recursive=bool(wanted.flags & libc.MS_REC))
+        attributes &= ~_set_attributes(tree, attributes, recursive=bool(wanted.flags & libc.MS_REC))
         _attach(tree, root_fd, target)
     finally:
         if is_ours:
@@ -168,14 +168,14 @@ def bind_in_root(
         _finish_bind(root_fd, target, attributes, wanted)
 
 
-def _restrict(tree: int, flags: int, *, recursive: bool) -> int:
-    """Set those of `flags` that a detached mount can be given; which ones have been set."""
+def _set_attributes(fd: int, flags: int, *, recursive: bool) -> int:
+    """Set those of `flags` that mount_setattr(2) knows, on a detached mount as well; which ones."""
     possible = flags & sum(flag for flag, _ in _ATTRS)
     attr = sum(attribute for flag, attribute in _ATTRS if flags & flag)
     at_flags = libc.AT_EMPTY_PATH | (libc.AT_RECURSIVE if recursive else 0)
     try:
         if possible:
-            libc.mount_setattr(tree, "", at_flags, attr_set=attr)
+            libc.mount_setattr(fd, "", at_flags, attr_set=attr)
     except OSError as error:
         if error.errno != errno.ENOSYS:
             raise
@@ -218,15 +218,8 @@ def add_flags(fd: int, flags: int, *, recursive: bool) -> None:
 
     Kernels before 5.12 have no mount_setattr(2): there only the top mount is changed.
     """
-    attr = sum(attribute for flag, attribute in _ATTRS if flags & flag)
-    if not flags & ~sum(flag for flag, _ in _ATTRS):
-        at_flags = libc.AT_EMPTY_PATH | (libc.AT_RECURSIVE if recursive else 0)
-        try:
-            libc.mount_setattr(fd, "", at_flags, attr_set=attr)
-            return
-        except OSError as error:
-            if error.errno != errno.ENOSYS:
-                raise
+    if _set_attributes(fd, flags, recursive=recursive) == flags:
+        return
     kept_now = os.fstatvfs(fd).f_flag
     kept = sum(flag for seen, flag in _KEPT if kept_now & seen)
     libc.mount(None, fd_path(fd), None, libc.MS_REMOUNT | libc.MS_BIND | kept | flags)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from rootless.errors import HostError
+from rootless.model.ulimits import UNLIMITED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
-
-_UNLIMITED = 2**64 - 1
 
 
 def apply(rlimits: Sequence[Mapping[str, Any]]) -> None:
@@ -47,14 +46,14 @@ def _set(resource: Any, number: int, limit: Mapping[str, Any]) -> None:
 
 def _signed(value: int) -> int:
     # resource.RLIM_INFINITY is -1, the same bits as the OCI document's unsigned number.
-    return -1 if value == _UNLIMITED else value
+    return -1 if value == UNLIMITED else value
 
 
 def _refused(resource: Any, number: int, limit: Mapping[str, Any]) -> HostError:
     name = _short(limit["type"])
     present = resource.getrlimit(number)[1]
     allowed = "unlimited" if present == resource.RLIM_INFINITY else str(present)
-    wanted = "unlimited" if limit["hard"] == _UNLIMITED else str(limit["hard"])
+    wanted = "unlimited" if limit["hard"] == UNLIMITED else str(limit["hard"])
     return HostError(
         f"--ulimit {name}={wanted}: above the hard limit of this session, {allowed}",
         hint=f"--ulimit {name}={allowed}; an administrator raises it in /etc/security/limits.conf",

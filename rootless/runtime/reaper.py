@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless.kernel import libc, signals
+from rootless.tools.spawn import exit_code_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,5 +82,4 @@ def _collect(payload: int) -> None:
         if pid == 0:
             return
         if pid == payload:
-            code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
-            os._exit(code)
+            os._exit(exit_code_of(status))
