@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rootless.cli.options import Argument, Parsed, Signature, flag, value
+from rootless.errors import EXIT_ENGINE
 
 
 def _nothing(parsed: Parsed) -> int:
@@ -20,5 +21,5 @@ MAIN = Signature(
     ),
     (Argument("COMMAND"), Argument("ARG", 0, None)),
     intermixed=False,
-    error_code=125,
+    error_code=EXIT_ENGINE,
 )

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from rootless.model.idmap import IdMaps
     from rootless.store.paths import Paths
+    from rootless.tools.spawn import Child
 
 _MAX_MESSAGE = 64 * 1024
 
@@ -91,12 +92,12 @@ class Unpackers:
         self,
         paths: Paths,
         workspace: layers.Workspace,
-        members: list[idmap.Member],
+        workers: list[Child],
         requests: socket.socket,
     ) -> None:
         self._paths = paths
         self._workspace = workspace
-        self._members = members
+        self._workers = workers
         self._requests = requests
         self._lock = threading.Lock()
         self._count = 0
@@ -116,11 +117,11 @@ class Unpackers:
             ours.close()
             _serve(theirs, maps, owner)
 
-        members: list[idmap.Member] = []
-        unpackers = cls(paths, workspace, members, ours)
+        workers: list[Child] = []
+        unpackers = cls(paths, workspace, workers, ours)
         try:
             for _ in range(max(1, count)):
-                members.append(idmap.start(work, maps))
+                workers.append(idmap.start(work, maps))
         except BaseException:
             theirs.close()
             unpackers.close()
@@ -152,11 +153,11 @@ class Unpackers:
     def close(self) -> None:
         """End the workers, in the middle of a layer too, and remove what was not committed."""
         self._requests.close()
-        for member in self._members:
-            os.kill(member.pid, signal.SIGKILL)
-        for member in self._members:
-            member.wait()
-        self._members.clear()
+        for worker in self._workers:
+            worker.kill()
+        for worker in self._workers:
+            worker.wait()
+        self._workers.clear()
         self._workspace.close()
 
     def __enter__(self) -> Unpackers:

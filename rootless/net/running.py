@@ -11,6 +11,7 @@ import select
 
 from rootless.errors import NetworkSetupError
 from rootless.kernel import signals
+from rootless.tools import spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -127,8 +128,7 @@ class Program(Running):
 
     def failure(self, words: str) -> NetworkSetupError:
         """The error for a program that did not come up and said `words`."""
-        lines = words.strip().splitlines()
-        return NetworkSetupError(lines[-1] if lines else "network program: ended without a word")
+        return NetworkSetupError(f"network program: {spawn.last_words(words)}")
 
     def forward_ports(self) -> None:
         """What is left to do once the program is up. Raises NetworkSetupError."""

@@ -24,10 +24,9 @@ _LINKS = (
 class Terminal:
     """A pseudo-terminal: `leader` is the launcher's end, `follower` the payload's."""
 
-    def __init__(self, leader: int, follower: int, name: str) -> None:
+    def __init__(self, leader: int, follower: int) -> None:
         self.leader = leader
         self.follower = follower
-        self.name = name
 
 
 def make(root_fd: int, wanted: list[dict[str, Any]]) -> None:
@@ -56,11 +55,11 @@ def open_terminal(root_fd: int, size: dict[str, int] | None) -> Terminal:
     from rootless.kernel import pty
 
     ptmx = mounts.open_in_root(root_fd, "/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
-    name = f"/dev/pts/{pty.unlock(ptmx)}"
-    follower = mounts.open_in_root(root_fd, name, os.O_RDWR | os.O_NOCTTY)
+    path = f"/dev/pts/{pty.unlock(ptmx)}"
+    follower = mounts.open_in_root(root_fd, path, os.O_RDWR | os.O_NOCTTY)
     if size:
         pty.set_size(ptmx, size["height"], size["width"])
     console = mounts.open_target(root_fd, "/dev/console", directory=False)
     libc.mount(mounts.fd_path(follower), mounts.fd_path(console), None, libc.MS_BIND)
     os.close(console)
-    return Terminal(ptmx, follower, name)
+    return Terminal(ptmx, follower)

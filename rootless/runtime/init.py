@@ -11,7 +11,7 @@ import sys
 import time
 
 from rootless import log
-from rootless.errors import RuntimeSetupError
+from rootless.errors import EXIT_ENGINE, RuntimeSetupError
 from rootless.kernel import libc, mounts, signals
 from rootless.runtime import devices, messages, namespaces, payload
 from rootless.runtime.mounting import apply_mounts, check_proc, mask_paths, read_only_paths
@@ -59,7 +59,7 @@ def main(
         _run(request, root, root_tree, setup, stdio, step)
     except BaseException as error:
         messages.send_failure(setup, error, step.name)
-    os._exit(125)
+    os._exit(EXIT_ENGINE)
 
 
 def _restore_signals() -> None:
@@ -125,7 +125,7 @@ def _wait_for_go(setup: Channel, terminal: devices.Terminal | None) -> None:
         setup.send(messages.TERMINAL, fds=[terminal.leader])
     setup.send(messages.READY)
     if setup.receive() is None:
-        os._exit(125)  # the launcher has given up
+        os._exit(EXIT_ENGINE)  # the launcher has given up
 
 
 def _loopback_up() -> None:

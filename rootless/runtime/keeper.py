@@ -9,12 +9,10 @@ from __future__ import annotations
 import os
 import time
 
-from rootless.errors import EXIT_ENGINE
+from rootless.errors import EXIT_ENGINE, HostError
 from rootless.kernel import libc, signals
 from rootless.kernel.channel import null_fd, wait_readable
 from rootless.runtime import messages, namespaces, rootfs
-
-_MOMENT_MS = 100
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,14 +23,40 @@ if TYPE_CHECKING:
     from rootless.runtime.messages import Request
     from rootless.runtime.stdio import Stdio
 
+# How long the end of the file server may be on its way to us when init has already ended.
+_MOMENT_MS = 100
+
 
 def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
     """The keeper's life; runs as root of a fresh user namespace and returns when all is unmade."""
+    _get_ready(control.fd, setup.fd, *stdio.container)
+    received = control.receive()
+    if received is None:
+        return
+    # The lock's descriptor comes along and stays open: see Place.claim.
+    request: Request = received[0][0]
+    made = None
+    has_orphans = _adopts(request)
+    try:
+        leave_mounts_of_host()
+        made = rootfs.make(request["rootfs"])
+        for path, uid, gid in request["give"]:
+            rootfs.give(path, uid, gid)
+        _run_init(request, made, control, setup, stdio, has_orphans=has_orphans)
+    except BaseException as error:
+        messages.send_failure(control, error, "setting up the root file system")
+    if has_orphans:
+        _end_orphans(made)
+    _unwind(control, request, made)
+
+
+def _get_ready(*kept: int) -> None:
+    """What can be done before it is known which container it will be."""
     libc.prctl_name("rl-keeper")
     libc.set_command_line("rl-keeper")
     # Mount points that the image lacks are for all of its users, whatever the caller's mask.
     os.umask(0o022)
-    _close_all_but(control.fd, setup.fd, *stdio.container)
+    _close_all_but(*kept)
     # Ctrl-C at the terminal reaches the whole foreground group; the launcher decides about it.
     for number in signals.FROM_TERMINAL:
         signals.signal(number, signals.SIG_IGN)
@@ -40,33 +64,39 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
     from rootless.runtime import init  # noqa: F401
     from rootless.tools import fuse_overlayfs  # noqa: F401
 
-    received = control.receive()
-    if received is None:
-        return
-    # The lock's descriptor comes along and stays open: see Place.claim.
-    request: Request = received[0][0]
-    made = None
-    terminal = _terminal_of_user(request)
-    has_orphans = _adopts(request)
+
+def leave_mounts_of_host() -> None:
+    """Be in a mount namespace of our own. Raises HostError where we may not."""
     try:
         libc.unshare(libc.CLONE_NEWNS)
-        namespaces.keep_mounts_inside()
-        made = rootfs.make(request["rootfs"])
-        for path, uid, gid in request["give"]:
-            rootfs.give(path, uid, gid)
-        init_pid = _start_init(request, made.path, control, setup, stdio)
-        _close_setup_side(setup, stdio)
-        init_fd = os.pidfd_open(init_pid)
-        now = time.monotonic_ns()
-        control.send(messages.INIT, init_pid, made.server_pid, now, fds=[init_fd])
-        stays = _watch(control, init_pid, init_fd, made, has_orphans=has_orphans)
-        if not stays and terminal is not None:
-            terminal.restore()
-    except BaseException as error:
-        messages.send_failure(control, error, "setting up the root file system")
-    if has_orphans:
-        _end_orphans(made)
-    _unwind(control, request, made)
+    except PermissionError as error:
+        # Ubuntu, from 23.10 on: AppArmor lets everybody make one, but without its capabilities.
+        raise HostError(
+            "user namespaces: give no capabilities on this host",
+            hint="sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+        ) from error
+    namespaces.keep_mounts_inside()
+
+
+def _run_init(
+    request: Request,
+    made: rootfs.Rootfs,
+    control: Channel,
+    setup: Channel,
+    stdio: Stdio,
+    *,
+    has_orphans: bool,
+) -> None:
+    """From the fork of the container's first process to its end."""
+    terminal = _terminal_of_user(request)
+    init_pid = _start_init(request, made.path, control, setup, stdio)
+    _close_setup_side(setup, stdio)
+    init_fd = os.pidfd_open(init_pid)
+    now = time.monotonic_ns()
+    control.send(messages.INIT, init_pid, made.server_pid, now, fds=[init_fd])
+    stays = _watch(control, init_pid, init_fd, made, has_orphans=has_orphans)
+    if not stays and terminal is not None:
+        terminal.restore()
 
 
 def _adopts(request: Request) -> bool:

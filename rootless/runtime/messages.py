@@ -1,10 +1,11 @@
 """What the three processes of a container say to each other, and in which order.
 
     launcher (rl)                keeper                       init (becomes the payload)
-    ── request ────────────────▶
+    writes the keeper's id maps
+    ── request (the lock) ─────▶
                                  mounts the root file system
                                  ── forks ──────────────────▶
-    ◀─ INIT pid (its pidfd) ────                              unshares its namespaces
+    ◀─ INIT pids (init's pidfd) ─                             unshares its namespaces
     ◀─ NAMESPACES ────────────────────────────────────────────
     starts the network                                        mounts, enters the root
     ◀─ TERMINAL (one descriptor; with a terminal only) ───────
@@ -13,6 +14,7 @@
     ◀─ STARTING times ────────────────────────────────────────
                                                               drops privileges, execs
     ◀─ end of the stream: exec has succeeded ─────────────────
+    ◀─ DRIVER_DIED words ───────  only if the root's file server has ended
     ◀─ EXITED status ───────────
                                  unmounts, removes
     ◀─ UNWOUND ─────────────────
@@ -24,6 +26,9 @@ and unwinds alone.
 """
 
 from __future__ import annotations
+
+import errno
+import os
 
 from rootless.errors import (
     RlError,
@@ -45,7 +50,8 @@ if TYPE_CHECKING:
 
         driver: fuse-overlayfs, overlay, vfs or directory. path: the container's directory, with
         `l/0` (topmost) and up naming the layers, `upper`, `work` and `merged`. layers: how many;
-        for the driver "directory" one, the tree itself. shifts: from ids on disk to shown ids.
+        for the driver "directory" one, the tree itself. program: fuse-overlayfs, "" for another
+        driver. shifts: from ids on disk to shown ids.
         """
 
         driver: str
@@ -97,4 +103,8 @@ def send_failure(channel: Channel, error: BaseException, doing: str) -> None:
 
 def failure_of(message: tuple[Any, ...]) -> RlError:
     """The error that a FAILED message carries."""
-    return from_fields(*message[1:])
+    error = from_fields(*message[1:])
+    if os.strerror(errno.ENOSYS) in error.message and not error.hint:
+        # openat2(2); open_tree(2) and pidfd_open(2) are older.
+        error.hint = "uname -r  # Linux 5.6 or newer is needed"
+    return error

@@ -192,7 +192,9 @@ def _check_executable(path: str, name: str) -> None:
         is_dir = os.path.isdir(path)
         os.stat(path)
     except OSError as error:
-        code = EXIT_NOT_FOUND if error.errno in (errno.ENOENT, errno.ENOTDIR) else 126
+        code = (
+            EXIT_NOT_FOUND if error.errno in (errno.ENOENT, errno.ENOTDIR) else EXIT_CANNOT_INVOKE
+        )
         raise RuntimeSetupError(f'exec "{name}": {_reason(error)}', exit_code=code) from error
     if is_dir:
         raise RuntimeSetupError(f'exec "{name}": is a directory', exit_code=EXIT_CANNOT_INVOKE)

@@ -11,7 +11,7 @@ import errno
 import os
 import time
 
-from rootless.errors import InUseError, NotFoundError, StoreError
+from rootless.errors import EXIT_ENGINE, InUseError, NotFoundError, StoreError
 from rootless.model import jsontext
 from rootless.store import files
 
@@ -69,7 +69,7 @@ def _clear_stale_name(paths: Paths, name: str, link: str) -> None:
             raise InUseError(
                 f'the container name "{name}" is in use by container {owner[:12]}',
                 hint=f"rl rm {name}",
-                exit_code=125,
+                exit_code=EXIT_ENGINE,
             )
         os.unlink(link)
 

@@ -2,7 +2,7 @@
 
 The file system is mounted here and the program gets the descriptor (`/dev/fd/N` as its mount
 point, as mount.fuse3 hands it over): its pid is known, it does not fork itself away, and whoever
-touches the mount early waits in the kernel until it answers. See docs/decisions.
+touches the mount early waits in the kernel until it answers. See decision 0008.
 """
 
 from __future__ import annotations
@@ -54,8 +54,7 @@ class Server:
     def complaint(self) -> str:
         """What it wrote to its standard error, the last line."""
         text = os.pread(self._complaints, 65536, 0).decode(errors="replace")
-        lines = [line for line in text.splitlines() if "unknown argument ignored" not in line]
-        return lines[-1] if lines else "ended without a word"
+        return spawn.last_words(text, besides=("unknown argument ignored",))
 
 
 def mount(

@@ -67,19 +67,8 @@ def subordinate_ids(path: str) -> list[tuple[int, int]]:
         return []
 
 
-class Member:
-    """A process of ours inside a user namespace of its own."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-
-    def wait(self) -> int:
-        """Its exit code, 128+n after signal n (blocks)."""
-        return spawn.exit_code_of(os.waitpid(self.pid, 0)[1])
-
-
 class Pending:
-    """A member whose maps are being written; between the steps the caller may do other work."""
+    """A child whose maps are being written; between the steps the caller may do other work."""
 
     def __init__(self, pid: int, from_child: int, to_child: int) -> None:
         self.pid = pid
@@ -99,7 +88,7 @@ class Pending:
             raise _refused(int(answer[1:] or 0))
         self._helpers = write_maps(self.pid, maps)
 
-    def finish(self) -> Member:
+    def finish(self) -> spawn.Child:
         """Wait for the maps and let the child go on. Raises HostError; the child is gone then."""
         try:
             if self._helpers is not None:
@@ -110,7 +99,7 @@ class Pending:
             os.waitpid(self.pid, 0)
             raise
         self.abandon()
-        return Member(self.pid)
+        return spawn.Child(self.pid)
 
     def abandon(self) -> None:
         """Close our ends; a child that still waits for its maps ends. Harmless when repeated."""
@@ -138,7 +127,7 @@ def begin(function: Callable[[], None]) -> Pending:
     return Pending(pid, from_child, to_child)
 
 
-def start(function: Callable[[], None], maps: IdMaps | None = None) -> Member:
+def start(function: Callable[[], None], maps: IdMaps | None = None) -> spawn.Child:
     """`begin` with `maps` (the canonical ones by default), until `function` runs."""
     pending = begin(function)
     pending.request(canonical_maps() if maps is None else maps)
@@ -188,13 +177,15 @@ def _refused(number: int) -> HostError:
             "user namespaces: the limit user.max_user_namespaces is reached",
             hint="sudo sysctl user.max_user_namespaces=28633",
         )
-    if number == errno.EPERM:
+    # EACCES is what security modules say.
+    if number in (errno.EPERM, errno.EACCES):
         return HostError(
             "user namespaces: forbidden for unprivileged users on this host",
             hint="sudo sysctl kernel.unprivileged_userns_clone=1"
             " kernel.apparmor_restrict_unprivileged_userns=0",
         )
-    return HostError(f"user namespaces: {os.strerror(number)}")
+    reason = os.strerror(number) if number else "the process for one was killed"
+    return HostError(f"user namespaces: {reason}")
 
 
 class MapHelpers:
@@ -265,11 +256,11 @@ def call(function: Callable[[], Any], maps: IdMaps | None = None) -> Any:
 
     with open(read_end, "rb") as file:
         try:
-            member = start(report, maps)
+            child = start(report, maps)
         finally:
             os.close(write_end)
         answer = file.read()
-    code = member.wait()
+    code = child.wait()
     if not answer:
         raise RlError(f"a helper process ended with exit code {code}")
     return _unwrap(marshal.loads(answer))

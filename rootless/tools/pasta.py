@@ -98,9 +98,8 @@ def _spec(port: PortMapping) -> str:
 
 def complaint(words: str) -> str:
     """What of its standard error tells why it failed, in one line."""
-    lines = [_without_time(line.strip()) for line in words.splitlines()]
-    telling = [line for line in lines if line and not line.startswith(_CHATTER)]
-    return telling[-1] if telling else "ended without a word"
+    lines = (_without_time(line.strip()) for line in words.splitlines())
+    return spawn.last_words("\n".join(lines), besides=_CHATTER)
 
 
 def _without_time(line: str) -> str:

@@ -169,10 +169,8 @@ def _ask(api_folder: str, request: bytes) -> bytes:
 
 def complaint(words: str) -> str:
     """What of its standard error tells why it failed, in one line."""
-    lines = [line.strip() for line in words.splitlines()]
-    telling = [line for line in lines if line and not line.startswith(_CHATTER)]
     # An unknown option is followed by pages of usage on standard output, not here.
-    return telling[-1] if telling else "ended without a word"
+    return spawn.last_words(words, besides=_CHATTER)
 
 
 def lacking_protection(words: str) -> str | None:

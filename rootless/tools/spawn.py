@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from rootless import log
-from rootless.errors import HostError
+from rootless.errors import EXIT_ENGINE, HostError
 from rootless.kernel import signals
 
 TYPE_CHECKING = False
@@ -57,9 +57,8 @@ def _quote(word: str) -> str:
 class Child:
     """A running child process of ours; `wait` must be called once."""
 
-    def __init__(self, pid: int, name: str) -> None:
+    def __init__(self, pid: int) -> None:
         self.pid = pid
-        self.name = name
 
     def wait(self) -> int:
         """The exit code, 128+n after signal n (blocks)."""
@@ -71,6 +70,14 @@ class Child:
             os.kill(self.pid, number)
         except ProcessLookupError:
             pass
+
+
+def last_words(text: str, *, besides: tuple[str, ...] = ()) -> str:
+    """Why a program failed: the last line of its standard error that begins with none of `besides`,
+    which are what it also writes when all is well."""
+    lines = (line.strip() for line in text.splitlines())
+    telling = [line for line in lines if line and not line.startswith(besides)]
+    return telling[-1] if telling else "ended without a word"
 
 
 def exit_code_of(status: int) -> int:
@@ -104,7 +111,7 @@ def spawn(
         _enter(cwd, umask)
         environment = clean_environment() if env is None else dict(env)
         _exec_child(argv, environment, streams, pass_fds, die_with_parent, owner)
-    return Child(pid, os.path.basename(argv[0]))
+    return Child(pid)
 
 
 def _enter(cwd: str | None, umask: int | None) -> None:
@@ -135,7 +142,7 @@ def _exec_child(
             # The owner may have died between fork and prctl: then nobody would signal us. In a
             # new pid namespace getppid() is 0 and the check does not apply.
             if os.getppid() not in (owner, 0):
-                os._exit(125)
+                os._exit(EXIT_ENGINE)
         _install_streams(streams)
         _pass_only(pass_fds)
         signals.pthread_sigmask(signals.SIG_SETMASK, ())

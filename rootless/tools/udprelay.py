@@ -77,7 +77,7 @@ def start(
         _run_child(listeners, address, (userns, netns), to_ready, from_owner)
     os.close(to_ready)
     os.close(from_owner)
-    return Started(Child(pid, "rl-udp"), ready=ready, owner=owner)
+    return Started(Child(pid), ready=ready, owner=owner)
 
 
 def _run_child(

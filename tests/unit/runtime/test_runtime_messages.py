@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Any
 
 import pytest
@@ -58,6 +60,13 @@ def test_an_error_that_this_version_does_not_know() -> None:
     arrived = messages.failure_of((messages.FAILED, "NoSuchError", "text", "hint", 7))
     assert type(arrived) is RlError
     assert (arrived.message, arrived.hint, arrived.exit_code) == ("text", "hint", 7)
+
+
+def test_a_kernel_that_is_too_old_is_named() -> None:
+    missing = OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    assert carried(missing).hint == "uname -r  # Linux 5.6 or newer is needed"
+    assert carried(RuntimeSetupError(f"mount: {missing.strerror}", "a hint")).hint == "a hint"
+    assert carried(OSError(errno.EIO, os.strerror(errno.EIO))).hint == ""
 
 
 def test_nobody_listens() -> None:

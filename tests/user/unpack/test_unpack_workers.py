@@ -209,7 +209,7 @@ def test_a_killed_worker_fails_its_job_and_no_other(paths: Paths) -> None:
         os.write(write_end, one.compressed[:-200])
         waiting = submit(unpackers, other)
         assert is_true_soon(lambda: has_entries(paths))
-        os.kill(unpackers._members[0].pid, signal.SIGKILL)
+        os.kill(unpackers._workers[0].pid, signal.SIGKILL)
         for unfinished in (job, waiting):
             with pytest.raises(StoreError, match="was killed"):
                 unfinished.wait()
@@ -298,7 +298,7 @@ def test_memory_stays_small_whatever_the_layer_is(paths: Paths) -> None:
     zeros = Layer([file("big", bytes(64 << 20)), *(file(f"d{n}/f") for n in range(5000))])
     with Unpackers.start(paths, 1) as unpackers:
         submit(unpackers, zeros).wait()
-        status = Path(f"/proc/{unpackers._members[0].pid}/smaps_rollup").read_text()
+        status = Path(f"/proc/{unpackers._workers[0].pid}/smaps_rollup").read_text()
     fields = dict(line.split(":") for line in status.splitlines()[1:])
     private = sum(int(fields[key].split()[0]) for key in ("Private_Clean", "Private_Dirty"))
     assert private < 40 * 1024
@@ -314,7 +314,7 @@ def test_workers_hold_no_descriptors_of_others(paths: Paths) -> None:
     with Unpackers.start(paths, 2) as unpackers:
         for number in range(4):
             submit(unpackers, layer(number)).wait()
-        assert is_true_soon(lambda: [sockets_of(m.pid) for m in unpackers._members] == [1, 1])
+        assert is_true_soon(lambda: [sockets_of(m.pid) for m in unpackers._workers] == [1, 1])
 
 
 def test_trees_of_subordinate_ids_are_removed(paths: Paths, unpackers: Unpackers) -> None:
