@@ -5,6 +5,8 @@ A wish, not a state: nothing changes it after the flags were read.
 
 from __future__ import annotations
 
+from rootless.model.value import Value
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.model.mountspec import DeviceSpec, MountSpec
@@ -14,7 +16,7 @@ DEFAULT_SHM_SIZE = 64 * 1024 * 1024
 DEFAULT_UMASK = 0o022
 
 
-class ContainerSpec:
+class ContainerSpec(Value):
     """The wish for one container. Empty texts and lists mean "the image's, or the default".
 
     image: a reference as the user wrote it, None with `rootfs` (a directory, absolute).
@@ -189,7 +191,3 @@ class ContainerSpec:
         self.no_hosts = no_hosts
         self.quiet = quiet
         self.replace = replace
-
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
-        return f"ContainerSpec({shown})"

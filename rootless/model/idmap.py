@@ -7,6 +7,7 @@ Pure: reading /etc/subuid and running newuidmap are `rootless.tools.idmap`'s.
 from __future__ import annotations
 
 from rootless.model.digits import number
+from rootless.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _MOST = 2**32 - 1
 
 
-class IdMaps:
+class IdMaps(Value):
     """The uid and the gid map of one user namespace."""
 
     __slots__ = ("gids", "uids")
@@ -25,15 +26,6 @@ class IdMaps:
     def __init__(self, uids: IdMap, gids: IdMap) -> None:
         self.uids = uids
         self.gids = gids
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, IdMaps) and (self.uids, self.gids) == (other.uids, other.gids)
-
-    def __hash__(self) -> int:
-        return hash((self.uids, self.gids))
-
-    def __repr__(self) -> str:
-        return f"IdMaps(uids={self.uids!r}, gids={self.gids!r})"
 
     @property
     def is_single(self) -> bool:

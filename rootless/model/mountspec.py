@@ -9,6 +9,7 @@ from __future__ import annotations
 import os.path
 
 from rootless.errors import UsageError
+from rootless.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ _ALLOWED = {
 _TMPFS_VALUES = frozenset(("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol", "huge"))
 
 
-class MountSpec:
+class MountSpec(Value):
     """One mount of the wish.
 
     kind: "bind", "volume" or "tmpfs". source: an absolute host path, a volume's name ("" for an
@@ -61,20 +62,8 @@ class MountSpec:
         self.target = target
         self.options = options
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, MountSpec) and self._key() == other._key()
 
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def __repr__(self) -> str:
-        return "MountSpec({!r}, {!r}, {!r}, {!r})".format(*self._key())
-
-    def _key(self) -> tuple[str, str, str, tuple[str, ...]]:
-        return self.kind, self.source, self.target, self.options
-
-
-class DeviceSpec:
+class DeviceSpec(Value):
     """A host device for the container; permissions are some of "rwm"."""
 
     __slots__ = ("permissions", "source", "target")
@@ -83,15 +72,6 @@ class DeviceSpec:
         self.source = source
         self.target = target
         self.permissions = permissions
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, DeviceSpec) and repr(self) == repr(other)
-
-    def __hash__(self) -> int:
-        return hash(repr(self))
-
-    def __repr__(self) -> str:
-        return f"DeviceSpec({self.source!r}, {self.target!r}, {self.permissions!r})"
 
 
 def parse_volume(text: str, cwd: str) -> MountSpec:

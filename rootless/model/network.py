@@ -9,6 +9,7 @@ from __future__ import annotations
 from rootless.errors import UsageError
 from rootless.model.digits import number
 from rootless.model.ports import is_address
+from rootless.model.value import Value
 
 DEFAULT_DRIVER = "slirp4netns"
 _DOCKERS_NAMES = ("", "bridge", "default", "private")
@@ -36,7 +37,7 @@ _OPTIONS = {
 }  # fmt: skip
 
 
-class NetworkChoice:
+class NetworkChoice(Value):
     """A driver by name and its options, checked, as text."""
 
     __slots__ = ("driver", "options")
@@ -44,18 +45,6 @@ class NetworkChoice:
     def __init__(self, driver: str, options: dict[str, str] | None = None) -> None:
         self.driver = driver
         self.options = options or {}
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, NetworkChoice) and (self.driver, self.options) == (
-            other.driver,
-            other.options,
-        )
-
-    def __hash__(self) -> int:
-        return hash((self.driver, tuple(self.options.items())))
-
-    def __repr__(self) -> str:
-        return f"NetworkChoice({self.driver!r}, {self.options!r})"
 
     def flag(self, name: str, *, default: bool) -> bool:
         """A boolean option, `default` when it was not given."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless.errors import UsageError
+from rootless.model.value import Value
 
 # os.uname().machine → GOARCH and variant, as containerd's platforms package maps them.
 _MACHINES = {
@@ -22,7 +23,7 @@ _DEFAULT_VARIANTS = {"arm64": "v8", "arm": "v7", "amd64": "v1"}
 _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
-class Platform:
+class Platform(Value):
     """What an image was built for; `variant` may be ""."""
 
     __slots__ = ("architecture", "os", "variant")
@@ -35,15 +36,6 @@ class Platform:
     def __str__(self) -> str:
         tail = f"/{self.variant}" if self.variant else ""
         return f"{self.os}/{self.architecture}{tail}"
-
-    def __repr__(self) -> str:
-        return f"Platform({str(self)!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Platform) and str(self) == str(other)
-
-    def __hash__(self) -> int:
-        return hash(str(self))
 
     @property
     def level(self) -> int:

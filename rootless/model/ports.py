@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rootless.errors import UsageError
 from rootless.model.digits import number
+from rootless.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _ANYWHERE = ("", "0.0.0.0", "::")
 _EXAMPLE = "rl run -p 8080:80 …, -p 127.0.0.1:8080:80, -p 8000-8010:80-90/udp"
 
 
-class PortMapping:
+class PortMapping(Value):
     """One port of the host that leads to one port of the container.
 
     host_ip: an address of the host, "" for all of them.
@@ -32,18 +33,6 @@ class PortMapping:
         self.host_port = host_port
         self.container_port = container_port
         self.protocol = protocol
-
-    def _key(self) -> tuple[str, int, int, str]:
-        return (self.host_ip, self.host_port, self.container_port, self.protocol)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, PortMapping) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def __repr__(self) -> str:
-        return "PortMapping({!r}, {}, {}, {!r})".format(*self._key())
 
     def __str__(self) -> str:
         """As `docker ps` shows it: `0.0.0.0:8080->80/tcp`."""

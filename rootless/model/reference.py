@@ -14,6 +14,7 @@ from __future__ import annotations
 from rootless.errors import UsageError
 from rootless.model import digest as digests
 from rootless.model.digits import number
+from rootless.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ _OTHER_TRANSPORTS = (
 )  # fmt: skip
 
 
-class Reference:
+class Reference(Value):
     """A parsed reference; `domain` is "" while a short name has not been resolved."""
 
     __slots__ = ("digest", "domain", "path", "tag")
@@ -82,15 +83,6 @@ class Reference:
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{self.repository}{tag}{digest}"
-
-    def __repr__(self) -> str:
-        return f"Reference({self.domain!r}, {self.path!r}, {self.tag!r}, {self.digest!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Reference) and repr(self) == repr(other)
-
-    def __hash__(self) -> int:
-        return hash(repr(self))
 
 
 class OciPath:

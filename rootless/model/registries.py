@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from rootless.errors import RegistryError, UsageError
 from rootless.model import reference as references
+from rootless.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _MIRROR_RULES = ("all", "digest-only", "tag-only")
 _HOSTS = {"docker.io": "registry-1.docker.io"}
 
 
-class Endpoint:
+class Endpoint(Value):
     """One place to ask for an image: host[:port], repository path, and whether TLS is optional."""
 
     __slots__ = ("domain", "insecure", "path")
@@ -43,15 +44,6 @@ class Endpoint:
     def repository(self) -> str:
         """Domain and path: the key for credentials."""
         return f"{self.domain}/{self.path}"
-
-    def __repr__(self) -> str:
-        return f"Endpoint({self.domain!r}, {self.path!r}, insecure={self.insecure})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Endpoint) and repr(self) == repr(other)
-
-    def __hash__(self) -> int:
-        return hash(repr(self))
 
 
 class Mirror:

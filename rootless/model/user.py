@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from rootless.errors import EXIT_CANNOT_INVOKE, UsageError
 from rootless.model.digits import number
+from rootless.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 MAXIMUM_ID = 2**31 - 1
 
 
-class ExecUser:
+class ExecUser(Value):
     """Who a process runs as: numbers inside the container, its home, and its name if it has one."""
 
     __slots__ = ("gid", "groups", "home", "name", "uid")
@@ -29,18 +30,6 @@ class ExecUser:
         self.groups = groups
         self.home = home
         self.name = name
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ExecUser) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def __repr__(self) -> str:
-        return "ExecUser({}, {}, {}, {!r}, {!r})".format(*self._key())
-
-    def _key(self) -> tuple[int, int, tuple[int, ...], str, str]:
-        return self.uid, self.gid, self.groups, self.home, self.name
 
 
 def resolve(spec: str, passwd: str, group: str) -> ExecUser:

@@ -45,7 +45,7 @@ def test_maps_are_equal_by_what_they_say() -> None:
     assert len({IdMaps(ROWS, ROWS), IdMaps(ROWS, ROWS), IdMaps(ROWS, ())}) == 2
     assert IdMaps(ROWS, ()) != IdMaps((), ROWS)
     assert IdMaps(ROWS, ROWS) != ROWS
-    assert repr(IdMaps((), ())) == "IdMaps(uids=(), gids=())"
+    assert repr(IdMaps((), ())) == "IdMaps(gids=(), uids=())"
 
 
 def test_single() -> None:
