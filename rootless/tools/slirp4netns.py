@@ -99,7 +99,8 @@ def start(settings: Settings, target_pid: int, api_folder: str | None) -> Starte
         # could not connect. The directories above it are closed to everybody else.
         child = spawn.spawn(
             [*argv, str(target_pid), TAP],
-            stderr=to_words, pass_fds=(to_ready, from_owner), cwd=api_folder, umask=0,
+            stderr=to_words, pass_fds=(to_ready, from_owner), own_session=True,
+            cwd=api_folder, umask=0,
         )  # fmt: skip
     finally:
         for fd in (to_ready, from_owner, to_words):

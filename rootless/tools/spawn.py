@@ -94,14 +94,16 @@ def spawn(
     stderr: int | None = None,
     pass_fds: Sequence[int] = (),
     die_with_parent: int = 0,
+    own_session: bool = False,
     cwd: str | None = None,
     umask: int | None = None,
 ) -> Child:
     """Start `argv` (an absolute path first); None for a standard stream means /dev/null.
 
     pass_fds keep their numbers in the child. die_with_parent is the signal that the child gets
-    when the calling thread ends (PR_SET_PDEATHSIG), 0 for none. cwd and umask are the child's;
-    None inherits them.
+    when the calling thread ends (PR_SET_PDEATHSIG), 0 for none. own_session: what the user's
+    terminal sends to its foreground group does not reach the child; so with die_with_parent.
+    cwd and umask are the child's; None inherits them.
     """
     log.effect(f"run {quoted(argv)}")
     streams = (stdin, stdout, stderr)
@@ -109,6 +111,9 @@ def spawn(
     pid = os.fork()
     if pid == 0:
         _enter(cwd, umask)
+        if own_session or die_with_parent:
+            # Ctrl-C at the user's terminal is not for a helper, which ends when its owner does.
+            os.setsid()
         environment = clean_environment() if env is None else dict(env)
         _exec_child(argv, environment, streams, pass_fds, die_with_parent, owner)
     return Child(pid)
@@ -136,8 +141,6 @@ def _exec_child(
         if death_signal:
             from rootless.kernel import libc
 
-            # Ctrl-C at the user's terminal is not for a helper, which ends when its owner does.
-            os.setsid()
             libc.prctl(libc.PR_SET_PDEATHSIG, death_signal)
             # The owner may have died between fork and prctl: then nobody would signal us. In a
             # new pid namespace getppid() is 0 and the check does not apply.

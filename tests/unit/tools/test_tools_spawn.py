@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,17 @@ def test_what_is_logged_can_be_pasted() -> None:
     words = ["/bin/echo", "a b", "it's", "", "$HOME", "x=1"]
     assert spawn.quoted(words) == """/bin/echo 'a b' 'it'"'"'s' '' '$HOME' x=1"""
     assert shell(f"exec {spawn.quoted(words)}").stdout == b"a b it's  $HOME x=1\n"
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_only_a_session_of_its_own_keeps_the_signals_of_the_terminal_away(alone: bool) -> None:
+    child = spawn.spawn(["/bin/sleep", "100"], own_session=alone)
+    try:
+        wanted = child.pid if alone else os.getsid(0)
+        deadline = time.monotonic() + 5
+        while os.getsid(child.pid) != wanted and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert os.getsid(child.pid) == wanted
+    finally:
+        child.kill()
+        child.wait()

@@ -45,6 +45,10 @@ def test_its_own_sandbox_and_seccomp_are_on(box: Any, start: Any) -> None:
     assert not any(line.split()[4].startswith(("/home", "/proc", "/dev")) for line in mounts)
 
 
+def test_ctrl_c_at_the_terminal_is_not_for_it(box: Any, start: Any) -> None:
+    assert os.getsid(start(box, "slirp4netns", "80").pid) != os.getsid(0)
+
+
 def test_it_holds_only_descriptors_that_it_needs(box: Any, start: Any) -> None:
     running = start(box, "slirp4netns", "80")
     folder = f"/proc/{running.pid}/fd"
