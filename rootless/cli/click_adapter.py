@@ -61,9 +61,12 @@ def unknown_command(words: Sequence[str]) -> UsageError:
     wanted = words[1] if group else words[0]
     known = _names_below(group)
     near = get_close_matches(wanted, known)
-    advice = f"; did you mean {' or '.join(near)}?" if near else ""
     path = f"rl {group}".rstrip()
-    return UsageError(f"{path}: no such command: {wanted}{advice}", hint=f"{path} --help")
+    return UsageError(f"{path}: no such command: {wanted}{_advice(near)}", hint=f"{path} --help")
+
+
+def _advice(near: Sequence[str]) -> str:
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def complete(instruction: str) -> int:
@@ -73,6 +76,9 @@ def complete(instruction: str) -> int:
 
 def _converted(error: click.UsageError, path: str) -> UsageError:
     message = error.format_message().rstrip(".")
+    if isinstance(error, click.NoSuchOption):
+        near = [name for name in error.possibilities or () if _OFF not in name]
+        message = f"No such option '{error.option_name}'{_advice(near)}"
     return UsageError(f"{path}: {message}", hint=f"{path} --help", exit_code=EXIT_ENGINE)
 
 

@@ -77,11 +77,24 @@ def _converted(error: Exception, argv: Sequence[str]) -> RlError:
         return RlError(f"{error.msg}", f"pip install {package}", EXIT_ENGINE)
     from rootless.tools.spawn import quoted
 
+    if _stands_nowhere(error):
+        return RlError("the current directory was removed", "cd", EXIT_ENGINE)
     if isinstance(error, OSError):
         text = describe_os_error(error)
     else:
         text = f"internal error: {type(error).__name__}: {error}"
     return RlError(text, f"rl --debug {quoted(argv)}", EXIT_ENGINE)
+
+
+def _stands_nowhere(error: Exception) -> bool:
+    """Whether `error` is getcwd(2)'s, which names no path."""
+    if not isinstance(error, FileNotFoundError) or error.filename:
+        return False
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _dispatch(argv: Sequence[str]) -> int:

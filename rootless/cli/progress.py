@@ -16,6 +16,7 @@ from rootless.image.progress import Silent
 
 _SECONDS_BETWEEN_FRAMES = 0.1
 _BAR_WIDTH = 30
+_NARROWEST_BAR = 4
 _CLEAR_TO_END_OF_SCREEN = "\x1b[J"
 
 
@@ -108,7 +109,7 @@ class TerminalProgress(QuietProgress):
     def _draw(self) -> None:
         """One write: back to the first bar, the lines that stay, then the bars as they are now."""
         size = _terminal_size(self._fd)
-        bars = [_bar(digest, blob) for digest, blob in self._blobs.items()]
+        bars = [_bar(digest, blob, size.columns - 1) for digest, blob in self._blobs.items()]
         bars = bars[: max(1, size.lines - 2)]
         back = f"\x1b[{self._height}F" if self._height else ""
         # A line that wraps would make the count of lines wrong.
@@ -123,14 +124,16 @@ class TerminalProgress(QuietProgress):
             pass
 
 
-def _bar(digest: str, blob: _Blob) -> str:
+def _bar(digest: str, blob: _Blob, columns: int) -> str:
+    """The bar gives way first where `columns` are few: the numbers say more."""
     share = min(1.0, blob.arrived / blob.total) if blob.total > 0 else 0.0
-    filled = int(share * _BAR_WIDTH)
-    bar = "=" * filled + (">" if filled < _BAR_WIDTH else "")
-    return (
-        f"{short_id(digest)}  [{bar:<{_BAR_WIDTH}}]  "
-        f"{human_size(blob.arrived)}/{human_size(blob.total)}"
-    )
+    counts = f"{human_size(blob.arrived)}/{human_size(blob.total)}"
+    width = min(_BAR_WIDTH, columns - len(f"{short_id(digest)}  []  {counts}"))
+    if width < _NARROWEST_BAR:
+        return f"{short_id(digest)}  {counts}"
+    filled = int(share * width)
+    bar = "=" * filled + (">" if filled < width else "")
+    return f"{short_id(digest)}  [{bar:<{width}}]  {counts}"
 
 
 def _terminal_size(fd: int) -> os.terminal_size:

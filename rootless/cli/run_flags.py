@@ -7,6 +7,7 @@ nothing. Every error names the flag and its value.
 from __future__ import annotations
 
 import os
+import stat
 
 from rootless.errors import UsageError
 from rootless.model.container import DEFAULT_SHM_SIZE, DEFAULT_UMASK, ContainerSpec
@@ -52,14 +53,14 @@ def container_spec(parsed: Parsed) -> ContainerSpec:
         cap_drop=parsed.split("cap-drop"),
         security_opt=parsed.all("security-opt"),
         userns=_userns(parsed.text("userns")),
-        group_add=parsed.split("group-add"),
+        group_add=_groups(parsed),
         network=parsed.text("network"),
         ports=_ports(parsed),
         publish_all=parsed.flag("publish-all"),
         dns=[_dns_server(word) for word in parsed.split("dns")],
         dns_search=parsed.split("dns-search"),
         dns_option=parsed.split("dns-option"),
-        add_hosts=[_host_line(word) for word in parsed.all("add-host")],
+        add_hosts=_host_lines(parsed),
         mounts=_mounts(parsed),
         devices=_devices(parsed),
         ulimits=parsed.all("ulimit"),
@@ -88,8 +89,8 @@ def _image_or_rootfs(parsed: Parsed) -> tuple[str | None, str | None]:
     first = parsed.arguments[0]
     if not parsed.flag("rootfs"):
         return first, None
-    path = os.path.abspath(first)
-    if not os.path.isdir(path):
+    path = _absolute(first)
+    if not path or not os.path.isdir(path):
         raise UsageError(f"--rootfs {first}: not a directory", hint=f"ls -ld {first}")
     return None, path
 
@@ -147,9 +148,11 @@ def _pairs(parsed: Parsed, key: str) -> dict[str, str]:
     from rootless.model import envfile
 
     pairs = envfile.parse_pairs(words, f"--{key}")
-    if key == "sysctl" and not all(pairs.values()):
-        name = next(name for name, text in pairs.items() if not text)
-        raise UsageError(f"--sysctl {name}: write {name}=VALUE")
+    bare = next((word for word in words if "=" not in word), None)
+    if bare is None and key == "sysctl":
+        bare = next((name for name, text in pairs.items() if not text), None)
+    if bare is not None and key != "label":
+        raise UsageError(f"--{key} {bare}: write {bare}=VALUE")
     return pairs
 
 
@@ -184,6 +187,14 @@ def _entrypoint(text: str | None) -> list[str] | None:
     return [text] if text else []
 
 
+def _groups(parsed: Parsed) -> list[str]:
+    words = parsed.split("group-add")
+    # setgroups(2) would drop what is to be kept.
+    if "keep-groups" in words and set(words) != {"keep-groups"}:
+        raise UsageError("--group-add keep-groups: no other groups can be added beside it")
+    return words
+
+
 def _userns(text: str) -> str:
     if text.partition(":")[0] not in _USERNS:
         raise UsageError(f"--userns {text}: not one of keep-id, auto, host, nomap")
@@ -205,6 +216,13 @@ def _dns_server(word: str) -> str:
     if word != "none" and not is_address(word):
         raise UsageError(f"--dns {word}: not an IP address")
     return word
+
+
+def _host_lines(parsed: Parsed) -> list[tuple[str, str]]:
+    words = parsed.all("add-host")
+    if words and parsed.flag("no-hosts"):
+        raise UsageError("--no-hosts and --add-host exclude each other")
+    return [_host_line(word) for word in words]
 
 
 def _host_line(word: str) -> tuple[str, str]:
@@ -247,13 +265,16 @@ def _devices(parsed: Parsed) -> list[DeviceSpec]:
 
     devices = [parse_device(word) for word in words]
     for word, device in zip(words, devices, strict=True):
-        _check_exists(device.source, f"--device {word}", hint=f"ls -l {device.source}")
+        mode = _check_exists(device.source, f"--device {word}", hint=f"ls -l {device.source}")
+        if not any(kind(mode) for kind in (stat.S_ISCHR, stat.S_ISBLK, stat.S_ISDIR)):
+            hint = f"-v {device.source}:{device.source}"
+            raise UsageError(f"--device {word}: {device.source}: not a device", hint=hint)
     return devices
 
 
-def _check_exists(path: str, place: str, *, hint: str) -> None:
+def _check_exists(path: str, place: str, *, hint: str) -> int:
     try:
-        os.stat(path)
+        return os.stat(path).st_mode
     except OSError as error:
         raise UsageError(f"{place}: {path}: {error.strerror}", hint=hint) from error
 

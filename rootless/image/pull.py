@@ -19,6 +19,7 @@ from rootless.model import digest as digests
 from rootless.model import media
 from rootless.model import platform as platforms
 from rootless.model import reference as references
+from rootless.model.container import PULL_POLICIES
 from rootless.store import blobs, guard, index, layers
 
 TYPE_CHECKING = False
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from rootless.model.registries import Endpoint
     from rootless.store.paths import Paths
 
-POLICIES = ("always", "missing", "newer", "never")
 _EMBEDDED = "localhost/busybox"
 # Layers on their way at once.
 DEFAULT_JOBS = 4
@@ -91,11 +91,11 @@ def pull(
 ) -> PulledImage:
     """Bring the image that `reference_text` means into the store and give it its name.
 
-    platform None is this machine's. policy: one of POLICIES, as podman-pull(1) defines them.
+    platform None is this machine's. policy: one of PULL_POLICIES, as podman-pull(1) defines them.
     Raises UsageError, NotFoundError, RegistryError, ImageError, StoreError.
     """
-    if policy not in POLICIES:
-        raise UsageError(f"--pull {policy}: one of {', '.join(POLICIES)} is expected")
+    if policy not in PULL_POLICIES:
+        raise UsageError(f"--pull {policy}: one of {', '.join(PULL_POLICIES)} is expected")
     place = references.parse_source(reference_text)
     blobs.ensure_layout(paths)
     work = _Pull(paths, platform, progress or Silent(), jobs)
@@ -108,7 +108,7 @@ def pull(
         raise NotFoundError(f"{reference_text}: not in the store, and pulling is not allowed",
                             hint=f"rl pull {reference_text}")  # fmt: skip
     if place.repository == _EMBEDDED and place.wanted == references.DEFAULT_TAG:
-        return _embedded(paths)
+        return _embedded(paths, platform)
     try:
         return work.from_registries(place)
     except (RegistryError, NotFoundError) as error:
@@ -118,9 +118,16 @@ def pull(
         raise
 
 
-def _embedded(paths: Paths) -> PulledImage:
+def _embedded(paths: Paths, platform: Platform | None) -> PulledImage:
     """The image that is assembled here instead of fetched."""
     from rootless.image import embedded
+
+    machine = platforms.host()
+    if platform is not None and machine.rank_for(platform) is None:
+        raise NotFoundError(
+            f"{embedded.NAME}: is made from this machine's busybox, for {machine}, not {platform}",
+            hint=f"rl run {embedded.NAME}",
+        )
 
     before = resolve.find_local(paths, embedded.NAME)
     embedded.build(paths)

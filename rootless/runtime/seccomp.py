@@ -58,9 +58,7 @@ def _document(path: str, caps: Collection[str]) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", hint=f"ls -l {path}") from error
     except ValueError as error:
-        raise UsageError(
-            f"{path}: not JSON: {error}", hint=f"python3 -m json.tool {path}"
-        ) from error
+        raise UsageError(f"{path}: {error}", hint=f"python3 -m json.tool {path}") from error
     return model.resolve(profile, caps, host.machine, host.release)
 
 

@@ -109,6 +109,24 @@ def test_suggests_the_option_that_was_meant() -> None:
         click_adapter.parse(commands.ENTRIES["run"].load(), "rl run", ["--nam", "x", "alpine"])
 
 
+def test_never_suggests_a_name_that_nobody_would_type() -> None:
+    with pytest.raises(RlError, match="'--rmm'; did you mean --rm") as caught:
+        click_adapter.parse(commands.ENTRIES["run"].load(), "rl run", ["--rmm", "alpine"])
+    assert ":off" not in caught.value.message
+
+
+@pytest.mark.parametrize("words", ["run -v .:/x alpine", "run --rootfs . sh", "pull oci:x"])
+def test_a_current_directory_that_is_gone_is_named(
+    words: str, capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main.run_cli(words.split()) == 125
+    assert capfd.readouterr().err == "rl: error: the current directory was removed\nhint: cd\n"
+
+
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [

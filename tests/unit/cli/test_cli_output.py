@@ -104,6 +104,18 @@ def test_terminal_progress_redraws_in_place() -> None:
     assert text.endswith("\x1b[1F\x1b[J")
 
 
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (79, f"0123456789ab  [{'=' * 15}>{' ' * 14}]  1MB/2MB"),
+        (39, "0123456789ab  [=======>      ]  1MB/2MB"),
+        (26, "0123456789ab  1MB/2MB"),
+    ],
+)
+def test_a_narrow_terminal_shows_the_numbers(columns: int, shown: str) -> None:
+    assert progress._bar(DIGEST, progress._Blob(2_000_000, 1_000_000), columns) == shown
+
+
 def test_quiet_progress_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     with progress.choose(quiet=True) as shown:
         shown.message("x")

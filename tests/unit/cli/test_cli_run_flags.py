@@ -117,6 +117,11 @@ def test_fields(words: str, field: str, expected: Any) -> None:
         ("--mount type=bind,src=/nowhere/x,dst=/y", "--mount .*/nowhere/x: No such file"),
         ("--tmpfs /y -v /tmp:/y", "/y: duplicate mount point"),
         ("--device /dev/nowhere", "--device /dev/nowhere: /dev/nowhere: No such file"),
+        ("--device /etc/passwd", "--device /etc/passwd: /etc/passwd: not a device"),
+        ("--no-hosts --add-host a:1.2.3.4", "--no-hosts and --add-host exclude each other"),
+        ("--group-add keep-groups --group-add 5", "--group-add keep-groups: no other groups"),
+        ("--annotation a", "--annotation a: write a=VALUE"),
+        ("--sysctl a=", "--sysctl a: write a=VALUE"),
         ("--rootfs", "--rootfs alpine: not a directory"),
     ],
 )

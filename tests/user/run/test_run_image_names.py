@@ -6,7 +6,10 @@ import json
 
 import pytest
 
+from rootless.model import platform
 from tests.user.conftest import Rl
+
+ARCHITECTURE = platform.host().architecture
 
 
 @pytest.mark.parametrize("kind", ["id", "short", "prefixed", "digest", "named"])
@@ -30,3 +33,13 @@ def test_no_registry_is_asked_for_an_id(rl: Rl, busybox_image: str, text: str) -
     said = rl("run", "--rm", text, "true", code=125).stderr
     assert said == f"rl: error: {text}: no such image\nhint: rl images\n"
     assert "not an image reference" in rl("pull", text, code=125).stderr
+
+
+def test_a_present_image_is_not_run_for_a_platform_that_it_is_not_for(
+    rl: Rl, busybox_image: str
+) -> None:
+    done = rl("run", "--rm", "--platform", "linux/s390x", busybox_image, "true", code=125)
+    assert done.stderr.startswith(f"rl: error: {busybox_image}")
+    assert "not linux/s390x" in done.stderr
+    own = f"linux/{ARCHITECTURE}"
+    assert rl("run", "--rm", "--platform", own, busybox_image, "echo", "hi").stdout == "hi\n"
