@@ -5,6 +5,7 @@ from __future__ import annotations
 from rootless.cli import image_rows, output
 from rootless.cli.options import Argument, Parsed, Signature, flag, repeat, value
 from rootless.errors import EXIT_ENGINE, InUseError, NotFoundError, RlError
+from rootless.model.container import PULL_POLICIES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -150,20 +151,14 @@ def inspect(parsed: Parsed) -> int:
     return 0
 
 
-_QUIET_PULL = flag("-q --quiet", "Print only the image's id")
-
 PULL = Signature(
     pull,
     "Fetch images from registries or OCI directories.",
     (
-        _QUIET_PULL,
+        flag("-q --quiet", "Print only the image's id"),
         value("--platform", "OS/ARCH[/VARIANT]", "Platform to choose (default the host's)"),
         value(
-            "--policy",
-            "WHEN",
-            "When to ask the registry",
-            default="always",
-            choices=("always", "missing", "newer", "never"),
+            "--policy", "WHEN", "When to ask the registry", default="always", choices=PULL_POLICIES
         ),
     ),
     (Argument("IMAGE", 1, None),),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rootless.cli.options import flag, repeat, section, value
+from rootless.model.container import PULL_POLICIES, STORAGE_DRIVERS
 
 _PROCESS = section(
     "Process",
@@ -39,21 +40,10 @@ _CONTAINER = section(
 
 _IMAGE = section(
     "Image",
-    value(
-        "--pull",
-        "WHEN",
-        "When to pull the image",
-        default="missing",
-        choices=("always", "missing", "newer", "never"),
-    ),
+    value("--pull", "WHEN", "When to pull the image", default="missing", choices=PULL_POLICIES),
     value("--platform", "OS/ARCH[/VARIANT]", "Platform of the image (default the host's)"),
     flag("--rootfs", "IMAGE is a directory with a root file system"),
-    value(
-        "--storage-driver",
-        "DRIVER",
-        "How layers are put together",
-        choices=("fuse-overlayfs", "overlay", "vfs"),
-    ),
+    value("--storage-driver", "DRIVER", "How layers are put together", choices=STORAGE_DRIVERS),
     flag("-q --quiet", "Show nothing while pulling"),
 )
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from rootless import log
 from rootless.errors import HostError, UsageError
+from rootless.model.container import STORAGE_DRIVERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.engine.facts import HostFacts
 
-DRIVERS = ("fuse-overlayfs", "overlay", "vfs")
 _HINT = "sudo apt-get install fuse-overlayfs; sudo chmod 0666 /dev/fuse"
 
 
@@ -18,9 +18,10 @@ def choose(asked: str, facts: HostFacts, *, shifts: bool) -> str:
 
     shifts: files must be shown with other ids, which fuse-overlayfs alone can do.
     """
-    if asked and asked not in DRIVERS:
+    if asked and asked not in STORAGE_DRIVERS:
         raise UsageError(
-            f"--storage-driver {asked}: no such driver", hint=f"one of: {', '.join(DRIVERS)}"
+            f"--storage-driver {asked}: no such driver",
+            hint=f"one of: {', '.join(STORAGE_DRIVERS)}",
         )
     if shifts and asked in ("overlay", "vfs"):
         log.notice(f"--userns needs shifted ids: storage driver fuse-overlayfs instead of {asked}")

@@ -14,7 +14,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from typing import Any
 
 _HEADER = 4
@@ -93,6 +93,21 @@ def wait_readable(fds: Sequence[int], timeout_ms: int | None = None) -> list[int
     for fd in fds:
         poller.register(fd, select.POLLIN)
     return [fd for fd, _ in poller.poll(timeout_ms)]
+
+
+def close_all_but(kept: Collection[int], *, first: int = 3) -> None:
+    """Close every descriptor from `first` on that is not in `kept`.
+
+    For a fork without exec: it would hold its parent's pipes and locks, and what the caller of rl
+    has left open, for as long as it lives.
+    """
+    for name in os.listdir("/proc/self/fd"):
+        fd = int(name)
+        if fd >= first and fd not in kept:
+            try:
+                os.close(fd)
+            except OSError:
+                continue  # the listing's own descriptor
 
 
 def null_fd() -> int:

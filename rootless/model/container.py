@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 DEFAULT_SHM_SIZE = 64 * 1024 * 1024
 DEFAULT_UMASK = 0o022
+# podman-pull(1), "--policy".
+PULL_POLICIES = ("always", "missing", "newer", "never")
+STORAGE_DRIVERS = ("fuse-overlayfs", "overlay", "vfs")
 
 
 class ContainerSpec(Value):

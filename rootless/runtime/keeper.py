@@ -11,7 +11,7 @@ import time
 
 from rootless.errors import EXIT_ENGINE, HostError
 from rootless.kernel import libc, signals
-from rootless.kernel.channel import null_fd, wait_readable
+from rootless.kernel.channel import close_all_but, null_fd, wait_readable
 from rootless.runtime import messages, namespaces, rootfs
 
 TYPE_CHECKING = False
@@ -56,7 +56,9 @@ def _get_ready(*kept: int) -> None:
     libc.set_command_line("rl-keeper")
     # Mount points that the image lacks are for all of its users, whatever the caller's mask.
     os.umask(0o022)
-    _close_all_but(*kept)
+    # Through /proc/self/fd/N an image's working directory or command could otherwise lead init to
+    # the host's files (the runc flaw CVE-2024-21626).
+    close_all_but(kept)
     # Ctrl-C at the terminal reaches the whole foreground group; the launcher decides about it.
     for number in signals.FROM_TERMINAL:
         signals.signal(number, signals.SIG_IGN)
@@ -113,21 +115,6 @@ def _end_orphans(made: rootfs.Rootfs | None) -> None:
     from rootless.runtime import orphans
 
     orphans.end(made.server_pid if made else 0)
-
-
-def _close_all_but(*kept: int) -> None:
-    """Close what the caller of rl has left open, which init would inherit.
-
-    Through /proc/self/fd/N an image's working directory or command could otherwise lead to the
-    host's files (the runc flaw CVE-2024-21626).
-    """
-    for name in os.listdir("/proc/self/fd"):
-        fd = int(name)
-        if fd > 2 and fd not in kept:
-            try:
-                os.close(fd)
-            except OSError:
-                continue  # the listing's own descriptor
 
 
 def _start_init(request: Request, root: str, control: Channel, setup: Channel, stdio: Stdio) -> int:

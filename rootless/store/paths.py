@@ -1,8 +1,9 @@
 """Every path that `rl` keeps anything at.
 
 `root` is durable and may be in a home directory; `runtime` is node-local, private (0700) and gone
-after a reboot. Both follow from the uid alone, so that tox, cron, ssh and Slurm, which strip the
-environment, find the same containers.
+after a reboot. Unless the user says otherwise (RL_ROOT, XDG_DATA_HOME, RL_RUNTIME_DIR) both follow
+from the uid alone, so that tox, cron, ssh and Slurm, which strip the environment, find the same
+containers; XDG_RUNTIME_DIR, which they strip as well, is not looked at.
 """
 
 from __future__ import annotations

@@ -16,12 +16,13 @@ import os
 import select
 
 from rootless.kernel import libc, signals
+from rootless.kernel.channel import close_all_but
 from rootless.tools.spawn import Child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from typing import NoReturn
 
     from rootless.model.ports import PortMapping
@@ -94,7 +95,8 @@ def _run_child(
             signals.signal(number, signals.SIG_DFL)
         signals.pthread_sigmask(signals.SIG_SETMASK, ())
         libc.prctl_name("rl-udp")
-        _close_all_but([to_ready, from_owner, *(sock.fileno() for sock, _ in listeners)])
+        kept = [to_ready, from_owner, *(sock.fileno() for sock, _ in listeners)]
+        close_all_but(kept, first=0)
         _enter(namespaces)
         os.write(to_ready, b"1")
         os.close(to_ready)
@@ -103,15 +105,6 @@ def _run_child(
         # Nobody to tell but the owner, who sees the pipe's end.
         os._exit(1)
     os._exit(0)
-
-
-def _close_all_but(kept: Iterable[int]) -> None:
-    """Forked without exec, it would hold the owner's pipes, locks and terminal open."""
-    low = 0
-    for fd in sorted(kept):
-        os.closerange(low, fd)
-        low = fd + 1
-    os.closerange(low, os.sysconf("SC_OPEN_MAX"))
 
 
 def _enter(namespaces: tuple[str | None, str]) -> None:
