@@ -17,8 +17,8 @@ class HostFacts:
     """The user and the host as a plan sees them."""
 
     __slots__ = (
-        "devices", "fuse_overlayfs", "gid", "groups", "has_mqueue", "hostname", "kernel",
-        "machine", "maps", "resolv", "terminal_size", "uid",
+        "devices", "fuse_overlayfs", "gid", "has_mqueue", "hostname", "maps", "resolv",
+        "terminal_size", "uid",
     )  # fmt: skip
 
     def __init__(
@@ -26,11 +26,8 @@ class HostFacts:
         *,
         uid: int,
         gid: int,
-        groups: list[int],
         maps: IdMaps,
         hostname: str,
-        machine: str,
-        kernel: str,
         resolv: str,
         fuse_overlayfs: str,
         terminal_size: tuple[int, int] | None,
@@ -39,11 +36,8 @@ class HostFacts:
     ) -> None:
         self.uid = uid
         self.gid = gid
-        self.groups = groups
         self.maps = maps
         self.hostname = hostname
-        self.machine = machine
-        self.kernel = kernel
         self.resolv = resolv
         self.fuse_overlayfs = fuse_overlayfs
         self.terminal_size = terminal_size
@@ -55,15 +49,11 @@ def gather(maps: IdMaps | None = None, *, devices: bool = False) -> HostFacts:
     """Look at the host, with `devices` also at its device nodes.
 
     fuse_overlayfs is "" where the program or /dev/fuse cannot be used."""
-    name = os.uname()
     return HostFacts(
         uid=os.geteuid(),
         gid=os.getegid(),
-        groups=os.getgroups(),
         maps=maps or idmap.canonical_maps(),
-        hostname=name.nodename,
-        machine=name.machine,
-        kernel=name.release,
+        hostname=os.uname().nodename,
         resolv=_read("/etc/resolv.conf"),
         fuse_overlayfs=fuse_overlayfs_program(),
         terminal_size=_terminal_size(),

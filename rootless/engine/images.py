@@ -64,7 +64,6 @@ def facts_of(paths: Paths, image: StoredImage) -> ImageFacts:
         layers,
         read_in_layers(layers, "etc/passwd"),
         read_in_layers(layers, "etc/group"),
-        f"linux/{image.config.get('architecture', '')}",
     )
 
 
@@ -74,7 +73,7 @@ def facts_of_directory(rootfs: str) -> ImageFacts:
         raise UsageError(f"--rootfs {rootfs}: no such directory")
     layers = [rootfs]
     return ImageFacts(
-        {}, layers, read_in_layers(layers, "etc/passwd"), read_in_layers(layers, "etc/group"), ""
+        {}, layers, read_in_layers(layers, "etc/passwd"), read_in_layers(layers, "etc/group")
     )
 
 

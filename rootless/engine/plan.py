@@ -34,16 +34,13 @@ _MORE_IPC_MODES = ("shareable", "none")
 class ImageFacts:
     """What a plan needs of the image: its config and two files of its root file system."""
 
-    __slots__ = ("config", "group", "layers", "passwd", "platform")
+    __slots__ = ("config", "group", "layers", "passwd")
 
-    def __init__(
-        self, config: dict[str, Any], layers: list[str], passwd: str, group: str, platform: str
-    ) -> None:
+    def __init__(self, config: dict[str, Any], layers: list[str], passwd: str, group: str) -> None:
         self.config = config
         self.layers = layers
         self.passwd = passwd
         self.group = group
-        self.platform = platform
 
 
 class Place:
@@ -108,7 +105,7 @@ class _Choices:
     ) -> None:
         self.security = security.parse(spec.security_opt, privileged=spec.privileged)
         self.namespace = userns.choose(spec.userns, facts.maps, facts.uid, facts.gid, taken_ranges)
-        self.driver = _driver(spec, facts, self.namespace)
+        self.driver = _driver(spec, facts, place, self.namespace)
         self.hostname = _hostname(spec, facts, place, new_network=network.new_namespace)
         self.who = plan_process.who_runs(
             spec, image.config, self.namespace.default_user, image.passwd, image.group
@@ -175,10 +172,11 @@ def _document(
     }  # fmt: skip
 
 
-def _driver(spec: ContainerSpec, facts: HostFacts, namespace: UserNamespace) -> str:
+def _driver(spec: ContainerSpec, facts: HostFacts, place: Place, namespace: UserNamespace) -> str:
     if spec.rootfs:
         return "directory"
-    return storage.choose(spec.storage_driver, facts, shifts=bool(namespace.shift.uids))
+    shifts = bool(namespace.shift.uids)
+    return storage.choose(spec.storage_driver, facts, place.directory, shifts=shifts)
 
 
 def _to_give(

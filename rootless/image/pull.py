@@ -50,19 +50,16 @@ class PulledImage:
     """The outcome of a pull.
 
     name: the full name in the store. image_id: the configuration's digest. notes: what unpacking
-    had to leave out, one line each. is_new: whether anything was fetched or named.
+    had to leave out, one line each.
     """
 
-    __slots__ = ("image_id", "is_new", "manifest_digest", "name", "notes")
+    __slots__ = ("image_id", "manifest_digest", "name", "notes")
 
-    def __init__(
-        self, name: str, manifest_digest: str, image_id: str, notes: list[str], *, is_new: bool
-    ) -> None:
+    def __init__(self, name: str, manifest_digest: str, image_id: str, notes: list[str]) -> None:
         self.name = name
         self.manifest_digest = manifest_digest
         self.image_id = image_id
         self.notes = notes
-        self.is_new = is_new
 
 
 class _Documents:
@@ -129,14 +126,11 @@ def _embedded(paths: Paths, platform: Platform | None) -> PulledImage:
             hint=f"rl run {embedded.NAME}",
         )
 
-    before = resolve.find_local(paths, embedded.NAME)
     embedded.build(paths)
-    after = resolve.find_local(paths, embedded.NAME)
-    if after is None:
+    made = resolve.find_local(paths, embedded.NAME)
+    if made is None:
         raise StoreError(f"{embedded.NAME}: was removed while it was made")
-    made = _as_pulled(paths, after)
-    made.is_new = before is None or before.manifest_digest != made.manifest_digest
-    return made
+    return _as_pulled(paths, made)
 
 
 def _usable_local(
@@ -159,7 +153,7 @@ def _is_immutable(place: Reference, local: LocalImage) -> bool:
 def _as_pulled(paths: Paths, local: LocalImage) -> PulledImage:
     digest = local.manifest_digest
     image_id = resolve.config_digest(paths, digest)
-    return PulledImage(local.name, digest, image_id, [], is_new=False)
+    return PulledImage(local.name, digest, image_id, [])
 
 
 def _lacks(paths: Paths, manifest_digest: str) -> bool:
@@ -248,18 +242,16 @@ class _Pull:
 
     def _store(self, source: Source, documents: _Documents) -> PulledImage:
         notes: list[str] = []
-        is_new = False
         for _ in range(_ROUNDS):
             missing = self._missing(documents)
             if missing:
                 notes += self._bring(source, missing)
-                is_new = True
             image_id = blobs.write(self._paths, documents.config_data)
             digest = blobs.write(self._paths, documents.manifest_data)
             with guard.adding(self._paths):
                 if not self._missing(documents) and not _lacks(self._paths, digest):
-                    is_new |= self._set_name(source.name, digest, documents)
-                    return PulledImage(source.name, digest, image_id, notes, is_new=is_new)
+                    self._set_name(source.name, digest, documents)
+                    return PulledImage(source.name, digest, image_id, notes)
         raise StoreError(f"{source.name}: its parts were removed again and again while it came in")
 
     def _missing(self, documents: _Documents) -> list[tuple[Descriptor, str]]:
@@ -295,17 +287,15 @@ class _Pull:
         transfer.sweep(self._paths, _PARTIAL_SECONDS)
         return bringer.notes
 
-    def _set_name(self, name: str, digest: str, documents: _Documents) -> bool:
-        """Whether the name was new or meant another image before."""
-        before = index.find(self._paths, name)
-        if before is not None and before.get("digest") == digest:
-            return False
+    def _set_name(self, name: str, digest: str, documents: _Documents) -> None:
+        known = index.find(self._paths, name)
+        if known is not None and known.get("digest") == digest:
+            return
         index.set_name(
             self._paths, name, digest,
             media_type=documents.manifest.media_type, size=len(documents.manifest_data),
             platform=documents.platform.as_document(),
         )  # fmt: skip
-        return True
 
 
 def _places(

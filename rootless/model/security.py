@@ -50,14 +50,12 @@ class SecurityChoice:
     no_new_privileges: whether set-user-ID programs and file capabilities are without effect.
     seccomp: DEFAULT_PROFILE, UNCONFINED, or the path of a profile.
     apparmor: a profile's name, UNCONFINED, or "" for what the host gives.
-    labels: SELinux options as they were given ("disable", "type:NAME", …).
     masked_paths, readonly_paths: absolute paths inside the container.
     proc_options: mount options of /proc, as proc(5) names them.
     """
 
     __slots__ = (
         "apparmor",
-        "labels",
         "masked_paths",
         "no_new_privileges",
         "proc_options",
@@ -69,7 +67,6 @@ class SecurityChoice:
         self.no_new_privileges = not privileged
         self.seccomp = UNCONFINED if privileged else DEFAULT_PROFILE
         self.apparmor = UNCONFINED if privileged else ""
-        self.labels: Paths = ()
         self.masked_paths: Paths = () if privileged else MASKED_PATHS
         self.readonly_paths: Paths = () if privileged else READONLY_PATHS
         self.proc_options: Paths = ()
@@ -118,13 +115,13 @@ def _apparmor(choice: SecurityChoice, option: str, value: str) -> None:
 
 
 def _label(choice: SecurityChoice, option: str, value: str) -> None:
+    """SELinux labels change nothing: a normal user cannot set them."""
     kind = value.partition(":")[0]
     if kind not in ("disable", "filetype", "level", "nested", "role", "type", "user"):
         raise UsageError(
             f"--security-opt {option}: no such kind of label",
             hint="--security-opt label=disable",
         )
-    choice.labels = (*choice.labels, value)
 
 
 def _mask(choice: SecurityChoice, option: str, value: str) -> None:

@@ -37,11 +37,8 @@ def host(**changes: Any) -> HostFacts:
     facts: dict[str, Any] = {
         "uid": 1000,
         "gid": 1000,
-        "groups": [1000],
         "maps": MAPS,
         "hostname": "workstation",
-        "machine": "x86_64",
-        "kernel": "6.1.0",
         "resolv": "search example.org\nnameserver 192.0.2.1\n",
         "fuse_overlayfs": "/usr/bin/fuse-overlayfs",
         "terminal_size": (24, 80),
@@ -57,7 +54,6 @@ def image(config: dict[str, Any] | None = None, **changes: Any) -> ImageFacts:
         "layers": ["/store/layers/b/diff", "/store/layers/a/diff"],
         "passwd": PASSWD,
         "group": GROUP,
-        "platform": "linux/amd64",
     }
     return ImageFacts(**{**facts, **changes})
 

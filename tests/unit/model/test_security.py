@@ -61,9 +61,9 @@ def test_seccomp(option, expected):
     assert parse(option).seccomp == expected
 
 
-def test_labels_are_collected():
-    choice = parse("label=type:spc_t", "label:level:s0", "label=disable")
-    assert choice.labels == ("type:spc_t", "level:s0", "disable")
+def test_labels_are_taken_and_change_nothing():
+    plain, labelled = parse(), parse("label=type:spc_t", "label:level:s0", "label=disable")
+    assert all(getattr(plain, name) == getattr(labelled, name) for name in plain.__slots__)
 
 
 def test_apparmor_and_proc_options():
