@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 # Written here and in pyproject.toml: asking importlib.metadata costs 40 ms.
 VERSION = "0.1.0"
 
+_HELPERS = ("fuse-overlayfs", "slirp4netns", "pasta", "newuidmap", "newgidmap")
+# They know no --version.
+_SET_UID = ("newuidmap", "newgidmap")
+
 FORMAT = value("--format", "FORMAT", "json for a document", choices=("json",))
 
 
@@ -44,12 +48,13 @@ def info(parsed: Parsed) -> int:
 def _gather() -> dict[str, dict[str, Any]]:
     from rootless.engine import facts, storage
     from rootless.errors import HostError
+    from rootless.model.idmap import outside_ranges, size_of
     from rootless.store import containers, index, paths
 
     places = paths.discover()
     host = facts.gather()
     try:
-        driver = storage.choose("", host, shifts=False)
+        driver = storage.choose("", host, places.containers, shifts=False)
     except HostError as error:
         driver = f"none: {error.message}"
     return {
@@ -62,20 +67,34 @@ def _gather() -> dict[str, dict[str, Any]]:
             "running": len(containers.live_ids(places)),
         },
         "drivers": {"storage": driver, "network": _network()},
+        "helpers": {name: _helper(name) for name in _HELPERS},
         "host": {
             "kernel": os.uname().release,
             "architecture": os.uname().machine,
             "user": f"{host.uid}:{host.gid}",
-            "uids": _size(host.maps.uids),
-            "gids": _size(host.maps.gids),
+            "uids": size_of(host.maps.uids),
+            "gids": size_of(host.maps.gids),
+            "uid ranges": outside_ranges(host.maps.uids),
+            "gid ranges": outside_ranges(host.maps.gids),
         },
     }
 
 
-def _size(id_map: tuple[tuple[int, int, int], ...]) -> int:
-    from rootless.model.idmap import size_of
+def _helper(name: str) -> str:
+    """The version and the path of a program that we run, as far as it tells them."""
+    from rootless.tools import spawn
 
-    return size_of(id_map)
+    path = spawn.which(name)
+    if path is None:
+        return "not installed"
+    if name in _SET_UID:
+        return path
+    done = spawn.run([path, "--version"])
+    lines = (done.stdout + done.stderr).decode(errors="replace").splitlines()
+    # fuse-overlayfs tells fusermount's version first.
+    own = next((line for line in lines if line.startswith(name) and "version" in line), "")
+    version = own.removeprefix(name).strip(": ").removeprefix("version ")
+    return f"{version} ({path})" if version else path
 
 
 def _network() -> str:

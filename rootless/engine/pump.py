@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import stat
+
+from rootless import log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,8 +60,10 @@ class Pump:
             self._pending = self._pending[os.write(self.sink, self._pending) :]
         except BlockingIOError:
             return
-        except OSError:
+        except OSError as error:
             # The reader is gone: the writer shall hear of it as from any closed pipe.
+            if error.errno not in (errno.EPIPE, errno.EIO):
+                log.warn(f"bytes of a standard stream are lost: {error.strerror}")
             self._pending = b""
             self.finish()
 

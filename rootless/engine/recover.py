@@ -10,7 +10,7 @@ import os
 import time
 
 from rootless import log
-from rootless.errors import RlError
+from rootless.errors import RlError, describe_os_error
 from rootless.kernel import proc
 from rootless.model import mountspec
 from rootless.store import containers, layers
@@ -33,7 +33,7 @@ def sweep(paths: Paths) -> None:
         try:
             _clear_if_abandoned(paths, container_id)
         except (RlError, OSError) as error:
-            log.warn(f"container {container_id[:12]}: could not be cleared: {error}")
+            log.warn(f"container {container_id[:12]}: could not be cleared: {_reason(error)}")
 
 
 def tidy(paths: Paths) -> None:
@@ -45,7 +45,11 @@ def tidy(paths: Paths) -> None:
     try:
         layers.sweep(paths)
     except (RlError, OSError) as error:
-        log.warn(f"{paths.tmp}: could not be cleared: {error}")
+        log.warn(f"{paths.tmp}: could not be cleared: {_reason(error)}")
+
+
+def _reason(error: RlError | OSError) -> str:
+    return describe_os_error(error) if isinstance(error, OSError) else error.message
 
 
 def _clear_if_abandoned(paths: Paths, container_id: str) -> None:

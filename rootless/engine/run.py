@@ -15,7 +15,7 @@ from rootless.model import ports as port_model
 from rootless.net import drivers
 from rootless.runtime import seccomp
 from rootless.store import containers, files, paths
-from rootless.tools import idmap
+from rootless.tools import idmap, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,16 +59,22 @@ def describe(spec: ContainerSpec) -> tuple[dict[str, Any], list[str]]:
 
 
 def _effects(made: Plan, network: Driver, image: StoredImage | None) -> list[str]:
+    from rootless.model.idmap import outside_ranges
+    from rootless.runtime.mounting import describe_mount
+
+    maps = made.namespace.host
     lines = [f"mkdir {made.place.directory}"]
     lines += [f"write {made.place.directory}/{name}" for name in made.files]
     lines += [f"volume {use.name} at {use.target}" for use in made.volumes]
-    lines.append(f"user namespace: {made.namespace.host!r}")
-    layers = len(made.image.layers)
+    lines.append(
+        f"user namespace: uids {outside_ranges(maps.uids)}; gids {outside_ranges(maps.gids)}"
+    )
+    count = len(made.image.layers)
     shown = image.name if image else made.document["root"]["path"]
-    lines.append(f"root file system: {made.driver}, {layers} layers of {shown}")
+    lines.append(f"root file system: {made.driver}, {count} layer{'s' * (count != 1)} of {shown}")
     lines += network.describe()
-    lines += [f"mount {one['type']} {one['destination']}" for one in made.document["mounts"]]
-    lines.append(f"exec {made.document['process']['args']!r}")
+    lines += [describe_mount(one) for one in made.document["mounts"]]
+    lines.append(f"exec {spawn.quoted(made.document['process']['args'])}")
     return lines
 
 

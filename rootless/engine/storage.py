@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 _HINT = "sudo apt-get install fuse-overlayfs; sudo chmod 0666 /dev/fuse"
 
 
-def choose(asked: str, facts: HostFacts, *, shifts: bool) -> str:
+def choose(asked: str, facts: HostFacts, folder: str, *, shifts: bool) -> str:
     """The driver: the one asked for, else fuse-overlayfs, else native overlay where it is missing.
 
-    shifts: files must be shown with other ids, which fuse-overlayfs alone can do.
+    folder: where the writable layer will be. shifts: files must be shown with other ids, which
+    fuse-overlayfs alone can do.
     """
     if asked and asked not in STORAGE_DRIVERS:
         raise UsageError(
@@ -28,9 +29,20 @@ def choose(asked: str, facts: HostFacts, *, shifts: bool) -> str:
         asked = "fuse-overlayfs"
     if asked in ("overlay", "vfs"):
         return asked
-    if facts.fuse_overlayfs:
+    problem, hint = _obstacle(facts, folder)
+    if not problem:
         return "fuse-overlayfs"
     if asked or shifts:
-        raise HostError("fuse-overlayfs: not installed, or /dev/fuse is not accessible", hint=_HINT)
-    log.notice(f"fuse-overlayfs cannot be used here: native overlay is tried instead ({_HINT})")
+        raise HostError(f"fuse-overlayfs: {problem}", hint=hint)
+    log.notice(f"fuse-overlayfs: {problem}; native overlay is tried instead ({hint})")
     return "overlay"
+
+
+def _obstacle(facts: HostFacts, folder: str) -> tuple[str, str]:
+    """Why fuse-overlayfs cannot be used, and what helps; empty when it can."""
+    if not facts.fuse_overlayfs:
+        return "not installed, or /dev/fuse is not accessible", _HINT
+    # It makes the path of its upper directory absolute and then takes ":" for a separator.
+    if ":" in folder:
+        return f"cannot work below a path with a colon, {folder}", "export RL_ROOT=DIR"
+    return "", ""

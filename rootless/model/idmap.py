@@ -38,6 +38,12 @@ def size_of(id_map: IdMap) -> int:
     return sum(size for _, _, size in id_map)
 
 
+def outside_ranges(id_map: IdMap) -> str:
+    """The ids outside that `id_map` uses, for a reader: "1000, 100000-165535"."""
+    ends = ((start, start + size - 1) for _, start, size in id_map)
+    return ", ".join(f"{low}" if low == high else f"{low}-{high}" for low, high in ends)
+
+
 def rootful_map(own_id: int, subordinate: list[tuple[int, int]]) -> IdMap:
     """0 is the user, 1 and up are the user's subordinate ranges `(start, count)` in their order."""
     ranges = [(0, own_id, 1)]

@@ -20,7 +20,7 @@ def apply_mounts(root_fd: int, wanted: list[dict[str, Any]]) -> None:
     for mount in wanted:
         target = mount["destination"]
         options = mount.get("options", [])
-        log.effect(_describe(mount))
+        log.effect(describe_mount(mount))
         try:
             if mount["type"] == "bind":
                 mounts.bind_in_root(
@@ -42,7 +42,8 @@ def _mount_new(root_fd: int, mount: dict[str, Any], options: list[str]) -> None:
         log.effect(f"no cgroup2 at {mount['destination']}: {error.strerror}")
 
 
-def _describe(mount: dict[str, Any]) -> str:
+def describe_mount(mount: dict[str, Any]) -> str:
+    """A mount of the document in one line, as mount(8) would be told to make it."""
     options = ",".join(mount.get("options", []))
     return f"mount -t {mount['type']} -o {options} {mount['source']} {mount['destination']}"
 

@@ -55,7 +55,11 @@ def explain(error: OSError, path: str) -> StoreError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         folder = os.path.dirname(path) or "."
         return StoreError(f"{path}: {error.strerror}", hint=f"df -h {folder}; rl image prune")
-    return StoreError(describe_os_error(error) if error.filename else f"{path}: {error.strerror}")
+    text = describe_os_error(error) if error.filename else f"{path}: {error.strerror}"
+    if error.errno in (errno.EACCES, errno.EROFS):
+        folder = os.path.dirname(path) or "."
+        return StoreError(text, hint=f"ls -ld {folder}; rl --root DIR …, or --runtime-dir DIR")
+    return StoreError(text)
 
 
 def make_dirs(path: str, *, mode: int = 0o700) -> None:

@@ -141,6 +141,8 @@ def _run_child(function: Callable[[], None], from_parent: int, to_parent: int) -
         join_new_namespace(from_parent, to_parent)
         function()
         code = 0
+    except BrokenPipeError:
+        pass  # the parent has given up, and says why
     except BaseException as error:
         os.write(2, f"rl: internal error in a user namespace: {error!r}\n".encode())
     finally:

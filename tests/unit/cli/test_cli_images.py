@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -208,6 +209,8 @@ def test_info(paths: Paths, ids: tuple[str, str], capsys: Capture) -> None:
     assert main.run_cli(["info", "--format", "json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["store"]["root"] == paths.root and document["store"]["images"] == 3
+    assert set(document["helpers"]) >= {"fuse-overlayfs", "slirp4netns", "pasta", "newuidmap"}
+    assert document["host"]["uid ranges"].startswith(str(os.geteuid()))
     assert main.run_cli(["info"]) == 0
     assert f"  root: {paths.root}\n" in capsys.readouterr().out
 

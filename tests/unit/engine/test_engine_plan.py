@@ -156,6 +156,17 @@ def test_without_fuse_native_overlay_is_the_choice_unless_ids_are_shifted() -> N
             plan_of(*words, fuse_overlayfs="")
 
 
+def test_fuse_overlayfs_is_not_led_below_a_colon(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = "/a:b/containers/1"
+    place = plan.Place(CONTAINER_ID, "brisk_heron", folder, "/a:b/volumes")
+    monkeypatch.setattr(plans, "place", lambda: place)
+    assert plan_of().driver == "overlay"
+    assert plan_of("--storage-driver", "vfs").driver == "vfs"
+    for words in (["--storage-driver", "fuse-overlayfs"], ["--userns", "keep-id"]):
+        with pytest.raises(HostError, match=f"below a path with a colon, {folder}"):
+            plan_of(*words)
+
+
 def test_files_of_each_container() -> None:
     made = plan_of("--add-host", "db:10.0.0.9", "--add-host", "me:host-gateway")
     assert made.files["hostname"] == CONTAINER_ID[:12] + "\n"

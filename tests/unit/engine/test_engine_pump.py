@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from rootless import log
 from rootless.engine.pump import Pump, poll
 
 
@@ -159,3 +160,18 @@ def test_poll_tells_what_came() -> None:
     os.close(write_end)
     assert poll({read_end: select.POLLIN}, None)[read_end] & select.POLLHUP
     os.close(read_end)
+
+
+def test_what_a_full_disk_does_not_take_is_told(
+    pipes: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(log, "warn", said.append)
+    source, feed = pipes[:2]
+    full = os.open("/dev/full", os.O_WRONLY)
+    pump = Pump(source, full)
+    os.write(feed, b"x")
+    turn(pump)
+    os.close(full)
+    assert pump.ended
+    assert said == ["bytes of a standard stream are lost: No space left on device"]

@@ -133,3 +133,8 @@ def test_the_kernel_pads_its_columns() -> None:
 )
 def test_subordinate_ranges(text: str, expected: list[tuple[int, int]]) -> None:
     assert idmap.parse_subid(text, "me", 1000) == expected
+
+
+def test_ranges_for_a_reader() -> None:
+    shown = idmap.outside_ranges(((0, 1000, 1), (1, 100000, 65536), (65537, 300000, 2)))
+    assert shown == "1000, 100000-165535, 300000-300001"

@@ -57,6 +57,12 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_a_place_that_cannot_be_written_says_how_to_choose_another() -> None:
+    error = files.explain(PermissionError(13, "Permission denied"), "/s/x")
+    assert error.message == "/s/x: Permission denied"
+    assert error.hint == "ls -ld /s; rl --root DIR …, or --runtime-dir DIR"
+
+
 def test_a_full_disk_leaves_nothing_and_says_what_helps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,7 +153,9 @@ def test_dry_run_makes_nothing(
     assert {"/proc", "/dev", "/sys", "/etc/hosts", "/n", "/anonymous", "/w"} <= set(targets)
     assert document["linux"]["seccomp"]["defaultAction"].startswith("SCMP_ACT_")
     assert document["process"]["noNewPrivileges"] is True
-    assert "slirp4netns" in done.stderr and "exec " in done.stderr
+    assert "slirp4netns" in done.stderr and done.stderr.endswith("+ exec echo ran\n")
+    assert f"+ mount -t bind -o rbind,rprivate {work} /w\n" in done.stderr
+    assert f"+ user namespace: uids {os.geteuid()}" in done.stderr
     assert sorted(str(path) for path in rl.root.rglob("*")) == before
     assert list(work.iterdir()) == [] and leftovers.everything() == {}
 

@@ -228,3 +228,15 @@ def test_nothing_runs_as_long_as_the_store_cannot_be_written(
     assert done.returncode in (1, 125) and "Permission denied" in done.stderr
     assert "Traceback" not in done.stderr
     assert leftovers.everything() == {}
+
+
+def test_a_runtime_directory_that_cannot_be_made_is_one_error(rl: Rl, busybox_image: str) -> None:
+    done = rl("--runtime-dir", "/sys/no/such", "run", "--rm", busybox_image, "true", code=125)
+    first, hint = done.stderr.splitlines()
+    assert first.startswith("rl: error: /sys/no: ") and "hint: " in hint
+
+
+def test_a_store_below_a_path_with_a_colon(rl: Rl, short_dir: Path) -> None:
+    store = {"RL_ROOT": str(short_dir / "s:1")}
+    done = rl("run", "--rm", "localhost/busybox", "echo", "ran", env=store)
+    assert done.stdout == "ran\n" and "with a colon" in done.stderr
