@@ -6,7 +6,7 @@ import time
 
 from rootless.cli import output
 from rootless.cli.options import Argument, Parsed, Signature, flag, value
-from rootless.errors import EXIT_ENGINE, InUseError, NotFoundError, RlError, StoreError
+from rootless.errors import EXIT_ENGINE, NotFoundError, RlError, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 _HEADS = ("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES")
 _COMMAND_WIDTH = 20
-# podman-rm(1), "Exit Status".
-_EXIT_RUNNING = 2
 
 
 def show(parsed: Parsed) -> int:
@@ -108,7 +106,9 @@ def _document(record: Record) -> dict[str, Any]:
 
 def remove(parsed: Parsed) -> int:
     """Remove containers; goes on after an error, and ends with the first one's exit code."""
+    from rootless.cli import removal
     from rootless.engine import recover
+    from rootless.engine import remove as engine_remove
     from rootless.store import containers, paths
 
     places = paths.discover()
@@ -119,26 +119,13 @@ def remove(parsed: Parsed) -> int:
     elif not words:
         raise RlError("rl rm: name a container, or give --all", "rl ps --all", EXIT_ENGINE)
     force = parsed.flag("force")
-    # One of --all may have gone by itself since we looked.
-    gone_is_well = force or parsed.flag("all")
-    code = 0
-    for text in words:
-        code = _remove_one(places, text, force=force, gone_is_well=gone_is_well) or code
-    return code
 
-
-def _remove_one(places: Paths, text: str, *, force: bool, gone_is_well: bool) -> int:
-    from rootless.cli import diagnostics
-    from rootless.engine import remove as engine_remove
-
-    try:
+    def one(text: str) -> list[str]:
         engine_remove.remove(places, text, force=force)
-    except NotFoundError as error:
-        return 0 if gone_is_well else diagnostics.complain(error)
-    except InUseError as error:
-        return diagnostics.complain(error, _EXIT_RUNNING)
-    output.write_line(text)
-    return 0
+        return [text]
+
+    # One of --all may have gone by itself since we looked.
+    return removal.remove_each(words, one, gone_is_well=force or parsed.flag("all"))
 
 
 PS = Signature(

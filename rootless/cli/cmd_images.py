@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from rootless.cli import image_rows, output
 from rootless.cli.options import Argument, Parsed, Signature, flag, repeat, value
-from rootless.errors import EXIT_ENGINE, InUseError, NotFoundError, RlError
+from rootless.errors import EXIT_ENGINE, RlError
 from rootless.model.container import PULL_POLICIES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.store.images import StoredImage
     from rootless.store.paths import Paths
-
-# podman-rmi(1), "Exit Status".
-_EXIT_IN_USE = 2
 
 
 def pull(parsed: Parsed) -> int:
@@ -88,7 +85,10 @@ def _write_table(parsed: Parsed, rows: list[image_rows.Row]) -> None:
 
 def remove(parsed: Parsed) -> int:
     """Remove images; goes on after an error, and ends with the first one's exit code."""
+    from rootless.cli import removal
     from rootless.engine import recover
+    from rootless.image import remove as image_remove
+    from rootless.image import resolve
     from rootless.store import images, paths
 
     places = paths.discover()
@@ -98,34 +98,17 @@ def remove(parsed: Parsed) -> int:
         words = list(dict.fromkeys(image.image_id for image in images.list_all(places)))
     elif not words:
         raise RlError("rl rmi: name an image, or give --all", "rl images", EXIT_ENGINE)
-    code = 0
-    for text in words:
-        code = _remove_one(places, text, parsed) or code
-    return code
-
-
-def _remove_one(places: Paths, text: str, parsed: Parsed) -> int:
-    from rootless.cli import diagnostics
-    from rootless.image import remove as image_remove
-    from rootless.image import resolve
-
     # With --all an id stands for all of its names.
     force = parsed.flag("force") or parsed.flag("all")
-    try:
+
+    def one(text: str) -> list[str]:
         # Also before the lock is taken, for which there is no place before the first pull.
         resolve.require(places, text)
-        lines = image_remove.rmi(
+        return image_remove.rmi(
             places, text, force=force, in_use=lambda image: users(places, image)
         )
-    except InUseError as error:
-        return diagnostics.complain(error, _EXIT_IN_USE)
-    except RlError as error:
-        if isinstance(error, NotFoundError) and parsed.flag("force"):
-            return 0
-        return diagnostics.complain(error)
-    for line in lines:
-        output.write_line(line)
-    return 0
+
+    return removal.remove_each(words, one, gone_is_well=parsed.flag("force"))
 
 
 def users(places: Paths, image: StoredImage) -> list[str]:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from rootless.cli import output
 from rootless.cli.options import Argument, Parsed, Signature, flag, value
-from rootless.errors import InUseError, NotFoundError, UsageError
+from rootless.errors import NotFoundError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.store.paths import Paths
-
-# podman-volume-rm(1), "Exit Codes".
-_EXIT_IN_USE = 2
+    pass
 
 
 def show(parsed: Parsed) -> int:
@@ -69,30 +66,19 @@ def inspect(parsed: Parsed) -> int:
 
 def remove(parsed: Parsed) -> int:
     """Remove volumes; goes on after an error, and ends with the first one's exit code."""
-    from rootless.engine import recover
+    from rootless.cli import removal
+    from rootless.engine import recover, volumes
     from rootless.store import paths
 
     places = paths.discover()
     # A crashed container uses its volumes until it is cleared.
     recover.tidy(places)
-    code = 0
-    for name in parsed.arguments:
-        code = _remove_one(places, name, force=parsed.flag("force")) or code
-    return code
 
-
-def _remove_one(places: Paths, name: str, *, force: bool) -> int:
-    from rootless.cli import diagnostics
-    from rootless.engine import volumes
-
-    try:
+    def one(name: str) -> list[str]:
         volumes.remove(places, name)
-    except NotFoundError as error:
-        return 0 if force else diagnostics.complain(error)
-    except InUseError as error:
-        return diagnostics.complain(error, _EXIT_IN_USE)
-    output.write_line(name)
-    return 0
+        return [name]
+
+    return removal.remove_each(parsed.arguments, one, gone_is_well=parsed.flag("force"))
 
 
 LIST = Signature(
