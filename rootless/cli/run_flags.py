@@ -58,8 +58,8 @@ def container_spec(parsed: Parsed) -> ContainerSpec:
         ports=_ports(parsed),
         publish_all=parsed.flag("publish-all"),
         dns=[_dns_server(word) for word in parsed.split("dns")],
-        dns_search=parsed.split("dns-search"),
-        dns_option=parsed.split("dns-option"),
+        dns_search=_words(parsed, "dns-search"),
+        dns_option=_words(parsed, "dns-option"),
         add_hosts=_host_lines(parsed),
         mounts=_mounts(parsed),
         devices=_devices(parsed),
@@ -208,6 +208,17 @@ def _ports(parsed: Parsed) -> list[PortMapping]:
     from rootless.model.ports import parse_publish
 
     return [mapping for word in words for mapping in parse_publish(word)]
+
+
+def _words(parsed: Parsed, key: str) -> list[str]:
+    """Texts for a line of resolv.conf, where a space would end one and begin the next."""
+    words = parsed.split(key)
+    for word in words:
+        if any(each.isspace() or not each.isprintable() for each in word):
+            raise UsageError(
+                f"--{key} {word!r}: spaces cannot be in it", hint=f"--{key} A --{key} B"
+            )
+    return words
 
 
 def _dns_server(word: str) -> str:

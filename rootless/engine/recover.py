@@ -45,7 +45,7 @@ def tidy(paths: Paths) -> None:
     try:
         layers.sweep(paths)
     except (RlError, OSError) as error:
-        log.warn(f"{paths.tmp}: could not be cleared: {_reason(error)}")
+        log.warn(f"unfinished work could not be cleared: {_reason(error)}")
 
 
 def _reason(error: RlError | OSError) -> str:

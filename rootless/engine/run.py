@@ -86,6 +86,7 @@ class Run:
         self.launch = launch
         self.timeline = timeline
         self.paths = paths.discover()
+        self._built_for = ""
 
     def execute(self, progress: Progress | None) -> int:
         """Start the container, follow it, unmake it. Raises RlError when it could not start."""
@@ -96,6 +97,7 @@ class Run:
         _say_what_is_reduced(maps)
         image, image_facts = _image(self.paths, spec, progress, pull=True)
         self.timeline.mark("image found")
+        self._built_for = str(image.config.get("architecture", "")) if image else ""
         network = _network(spec, image_facts)
         network.check()
         with Undo() as undo:
@@ -156,6 +158,25 @@ class Run:
         finally:
             self._after(place, remove)
 
+    def _go(self) -> None:
+        try:
+            self.launch.go()
+        except RlError as error:
+            if "exec format error" in error.message:
+                error.hint = self._hint_of_platform()
+            raise
+
+    def _hint_of_platform(self) -> str:
+        from rootless.model import platform
+
+        machine = platform.host()
+        if self._built_for in ("", machine.architecture):
+            return ""
+        return (
+            f"the image is built for {self._built_for}, this machine is {machine.architecture}:"
+            f" rl pull --platform {machine} {self.spec.image}"
+        )
+
     def _run_to_end(
         self, undo: Undo, place: create.Place, network: Driver, remove: list[str]
     ) -> int:
@@ -164,7 +185,7 @@ class Run:
         running, leader = self._bring_up(undo, place, network, remove)
         incoming = Signals()
         undo.callback(incoming.close)
-        self.launch.go()
+        self._go()
         self.timeline.mark("command started")
         mode = self._raw_terminal(leader)
         if mode is not None:

@@ -44,5 +44,5 @@ def _obstacle(facts: HostFacts, folder: str) -> tuple[str, str]:
         return "not installed, or /dev/fuse is not accessible", _HINT
     # It makes the path of its upper directory absolute and then takes ":" for a separator.
     if ":" in folder:
-        return f"cannot work below a path with a colon, {folder}", "export RL_ROOT=DIR"
+        return "cannot work in a store with a colon in its path", "export RL_ROOT=DIR"
     return "", ""

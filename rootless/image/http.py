@@ -219,7 +219,7 @@ class Client:
                 failure, delay = error, backoff(number)
             if not failure.is_temporary or number >= min(attempts, failure.attempts):
                 raise failure
-            log.effect(f"{failure.message}; again in {delay:.1f} s")
+            log.notice(f"{failure.message}; trying again in {delay:.1f} s")
             self.pause(delay)
         raise AssertionError("attempts must be positive")
 

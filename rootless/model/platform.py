@@ -71,11 +71,13 @@ def host() -> Platform:
 
 
 def parse(text: str) -> Platform:
-    """`--platform`'s value: OS/ARCH[/VARIANT], or ARCH[/VARIANT] for Linux. Raises UsageError."""
+    """`--platform`'s value: OS/ARCH[/VARIANT], ARCH[/VARIANT] for Linux, or "linux". UsageError."""
     parts = text.lower().split("/")
     if not 1 <= len(parts) <= 3 or not all(part and _ALLOWED.issuperset(part) for part in parts):
         raise UsageError(f"platform {text!r}: the form is OS/ARCH or OS/ARCH/VARIANT",
                          hint="--platform linux/arm64")  # fmt: skip
+    if parts == ["linux"]:
+        return host()
     if len(parts) == 1:
         parts.insert(0, "linux")
     if len(parts) == 2 and parts[0] in (*_MACHINES, "amd64", "arm64", "arm", "386"):

@@ -134,8 +134,10 @@ def _enter_directory(path: str) -> None:
         # ENOENT where a link of /proc has led out of our root (getcwd(2)), as in CVE-2024-21626.
         os.getcwd()
     except OSError as error:
+        # makedirs says "File exists" of what stands in its way.
+        reason = os.strerror(errno.ENOTDIR if error.errno == errno.EEXIST else error.errno or 0)
         raise RuntimeSetupError(
-            f"working directory {path}: {error.strerror}", exit_code=EXIT_CANNOT_INVOKE
+            f"working directory {path}: {reason}", exit_code=EXIT_CANNOT_INVOKE
         ) from error
 
 

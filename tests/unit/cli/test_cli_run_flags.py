@@ -162,3 +162,10 @@ def test_label_file(tmp_path: Path) -> None:
     file = tmp_path / "labels"
     file.write_text("a=1\nb\n")
     assert spec_of("--label-file", str(file), "-l", "a=2").labels == {"a": "2", "b": ""}
+
+
+@pytest.mark.parametrize("flag", ["--dns-search", "--dns-option"])
+@pytest.mark.parametrize("text", ["a b", "a\nnameserver 192.0.2.1"])
+def test_a_line_of_resolv_conf_cannot_be_broken(flag: str, text: str) -> None:
+    with pytest.raises(UsageError, match=f"{flag} .*: spaces cannot be in it"):
+        spec_of(flag, text)

@@ -163,7 +163,7 @@ def test_fuse_overlayfs_is_not_led_below_a_colon(monkeypatch: pytest.MonkeyPatch
     assert plan_of().driver == "overlay"
     assert plan_of("--storage-driver", "vfs").driver == "vfs"
     for words in (["--storage-driver", "fuse-overlayfs"], ["--userns", "keep-id"]):
-        with pytest.raises(HostError, match=f"below a path with a colon, {folder}"):
+        with pytest.raises(HostError, match="with a colon in its path"):
             plan_of(*words)
 
 

@@ -27,6 +27,10 @@ def test_platforms_as_people_write_them(text: str, expected: str) -> None:
     assert str(platform.parse(text)) == expected
 
 
+def test_the_system_alone_is_this_machine() -> None:
+    assert str(platform.parse("linux")) == str(platform.host())
+
+
 @pytest.mark.parametrize("text", ["", "/", "linux/", "a/b/c/d", "linux/am d64", "linux//v8"])
 def test_what_is_no_platform(text: str) -> None:
     with pytest.raises(UsageError, match="OS/ARCH"):

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from rootless import log
 from rootless.errors import ImageError, NotFoundError, RegistryError, StoreError
 from rootless.image import pull as pulls
 from rootless.image import transfer
@@ -222,11 +223,20 @@ def test_busy_registries_are_asked_again(
     assert has_all(store, layout, image)
 
 
-def test_a_registry_that_stays_busy(fetch: Pull, fake: FakeRegistry, image: Any, name: str) -> None:
+def test_a_registry_that_stays_busy(
+    fetch: Pull, fake: FakeRegistry, image: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(log, "notice", said.append)
     fake.faults["manifest"] = [faults.status(429, Retry_After="0")] * 9
     with pytest.raises(RegistryError, match="too many requests"):
         fetch(name)
     assert len(fake.paths("/manifests/")) == 5
+    # Nobody waits for seconds without a word.
+    assert len(said) == 4
+    assert all(
+        text.endswith("too many requests (HTTP 429); trying again in 0.0 s") for text in said
+    )
 
 
 def test_a_missing_blob(

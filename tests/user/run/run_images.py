@@ -68,7 +68,12 @@ class ImageMaker:
             *(symlink(f"b/{name}", "busybox") for name in APPLETS),
         ]
 
-    def __call__(self, *layers: list[Member], config: dict[str, Any] | None = None) -> str:
+    def __call__(
+        self,
+        *layers: list[Member],
+        config: dict[str, Any] | None = None,
+        architecture: str = platform.host().architecture,
+    ) -> str:
         """The reference of an image of base() and `layers`; config: of the image's `config`."""
         self._count += 1
         path = self._top / f"i{self._count}"
@@ -76,7 +81,7 @@ class ImageMaker:
         layout = Layout(path)
         tars = [archive(members) for members in (self.base(), *layers)]
         document = {
-            "architecture": platform.host().architecture,
+            "architecture": architecture,
             "os": "linux",
             "config": {"Env": ["PATH=/b"], "Cmd": ["sh"], **(config or {})},
             "rootfs": {"type": "layers", "diff_ids": [digest_of(tar) for tar in tars]},

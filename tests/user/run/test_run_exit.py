@@ -64,7 +64,8 @@ def test_files_that_the_kernel_refuses_to_execute(rl: Rl, images: ImageMaker) ->
             member("b/hidden", content=b"#!/b/sh\n", mode=0o600),
         ]
     )
-    assert "exec format error" in rl("run", "--rm", image, "noformat", code=126).stderr
+    done = rl("run", "--rm", image, "noformat", code=126)
+    assert "exec format error" in done.stderr and "hint" not in done.stderr
     gone = rl("run", "--rm", image, "nointerpreter", code=127).stderr
     assert "interpreter or loader is missing" in gone
     rl("run", "--rm", image, "script", code=7)
@@ -110,4 +111,13 @@ def test_an_image_without_a_command(rl: Rl, images: ImageMaker) -> None:
 def test_a_working_directory_that_is_a_file(rl: Rl, images: ImageMaker) -> None:
     image = images([folder("d"), member("d/file")])
     done = rl("run", "--rm", "-w", "/d/file/below", image, "true", code=126)
-    assert "/d/file/below" in done.stderr
+    assert "/d/file/below: Not a directory" in done.stderr
+    done = rl("run", "--rm", "-w", "/d/file", image, "true", code=126)
+    assert "working directory /d/file: Not a directory" in done.stderr
+
+
+def test_a_program_for_another_machine_says_which(rl: Rl, images: ImageMaker) -> None:
+    image = images([member("b/odd", content=b"\x7fELF", mode=0o755)], architecture="s390x")
+    done = rl("run", "--rm", image, "odd", code=126)
+    assert "hint: the image is built for s390x, this machine is " in done.stderr
+    assert "rl pull --platform linux/" in done.stderr
