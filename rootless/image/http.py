@@ -342,6 +342,7 @@ def _unresolved(error: socket.gaierror, where: str) -> TransportError:
     failure = TransportError(text, is_temporary=error.errno == socket.EAI_AGAIN)
     # A machine without a network says so as well: that must not take long to find out.
     failure.attempts = 2
+    failure.hint = f"getent hosts {where.partition(':')[0]}; env | grep -i proxy"
     return failure
 
 

@@ -84,7 +84,7 @@ class RegistrySource:
 
 def _offset_of(response: http.Response, digest: str, size: int, asked: int) -> int:
     """Where the body starts; refuses one whose announced length cannot be right."""
-    where = f"{http.shown_url(response.url)}: blob {digest}"
+    where = f"blob {digest} at {http.shown_url(response.url).split('/')[2]}"
     offset = 0
     if response.status == 206:
         # RFC 9110, section 14.4: "bytes FIRST-LAST/COMPLETE".

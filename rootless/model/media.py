@@ -88,8 +88,9 @@ def parse_json(data: bytes, what: str) -> Json:
     """`data` as a JSON object."""
     try:
         document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise ImageError(f"{what}: not readable as JSON: {type(error).__name__}") from None
+    except (ValueError, RecursionError):
+        start = data[:24].decode("ascii", "replace")
+        raise ImageError(f"{what}: not readable as JSON, it begins with {start!r}") from None
     if not isinstance(document, dict):
         raise ImageError(f"{what}: a JSON object is expected, not {type(document).__name__}")
     return document

@@ -211,3 +211,9 @@ def test_digests() -> None:
         digests.is_digest(x) for x in (None, 7, "", "sha256:", DIGEST + "0", DIGEST[:-1])
     )
     assert digests.short(OTHER) == "1" * 12
+
+
+def test_a_page_of_a_portal_instead_of_json_is_shown() -> None:
+    with pytest.raises(ImageError, match="not readable as JSON, it begins with '<html>") as caught:
+        media.parse_json(b"<html>\x1b\xff Please log in", "x")
+    assert caught.value.message.isprintable()

@@ -462,3 +462,9 @@ def test_media_types_of_docker(fetch: Pull, fake: FakeRegistry, layout: Layout, 
     fake.add("v1", layout.document(index, index["mediaType"]))
     assert fetch(name).manifest_digest == inner["digest"]
     assert OCI not in fake.requests[-1][0]
+
+
+def test_a_host_that_no_name_server_knows(fetch: Pull) -> None:
+    with pytest.raises(RegistryError, match="host name cannot be resolved") as caught:
+        fetch("nowhere.invalid:5000/x")
+    assert caught.value.hint == "getent hosts nowhere.invalid; env | grep -i proxy"
