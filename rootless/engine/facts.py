@@ -18,7 +18,7 @@ class HostFacts:
 
     __slots__ = (
         "devices", "fuse_overlayfs", "gid", "has_mqueue", "hostname", "maps", "resolv",
-        "terminal_size", "uid",
+        "terminal_size", "uid", "user",
     )  # fmt: skip
 
     def __init__(
@@ -33,6 +33,7 @@ class HostFacts:
         terminal_size: tuple[int, int] | None,
         has_mqueue: bool,
         devices: list[str],
+        user: str,
     ) -> None:
         self.uid = uid
         self.gid = gid
@@ -43,6 +44,7 @@ class HostFacts:
         self.terminal_size = terminal_size
         self.has_mqueue = has_mqueue
         self.devices = devices
+        self.user = user
 
 
 def gather(maps: IdMaps | None = None, *, devices: bool = False) -> HostFacts:
@@ -57,6 +59,7 @@ def gather(maps: IdMaps | None = None, *, devices: bool = False) -> HostFacts:
         resolv=_read("/etc/resolv.conf"),
         fuse_overlayfs=fuse_overlayfs_program(),
         terminal_size=_terminal_size(),
+        user=idmap.user_name(),
         has_mqueue=os.path.isdir("/dev/mqueue"),
         devices=_usable_devices() if devices else [],
     )

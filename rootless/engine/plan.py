@@ -5,7 +5,7 @@ Nothing is read or made here; `--dry-run` prints the outcome and `engine.run` ap
 
 from __future__ import annotations
 
-from rootless.engine import plan_mounts, plan_process, storage, userns
+from rootless.engine import plan_mounts, plan_process, plan_users, storage, userns
 from rootless.errors import HostError, UsageError
 from rootless.model import mountspec, security
 from rootless.model.idmap import size_of, to_outside
@@ -278,9 +278,12 @@ def _files(
             ),
         )  # fmt: skip
     if namespace.default_user:
-        passwd = _with_user(image.passwd, namespace.default_user)
+        passwd = plan_users.with_user(image.passwd, namespace.default_user, facts.user)
         if passwd != image.passwd:
             files["/etc/passwd"] = ("passwd", passwd)
+        group = plan_users.with_group(image.group, namespace.default_user, facts.user)
+        if group != image.group:
+            files["/etc/group"] = ("group", group)
     return files
 
 
@@ -290,16 +293,6 @@ def _host_address(address: str, network: Driver) -> str:
     if not network.host_alias:
         raise UsageError("--add-host host-gateway: this network does not reach the host")
     return network.host_alias
-
-
-def _with_user(passwd: str, user: str) -> str:
-    """passwd(5) with a line for the user of --userns keep-id, where the image has none."""
-    uid, _, gid = user.partition(":")
-    if any(line.split(":")[2:3] == [uid] for line in passwd.splitlines()):
-        return passwd
-    if passwd and not passwd.endswith("\n"):
-        passwd += "\n"
-    return f"{passwd}user{uid}:*:{uid}:{gid}:container user:/:/bin/sh\n"
 
 
 def _linux(

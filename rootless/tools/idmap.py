@@ -51,18 +51,21 @@ def _all_of(path: str) -> tuple[tuple[int, int, int], ...]:
     return tuple((inside, inside, size) for inside, _, size in own)
 
 
-def subordinate_ids(path: str) -> list[tuple[int, int]]:
-    """This user's ranges in `path` (/etc/subuid or /etc/subgid)."""
+def user_name() -> str:
+    """This user's name on the host, the uid as text where it has none."""
     import pwd
 
-    uid = os.geteuid()
     try:
-        name = pwd.getpwuid(uid).pw_name
+        return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
-        name = str(uid)
+        return str(os.geteuid())
+
+
+def subordinate_ids(path: str) -> list[tuple[int, int]]:
+    """This user's ranges in `path` (/etc/subuid or /etc/subgid)."""
     try:
         with open(path) as file:
-            return parse_subid(file.read(), name, uid)
+            return parse_subid(file.read(), user_name(), os.geteuid())
     except FileNotFoundError:
         return []
 

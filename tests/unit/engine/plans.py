@@ -44,6 +44,7 @@ def host(**changes: Any) -> HostFacts:
         "terminal_size": (24, 80),
         "has_mqueue": True,
         "devices": ["/dev/fuse"],
+        "user": "ann",
     }
     return HostFacts(**{**facts, **changes})
 

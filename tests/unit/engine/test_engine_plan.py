@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rootless.engine import plan
+from rootless.engine import plan, plan_users
 from rootless.errors import HostError, RlError, UsageError
 from rootless.model.capabilities import DEFAULT, NAMES
 from rootless.model.container import ContainerSpec
@@ -188,13 +188,20 @@ def test_files_that_the_image_keeps(words: str, missing: str) -> None:
     assert f"/etc/{missing}" not in {one["destination"] for one in made.document["mounts"]}
 
 
-def test_keep_id_gives_the_user_a_line_in_passwd() -> None:
+def test_keep_id_gives_the_user_lines_in_passwd_and_group() -> None:
     made = plan_of("--userns", "keep-id")
     assert made.document["process"]["user"]["uid"] == 1000
     text = made.files["passwd"]
     assert text.startswith(image().passwd)
-    assert text.splitlines()[-1].split(":")[:4] == ["user1000", "*", "1000", "1000"]
+    assert text.splitlines()[-1].split(":")[:4] == ["ann", "*", "1000", "1000"]
+    assert made.files["group"].splitlines()[-1] == "ann:x:1000:"
     assert "passwd" not in plan_of("--userns", "keep-id:uid=33").files
+
+
+def test_a_name_that_the_image_has_for_somebody_else_is_not_given_twice() -> None:
+    passwd = plan_users.with_user("ann:x:5:5::/:/bin/sh", "1000:1000", "ann")
+    assert passwd.splitlines()[1].startswith("user1000:*:1000:1000:")
+    assert plan_users.with_group("", "1000:7", "ann") == "ann:x:7:\n"
 
 
 def test_a_user_that_no_id_stands_for_is_refused() -> None:
