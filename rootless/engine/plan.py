@@ -132,7 +132,8 @@ def build(
         document=_document(spec, image, facts, place, network, chosen, files),
         driver=chosen.driver,
         files=dict(files.values()),
-        give=_to_give(spec, chosen.volumes, chosen.namespace, chosen.who),
+        give=_to_give(spec, chosen.volumes, chosen.namespace, chosen.who)
+        + _files_for_root(chosen.namespace, place, files),
         image=image,
         keep_groups=plan_process.KEEP_GROUPS in spec.group_add,
         namespace=chosen.namespace,
@@ -191,6 +192,18 @@ def _to_give(
         raise UsageError(f"-v …:U: user {who.uid}:{who.gid} is not mapped in this namespace")
     paths = {use.target: use.path for use in volumes}
     return [(paths.get(mount.target, mount.source), uid or 0, gid or 0) for mount in sources]
+
+
+def _files_for_root(
+    namespace: UserNamespace, place: Place, files: dict[str, tuple[str, str]]
+) -> list[tuple[str, int, int]]:
+    """The container's own /etc files belong to its root, which in a nested namespace is not us."""
+    if namespace.inner is None:
+        return []
+    uid, gid = to_outside(namespace.inner.uids, 0), to_outside(namespace.inner.gids, 0)
+    if uid is None or gid is None:
+        return []
+    return [(f"{place.directory}/{name}", uid, gid) for name, _ in files.values()]
 
 
 def _check_mapped(who: ExecUser, namespace: UserNamespace) -> None:
