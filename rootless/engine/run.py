@@ -264,10 +264,14 @@ class Run:
         """As docker has it: the container stays, created and never run, for who wants to look."""
         if self.spec.remove:
             return
-        record = containers.read_record(self.paths, place.id)
         code = error.exit_code if isinstance(error, RlError) else EXIT_ENGINE
-        record.update(status="created", exit_code=code, finished=time.time(), error=str(error))
-        containers.write_record(self.paths, record)
+        try:
+            record = containers.read_record(self.paths, place.id)
+            record.update(status="created", exit_code=code, finished=time.time(), error=str(error))
+            containers.write_record(self.paths, record)
+        except RlError as second:
+            # The first error is the one to hear about; this one (a full disk, say) beside it.
+            log.warn(second.message)
 
     def _after(self, place: create.Place, remove: list[str]) -> None:
         if self.spec.remove:
