@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,14 @@ def before() -> set[tuple[int, str]]:
     return {(process.pid, process.born) for process in checks.processes()}
 
 
+def wait_for_arguments(pid: int) -> None:
+    """Popen returns when exec has closed its pipe, a moment before /proc shows the arguments."""
+    deadline = time.monotonic() + 10
+    while not Path(f"/proc/{pid}/cmdline").read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 def test_a_process_of_the_test_is_seen(
     short_dir: Path, before: set[tuple[int, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -31,6 +40,7 @@ def test_a_process_of_the_test_is_seen(
         ["tail", "-f", "/dev/null", f"{short_dir}/x"], stderr=subprocess.DEVNULL
     )
     try:
+        wait_for_arguments(child.pid)
         left = checks.wait_for_no_process(str(short_dir), before)
         assert [process.pid for process in left] == [child.pid]
         checks.kill_all(left)
