@@ -35,7 +35,7 @@ class Place:
         self.directory = containers.directory(paths, container_id)
         self.live = containers.live_directory(paths, container_id)
         self.lock = files.Lock(f"{paths.running}/.new-{container_id}/lock")
-        self._anonymous_volumes: list[str] = []
+        self._record: dict[str, Any] = {}
 
     def claim(self, name: str) -> None:
         """Make both directories and take the lock and the name, "" for any that is free.
@@ -73,6 +73,7 @@ class Place:
 
         Returns the volumes that start with the image's content: (directory, path in the image).
         """
+        self._record = record
         containers.write_record(self.paths, record)
         for name, text in plan.files.items():
             # Words of the command line may be bytes that are no UTF-8: out as they came in.
@@ -92,8 +93,6 @@ class Place:
     def _make_volumes(self, plan: Plan) -> list[tuple[str, str]]:
         copy_up = []
         for use in plan.volumes:
-            if use.anonymous:
-                self._anonymous_volumes.append(use.name)
             if volumes.ensure(self.paths, use.name) and use.copy:
                 copy_up.append((use.path, use.target))
         return copy_up
@@ -123,8 +122,7 @@ class Place:
         from rootless.store import trees
 
         containers.release_name(self.paths, self.name, self.id)
-        for volume in self._anonymous_volumes:
-            trees.remove_tree(f"{self.paths.volumes}/{volume}")
-        if os.path.isdir(self.directory):
-            trees.remove_tree(self.directory)
+        for path in containers.trees_of(self.paths, self.id, self._record):
+            if os.path.isdir(path):
+                trees.remove_tree(path)
         self.forget()

@@ -57,7 +57,7 @@ def gather(maps: IdMaps | None = None, *, devices: bool = False) -> HostFacts:
         maps=maps or idmap.canonical_maps(),
         hostname=os.uname().nodename,
         resolv=_read("/etc/resolv.conf"),
-        fuse_overlayfs=fuse_overlayfs_program(),
+        fuse_overlayfs=_usable_fuse_overlayfs(),
         terminal_size=_terminal_size(),
         user=idmap.user_name(),
         has_mqueue=os.path.isdir("/dev/mqueue"),
@@ -65,8 +65,7 @@ def gather(maps: IdMaps | None = None, *, devices: bool = False) -> HostFacts:
     )
 
 
-def fuse_overlayfs_program() -> str:
-    """The path of fuse-overlayfs, "" where it or /dev/fuse cannot be used."""
+def _usable_fuse_overlayfs() -> str:
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         return ""
     return spawn.which("fuse-overlayfs") or ""

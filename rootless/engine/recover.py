@@ -12,7 +12,6 @@ import time
 from rootless import log
 from rootless.errors import RlError, describe_os_error
 from rootless.kernel import proc
-from rootless.model import mountspec
 from rootless.store import containers, layers
 from rootless.tools import idmap
 
@@ -65,7 +64,7 @@ def _clear_if_abandoned(paths: Paths, container_id: str) -> None:
         log.effect(f"clear container {container_id[:12]}, which nobody looks after")
         state = containers.read_state(paths, container_id)
         _kill_processes(state)
-        _settle(paths, container_id, state)
+        _settle(paths, container_id, record_or_nothing(paths, container_id), state)
         containers.remove_live_directory(paths, container_id)
     finally:
         lock.release()
@@ -81,14 +80,14 @@ def _kill_processes(state: dict[str, Any]) -> None:
             log.warn(f"process {pid} ({name}) does not end")
 
 
-def _settle(paths: Paths, container_id: str, state: dict[str, Any]) -> None:
-    record = record_or_nothing(paths, container_id)
+def _settle(paths: Paths, container_id: str, record: dict[str, Any], state: dict[str, Any]) -> None:
     # Without a record it died before anything of it was worth keeping.
     if not record or record.get("remove"):
-        remove_trees([*state.get("remove", []), *trees_of(paths, container_id, record)])
+        trees = containers.trees_of(paths, container_id, record)
+        remove_trees([*state.get("remove", []), *trees])
         containers.release_name(paths, record.get("name") or state.get("name", ""), container_id)
     elif record.get("status") == "running":
-        _end_unseen(paths, record)
+        _end_unseen(paths, container_id)
 
 
 def record_or_nothing(paths: Paths, container_id: str) -> dict[str, Any]:
@@ -99,16 +98,11 @@ def record_or_nothing(paths: Paths, container_id: str) -> dict[str, Any]:
         return {}
 
 
-def trees_of(paths: Paths, container_id: str, record: dict[str, Any]) -> list[str]:
-    """What goes with a container: its anonymous volumes, then its directory with the record."""
-    names = filter(mountspec.is_volume_name, record.get("volumes", []))
-    anonymous = [f"{paths.volumes}/{name}" for name in names]
-    return [*anonymous, containers.directory(paths, container_id)]
-
-
-def _end_unseen(paths: Paths, record: dict[str, Any]) -> None:
-    record.update(status="exited", exit_code=UNKNOWN_EXIT, finished=time.time())
-    containers.write_record(paths, record)
+def _end_unseen(paths: Paths, container_id: str) -> None:
+    ended = time.time()
+    containers.update_record(
+        paths, container_id, status="exited", exit_code=UNKNOWN_EXIT, finished=ended
+    )
 
 
 def heal_records(paths: Paths) -> None:
@@ -119,12 +113,7 @@ def heal_records(paths: Paths) -> None:
         live = containers.live_directory(paths, container_id)
         # Read again: it may have ended properly between the two looks.
         if not os.path.isdir(live) and _claims_to_run(paths, container_id):
-            record = containers.read_record(paths, container_id)
-            if record.get("remove"):
-                remove_trees(trees_of(paths, container_id, record))
-                containers.release_name(paths, record["name"], container_id)
-            else:
-                _end_unseen(paths, record)
+            _settle(paths, container_id, containers.read_record(paths, container_id), {})
 
 
 def _claims_to_run(paths: Paths, container_id: str) -> bool:

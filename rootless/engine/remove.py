@@ -28,7 +28,7 @@ def remove(paths: Paths, text: str, *, force: bool) -> str:
             )
         _kill(paths, container_id)
     record = recover.record_or_nothing(paths, container_id)
-    recover.remove_trees(recover.trees_of(paths, container_id, record))
+    recover.remove_trees(containers.trees_of(paths, container_id, record))
     containers.release_name(paths, record.get("name", ""), container_id)
     return container_id
 

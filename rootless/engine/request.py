@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import time
 
-from rootless.engine import facts
 from rootless.model.idmap import size_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from rootless.engine.facts import HostFacts
     from rootless.engine.plan import Plan
     from rootless.model.container import ContainerSpec
     from rootless.model.idmap import IdMaps
@@ -53,6 +53,7 @@ def _auto_range(spec: ContainerSpec, inner: IdMaps | None) -> list[int] | None:
 def build(
     spec: ContainerSpec,
     made: Plan,
+    host: HostFacts,
     program: bytes,
     network: Driver,
     copy_up: list[tuple[str, str]],
@@ -66,7 +67,7 @@ def build(
             "driver": made.driver,
             "path": made.place.directory,
             "layers": len(made.image.layers),
-            "program": facts.fuse_overlayfs_program() if made.driver == "fuse-overlayfs" else "",
+            "program": host.fuse_overlayfs if made.driver == "fuse-overlayfs" else "",
             "uid_shift": made.namespace.shift.uids,
             "gid_shift": made.namespace.shift.gids,
         },

@@ -136,11 +136,12 @@ class Run:
         with _auto_range_lock(self.paths, spec):
             taken = _taken_ranges(self.paths)
             made = plan.build(spec, image_facts, host, where, network, taken)
-            copy_up = place.fill(made, request.record_of(spec, made, image))
+            record = request.record_of(spec, made, image)
+            copy_up = place.fill(made, record)
         document = _seccomp_document(made)
         program = seccomp.program_for(document, self.paths.cache) if document else b""
-        remove = _to_remove(spec, made, place)
-        wanted = request.build(spec, made, program, network, copy_up, remove)
+        remove = containers.trees_of(self.paths, place.id, record) if spec.remove else []
+        wanted = request.build(spec, made, host, program, network, copy_up, remove)
         self.timeline.mark("planned")
         self.launch.send(wanted, place.lock.fd)
         return remove
@@ -256,9 +257,9 @@ class Run:
     def _note_exit(self, place: create.Place, code: int) -> None:
         if self.spec.remove:
             return
-        record = containers.read_record(self.paths, place.id)
-        record.update(status="exited", exit_code=code, finished=time.time())
-        containers.write_record(self.paths, record)
+        containers.update_record(
+            self.paths, place.id, status="exited", exit_code=code, finished=time.time()
+        )
 
     def _note_failure(self, place: create.Place, error: BaseException) -> None:
         """As docker has it: the container stays, created and never run, for who wants to look."""
@@ -266,9 +267,8 @@ class Run:
             return
         code = error.exit_code if isinstance(error, RlError) else EXIT_ENGINE
         try:
-            record = containers.read_record(self.paths, place.id)
-            record.update(status="created", exit_code=code, finished=time.time(), error=str(error))
-            containers.write_record(self.paths, record)
+            ended = {"exit_code": code, "finished": time.time(), "error": str(error)}
+            containers.update_record(self.paths, place.id, status="created", **ended)
         except RlError as second:
             # The first error is the one to hear about; this one (a full disk, say) beside it.
             log.warn(second.message)
@@ -345,14 +345,6 @@ def _auto_range_lock(where: Paths, spec: ContainerSpec) -> Undo:
         lock.acquire()
         held.callback(lock.release)
     return held
-
-
-def _to_remove(spec: ContainerSpec, made: Plan, place: create.Place) -> list[str]:
-    """What --rm takes away at the end: the anonymous volumes, then the record with the rest."""
-    if not spec.remove:
-        return []
-    anonymous = [os.path.dirname(use.path) for use in made.volumes if use.anonymous]
-    return [*anonymous, place.directory]
 
 
 def _network(spec: ContainerSpec, image: ImageFacts) -> Driver:

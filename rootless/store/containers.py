@@ -12,7 +12,7 @@ import os
 import time
 
 from rootless.errors import EXIT_ENGINE, InUseError, NotFoundError, StoreError
-from rootless.model import jsontext
+from rootless.model import jsontext, mountspec
 from rootless.store import files
 
 TYPE_CHECKING = False
@@ -103,6 +103,13 @@ def write_record(paths: Paths, record: Record) -> None:
     files.write_atomic(path, jsontext.dumps(record).encode())
 
 
+def update_record(paths: Paths, container_id: str, **changes: Any) -> None:
+    """Change some fields of a record. Raises what reading and writing it raise."""
+    record = read_record(paths, container_id)
+    record.update(changes)
+    write_record(paths, record)
+
+
 def read_record(paths: Paths, container_id: str) -> Record:
     """The record of a container. Raises NotFoundError, StoreError when it is damaged."""
     path = f"{directory(paths, container_id)}/container.json"
@@ -116,6 +123,13 @@ def read_record(paths: Paths, container_id: str) -> Record:
     if not isinstance(record, dict):
         raise StoreError(f"{path}: damaged", hint=f"rl rm -f {container_id}")
     return record
+
+
+def trees_of(paths: Paths, container_id: str, record: Record) -> list[str]:
+    """What goes with a container: its anonymous volumes, then its directory with the record."""
+    names = filter(mountspec.is_volume_name, record.get("volumes", []))
+    anonymous = [f"{paths.volumes}/{name}" for name in names]
+    return [*anonymous, directory(paths, container_id)]
 
 
 def all_ids(paths: Paths) -> list[str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 
 from rootless import log
-from rootless.errors import HostError
 from rootless.kernel import libc, signals
 from rootless.tools import spawn
 
@@ -19,14 +18,6 @@ if TYPE_CHECKING:
     from rootless.model.idmap import IdMap
 
 DEVICE = "/dev/fuse"
-
-
-def find() -> str:
-    """The path of the program. Raises HostError when it or /dev/fuse is missing."""
-    path = spawn.find("fuse-overlayfs", "fuse-overlayfs")
-    if not os.access(DEVICE, os.R_OK | os.W_OK):
-        raise HostError(f"{DEVICE}: missing or not accessible", hint=f"sudo chmod 0666 {DEVICE}")
-    return path
 
 
 class Server:

@@ -51,14 +51,21 @@ def _all_of(path: str) -> tuple[tuple[int, int, int], ...]:
     return tuple((inside, inside, size) for inside, _, size in own)
 
 
+# Asked for several times in a start, and where users come from a directory server each time costs.
+_names: dict[int, str] = {}
+
+
 def user_name() -> str:
     """This user's name on the host, the uid as text where it has none."""
     import pwd
 
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
+    uid = os.geteuid()
+    if uid not in _names:
+        try:
+            _names[uid] = pwd.getpwuid(uid).pw_name
+        except KeyError:
+            _names[uid] = str(uid)
+    return _names[uid]
 
 
 def subordinate_ids(path: str) -> list[tuple[int, int]]:

@@ -22,6 +22,7 @@ from rootless.image import embedded
 from rootless.store import trees
 from rootless.store.paths import Paths
 from rootless.tools import idmap
+from tests.user.run.run_images import ImageMaker
 
 CHECKOUT = Path(__file__).parents[2]
 # The installed launcher where there is one, else what it would do.
@@ -261,3 +262,17 @@ def nothing_left_behind(short_dir: Path) -> Iterator[None]:
     store = Paths(str(short_dir / "s"), str(short_dir / "r"))
     assert files_below(Path(store.running)) == []
     assert files_below(short_dir / "s" / "tmp") == []
+
+
+@pytest.fixture
+def images(short_dir: Path) -> ImageMaker:
+    """Makes OCI layouts below the test's directory."""
+    return ImageMaker(short_dir, embedded.find_busybox())
+
+
+@pytest.fixture
+def work(short_dir: Path) -> Path:
+    """A directory of the user's own, to bind into containers."""
+    path = short_dir / "w"
+    path.mkdir()
+    return path

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from rootless.engine import create
+from rootless.engine import create, request
 from rootless.errors import InUseError
 from rootless.model import names
 from rootless.store import containers, files
 from rootless.store.paths import Paths
-from tests.unit.engine.plans import CONTAINER_ID, plan_of
+from tests.unit.engine.plans import CONTAINER_ID, plan_of, spec_of
 
 OTHER = "f" * 64
 
@@ -124,7 +124,8 @@ def test_discard_takes_everything_back_but_what_others_may_use(store: Paths) -> 
     Path(store.volumes, "before/_data/precious").touch()
     place = claimed(store, "web")
     made = plan_of("-v", "before:/b", "-v", "named:/n", "-v", "/anonymous")
-    place.fill(made, record())
+    place.fill(made, {**request.record_of(spec_of(), made, None), "id": CONTAINER_ID})
+    assert len(os.listdir(store.volumes)) == 3, "the anonymous one was there to be taken back"
     place.discard()
     left = [path for path in everything(store.root) if not path.startswith(store.locks)]
     assert left == [f"{store.volumes}/before/_data/precious"]

@@ -194,7 +194,7 @@ def test_what_runs_is_not_healed(store: Paths) -> None:
 
 @pytest.mark.parametrize("name", ["..", "../x", "", "a/b", "."])
 def test_a_record_cannot_name_other_trees(store: Paths, name: str) -> None:
-    trees = recover.trees_of(store, ONE, {"volumes": [name]})
+    trees = containers.trees_of(store, ONE, {"volumes": [name]})
     assert trees == [containers.directory(store, ONE)]
 
 

@@ -6,14 +6,11 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rootless.image import embedded
 from tests.user.conftest import Rl
-from tests.user.run.run_images import ImageMaker
 
 Sh = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -28,20 +25,6 @@ def sh(rl: Rl, busybox_image: str) -> Sh:
         return rl("run", "--rm", *network, *flags, busybox_image, "sh", "-c", script, **options)
 
     return run
-
-
-@pytest.fixture
-def images(short_dir: Path) -> ImageMaker:
-    """Makes OCI layouts below the test's directory."""
-    return ImageMaker(short_dir, embedded.find_busybox())
-
-
-@pytest.fixture
-def work(short_dir: Path) -> Path:
-    """A directory of the user's own, to bind into containers."""
-    path = short_dir / "w"
-    path.mkdir()
-    return path
 
 
 class Leftovers:

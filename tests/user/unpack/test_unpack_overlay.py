@@ -11,7 +11,7 @@ import pytest
 from rootless.image import unpack
 from rootless.kernel import libc
 from rootless.store import trees
-from rootless.tools import fuse_overlayfs, idmap
+from rootless.tools import fuse_overlayfs, idmap, spawn
 from tests.unit.image.archives import Member, archive, file, folder
 
 LOWER = [
@@ -50,7 +50,7 @@ def kernel_overlay(top: str) -> Callable[[], None]:
 
 
 def fuse_overlay(top: str) -> Callable[[], None]:
-    program = fuse_overlayfs.find()
+    program = spawn.find("fuse-overlayfs", "fuse-overlayfs")
     return fuse_overlayfs.mount(
         program, ["upper", "lower"], "work/u", "work/w", f"{top}/merged"
     ).unmount
@@ -58,7 +58,7 @@ def fuse_overlay(top: str) -> Callable[[], None]:
 
 def read_only_fuse_overlay(top: str) -> Callable[[], None]:
     """The layer as a middle one, with another lowest below an empty top."""
-    program = fuse_overlayfs.find()
+    program = spawn.find("fuse-overlayfs", "fuse-overlayfs")
     return fuse_overlayfs.mount(
         program, ["empty", "upper", "lower"], "work/u", "work/w", f"{top}/merged"
     ).unmount
