@@ -118,6 +118,12 @@ class Manager:
         self._seconds = seconds
         self._runtime_dir = runtime_dir or f"/run/user/{self._uid}"
 
+    def absence(self) -> ManagerUnreachable | None:
+        """Why there is certainly no manager; None where a socket waits to be tried."""
+        if any(os.path.exists(f"{self._runtime_dir}/{name}") for name, _ in _SOCKETS):
+            return None
+        return self._unreachable(FileNotFoundError(None, None, f"{self._runtime_dir}/bus"))
+
     def start_scope(self, unit: str, pids: Sequence[int], properties: Sequence[Property]) -> Job:
         """Ask for the scope `unit` (`name.scope`) around the processes `pids` of ours.
 
@@ -135,6 +141,15 @@ class Manager:
         """Ask for the end of `unit`: SIGTERM, and SIGKILL after its TimeoutStopUSec."""
         log.effect(f"systemd: stop {unit}")
         return self._start_job(unit, "StopUnit", "ss", (unit, "replace"))
+
+    def attach(self, unit: str, child: str, pids: Sequence[int]) -> None:
+        """Move processes of ours into the group `child` (such as "/helpers") of a delegated unit.
+
+        Needed for those that are elsewhere: from there we may not move them ourselves.
+        """
+        log.effect(f"systemd: attach {', '.join(map(str, pids))} to {unit}{child}")
+        args = (unit, child, list(pids))
+        self._ask(unit, _PATH, _MANAGER, "AttachProcessesToUnit", "ssau", args)
 
     def set_properties(self, unit: str, properties: Sequence[Property]) -> None:
         """Change resource settings of the running `unit`, until it ends."""
