@@ -97,8 +97,13 @@ class Place:
                 copy_up.append((use.path, use.target))
         return copy_up
 
-    def write_state(self, launch: Launch, network_pid: int, *, remove: list[str]) -> None:
-        """Note who runs the container, for the command that has to clear up after a crash."""
+    def write_state(
+        self, launch: Launch, network_pid: int, cgroup: dict[str, str], *, remove: list[str]
+    ) -> None:
+        """Note who runs the container, for the command that has to clear up after a crash.
+
+        cgroup: the container's control group (Grouping.facts).
+        """
         pids = {
             "keeper": launch.keeper_pid, "init": launch.init_pid,
             "server": launch.server_pid, "network": network_pid,
@@ -108,6 +113,7 @@ class Place:
             "started": time.time(),
             "name": self.name,
             "processes": {name: [pid, proc.start_time(pid)] for name, pid in pids.items() if pid},
+            "cgroup": cgroup,
             "remove": remove,
         }
         containers.write_state(self.paths, self.id, state)

@@ -64,6 +64,7 @@ def _clear_if_abandoned(paths: Paths, container_id: str) -> None:
         log.effect(f"clear container {container_id[:12]}, which nobody looks after")
         state = containers.read_state(paths, container_id)
         _kill_processes(state)
+        _clear_group(state.get("cgroup", {}))
         _settle(paths, container_id, record_or_nothing(paths, container_id), state)
         containers.remove_live_directory(paths, container_id)
     finally:
@@ -78,6 +79,19 @@ def _kill_processes(state: dict[str, Any]) -> None:
         pid, started = state.get("processes", {}).get(name, (0, 0))
         if not proc.kill_and_wait(pid, started):
             log.warn(f"process {pid} ({name}) does not end")
+
+
+def _clear_group(cgroup: dict[str, str]) -> None:
+    """End what was left in the container's control group, and remove one that we made."""
+    if not os.path.isdir(cgroup.get("path", "")):
+        return
+    from rootless.cgroup import choice, subtree
+    from rootless.cgroup.group import Group
+
+    group = Group(cgroup["path"])
+    group.kill()
+    if cgroup["manager"] == choice.CGROUPFS:
+        subtree.remove(group)
 
 
 def _settle(paths: Paths, container_id: str, record: dict[str, Any], state: dict[str, Any]) -> None:

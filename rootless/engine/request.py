@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rootless.model.container import ContainerSpec
     from rootless.model.idmap import IdMaps
     from rootless.net.drivers import Driver
-    from rootless.runtime.messages import Request
+    from rootless.runtime.messages import CgroupRequest, Request
     from rootless.store.images import StoredImage
 
 
@@ -36,6 +36,7 @@ def record_of(spec: ContainerSpec, made: Plan, image: StoredImage | None) -> dic
         "exit_code": None,
         "remove": spec.remove,
         "labels": spec.labels,
+        "resources": spec.resources,
         "auto_range": _auto_range(spec, inner),
         "volumes": [use.name for use in made.volumes if use.anonymous],
         "mounted_volumes": list(dict.fromkeys(use.name for use in made.volumes)),
@@ -58,6 +59,7 @@ def build(
     network: Driver,
     copy_up: list[tuple[str, str]],
     remove: list[str],
+    cgroup: CgroupRequest | None,
 ) -> Request:
     """The message to the keeper. remove: what it removes at the end."""
     inner = made.namespace.inner
@@ -72,6 +74,7 @@ def build(
             "gid_shift": made.namespace.shift.gids,
         },
         "inner_maps": (inner.uids, inner.gids) if inner else None,
+        "cgroup": cgroup,
         "seccomp": program,
         "copy_up": copy_up,
         "give": made.give,

@@ -7,6 +7,7 @@ import time
 
 from rootless import log
 from rootless.engine import create, facts, images, plan, request
+from rootless.engine.grouping import Grouping
 from rootless.engine.timeline import Timeline
 from rootless.engine.undo import Undo
 from rootless.errors import EXIT_ENGINE, NotFoundError, RlError, UsageError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from rootless.model.idmap import IdMaps
     from rootless.net.drivers import Driver, Running
     from rootless.runtime.launch import Launch
+    from rootless.runtime.oom import OomKill
     from rootless.store.images import StoredImage
     from rootless.store.paths import Paths
 
@@ -78,6 +80,10 @@ def _effects(made: Plan, network: Driver, image: StoredImage | None) -> list[str
     return lines
 
 
+# Of what the OOM killer took, this many last ones stay in the record.
+_KEPT_KILLS = 20
+
+
 class Run:
     """One `rl run`; `execute` is the recipe."""
 
@@ -86,7 +92,9 @@ class Run:
         self.launch = launch
         self.timeline = timeline
         self.paths = paths.discover()
+        self.grouping = Grouping(spec)
         self._built_for = ""
+        self._oom_kills: list[OomKill] = []
 
     def execute(self, progress: Progress | None) -> int:
         """Start the container, follow it, unmake it. Raises RlError when it could not start."""
@@ -103,7 +111,10 @@ class Run:
         with Undo() as undo:
             place = create.Place(self.paths, containers.new_id())
             undo.callback(place.discard)
+            undo.callback(self.grouping.discard)
+            undo.callback(self.launch.abandon)
             self._claim(place)
+            self.grouping.ask(place.id, place.name, self.launch.keeper_pid)
             remove = self._hand_over(place, host, image, image_facts, network)
             undo.forget()
         self.timeline.mark("container created")
@@ -141,8 +152,10 @@ class Run:
         document = _seccomp_document(made)
         program = seccomp.program_for(document, self.paths.cache) if document else b""
         remove = containers.trees_of(self.paths, place.id, record) if spec.remove else []
-        wanted = request.build(spec, made, host, program, network, copy_up, remove)
         self.timeline.mark("planned")
+        cgroup = self.grouping.settle()
+        self.timeline.mark("control group made")
+        wanted = request.build(spec, made, host, program, network, copy_up, remove, cgroup)
         self.launch.send(wanted, place.lock.fd)
         return remove
 
@@ -150,10 +163,12 @@ class Run:
         try:
             with Undo() as undo:
                 code = self._run_to_end(undo, place, network, remove)
+            self._say_oom()
             self._note_exit(place, code)
             return code
         except BaseException as error:
             self.launch.abandon()
+            self.grouping.discard()
             self._note_failure(place, error)
             raise
         finally:
@@ -192,7 +207,10 @@ class Run:
         if mode is not None:
             undo.callback(mode.restore)
         self._clear_up_after_others()
-        supervisor = Supervisor(self.spec, self.launch, leader)
+        self.grouping.add_helper(running.pid)
+        supervisor = Supervisor(
+            self.spec, self.launch, leader, lambda killed: self._note_oom(place, killed)
+        )
         code = supervisor.run(incoming, mode)
         self.timeline.mark("command ended")
         running.stop(wait=False)
@@ -212,13 +230,24 @@ class Run:
             f"/proc/{init_pid}/ns/user", f"/proc/{init_pid}/ns/net", runtime_dir=place.live
         )
         undo.callback(running.stop)
-        place.write_state(launch, running.pid, remove=remove)
+        place.write_state(launch, running.pid, self.grouping.facts(), remove=remove)
         leader = launch.wait_until_ready(terminal=self.spec.tty)
         self.timeline.mark("mounted")
         running.wait_ready()
         self.timeline.mark("network ready")
         self._write_cidfile(place.id)
         return running, leader
+
+    def _note_oom(self, place: create.Place, killed: OomKill) -> None:
+        self._oom_kills.append(killed)
+        if not self.spec.remove:
+            containers.update_record(self.paths, place.id, oom_kills=self._oom_kills[-_KEPT_KILLS:])
+
+    def _say_oom(self) -> None:
+        if self._oom_kills:
+            from rootless.engine import oomtext
+
+            log.warn(oomtext.sentence(self._oom_kills, self.grouping.facts().get("path", "")))
 
     def _clear_up_after_others(self) -> None:
         """While the command runs there is time for what a crash has left."""

@@ -15,11 +15,13 @@ from rootless.tools import spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from rootless.kernel import pty
     from rootless.model.container import ContainerSpec
     from rootless.runtime.launch import Launch
+    from rootless.runtime.oom import OomKill
 
 # docker-run(1), --sig-proxy: these are about ourselves. Stopping and continuing too, or the shell
 # could not put `rl` into the background.
@@ -71,8 +73,16 @@ def _note(number: int, frame: FrameType | None) -> None:
 class Supervisor:
     """Follows one container from the exec of its payload to the end of its keeper."""
 
-    def __init__(self, spec: ContainerSpec, launch: Launch, leader: int) -> None:
+    def __init__(
+        self,
+        spec: ContainerSpec,
+        launch: Launch,
+        leader: int,
+        on_oom: Callable[[OomKill], None],
+    ) -> None:
+        """on_oom: called each time the kernel has killed something for want of memory."""
         self._spec = spec
+        self._on_oom = on_oom
         self._launch = launch
         self._leader = leader
         self._deadline = time.monotonic() + spec.timeout if spec.timeout else None
@@ -160,6 +170,8 @@ class Supervisor:
             self._status = message[1]
         elif message[0] == messages.DRIVER_DIED:
             log.warn(f"the container's file system died (fuse-overlayfs: {message[1]})")
+        elif message[0] == messages.OOM:
+            self._on_oom(message[1])
 
     def finish(self) -> None:
         """Wait for the keeper to unwind. Raises what it could not unmake."""

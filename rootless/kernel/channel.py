@@ -85,13 +85,21 @@ def pair() -> tuple[Channel, Channel]:
     return Channel(left), Channel(right)
 
 
-def wait_readable(fds: Sequence[int], timeout_ms: int | None = None) -> list[int]:
-    """The descriptors of `fds` that can be read or have been hung up (poll(2))."""
+def wait_readable(
+    fds: Sequence[int], timeout_ms: int | None = None, *, changed: Sequence[int] = ()
+) -> list[int]:
+    """The descriptors of `fds` that can be read or have been hung up (poll(2)).
+
+    changed: files of the kernel, such as a cgroup's memory.events, which are always readable:
+    returned when their content has changed since it was last read.
+    """
     import select
 
     poller = select.poll()
     for fd in fds:
         poller.register(fd, select.POLLIN)
+    for fd in changed:
+        poller.register(fd, select.POLLPRI)
     return [fd for fd, _ in poller.poll(timeout_ms)]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 
+from rootless.cgroup.group import Group
 from rootless.errors import EXIT_ENGINE, HostError
 from rootless.kernel import libc, signals
 from rootless.kernel.channel import close_all_but, null_fd, wait_readable
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
     from rootless.kernel import pty
     from rootless.kernel.channel import Channel
     from rootless.runtime.messages import Request
+    from rootless.runtime.oom import OomWatch
     from rootless.runtime.stdio import Stdio
 
 # How long the end of the file server may be on its way to us when init has already ended.
 _MOMENT_MS = 100
+# How often orphans that have ended are taken off the process table.
+_INTERVAL_MS = 5000
 
 
 def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
@@ -46,7 +50,7 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
     except BaseException as error:
         messages.send_failure(control, error, "setting up the root file system")
     if has_orphans:
-        _end_orphans(made)
+        _end_orphans(request, made)
     _unwind(control, request, made)
 
 
@@ -96,7 +100,8 @@ def _run_init(
     init_fd = os.pidfd_open(init_pid)
     now = time.monotonic_ns()
     control.send(messages.INIT, init_pid, made.server_pid, now, fds=[init_fd])
-    stays = _watch(control, init_pid, init_fd, made, has_orphans=has_orphans)
+    watch = _oom_watch(request)
+    stays = _watch(control, init_pid, init_fd, made, watch, has_orphans=has_orphans)
     if not stays and terminal is not None:
         terminal.restore()
 
@@ -111,9 +116,23 @@ def _adopts(request: Request) -> bool:
     return True
 
 
-def _end_orphans(made: rootfs.Rootfs | None) -> None:
+def _oom_watch(request: Request) -> OomWatch | None:
+    cgroup = request["cgroup"]
+    if cgroup is None:
+        return None
+    from rootless.runtime import oom
+
+    try:
+        return oom.OomWatch(cgroup["payload"])
+    except OSError:
+        return None  # no memory controller has been delegated
+
+
+def _end_orphans(request: Request, made: rootfs.Rootfs | None) -> None:
     from rootless.runtime import orphans
 
+    if request["cgroup"] is not None:
+        Group(request["cgroup"]["top"]).kill()
     orphans.end(made.server_pid if made else 0)
 
 
@@ -129,6 +148,7 @@ def _start_init(request: Request, root: str, control: Channel, setup: Channel, s
     pid = os.fork()
     if pid == 0:
         control.close()
+        namespaces.enter_cgroup(request)
         init.main(request, root, setup, stdio)
     return pid
 
@@ -153,7 +173,13 @@ def _terminal_of_user(request: Request) -> pty.Mode | None:
 
 
 def _watch(
-    control: Channel, init_pid: int, init_fd: int, made: rootfs.Rootfs, *, has_orphans: bool
+    control: Channel,
+    init_pid: int,
+    init_fd: int,
+    made: rootfs.Rootfs,
+    oom_watch: OomWatch | None,
+    *,
+    has_orphans: bool,
 ) -> bool:
     """Wait for the container's end, the launcher's or the file system's; report the exit status.
 
@@ -163,7 +189,8 @@ def _watch(
     server_fd = os.pidfd_open(made.server_pid) if made.server_pid else -1
     if server_fd >= 0:
         watched.append(server_fd)
-    ready = _wait(watched, init_pid, made.server_pid, has_orphans=has_orphans)
+    spared = (init_pid, made.server_pid)
+    ready = _wait(control, watched, spared, oom_watch, has_orphans=has_orphans)
     if init_fd not in ready:
         if server_fd in ready:
             _tell(control, messages.DRIVER_DIED, made.complaint())
@@ -176,14 +203,31 @@ def _watch(
     return _tell(control, messages.EXITED, status, time.monotonic_ns())
 
 
-def _wait(watched: list[int], *spared: int, has_orphans: bool) -> list[int]:
-    if not has_orphans:
-        return wait_readable(watched)
-    from rootless.runtime import orphans
+def _wait(
+    control: Channel,
+    watched: list[int],
+    spared: tuple[int, ...],
+    oom_watch: OomWatch | None,
+    *,
+    has_orphans: bool,
+) -> list[int]:
+    """Until one of `watched` is readable; OOM kills are reported meanwhile, orphans reaped."""
+    changed = [oom_watch.fd] if oom_watch else []
+    while True:
+        ready = wait_readable(watched, _INTERVAL_MS if has_orphans else None, changed=changed)
+        _report_oom(control, oom_watch)
+        if any(fd in watched for fd in ready):
+            return ready
+        if has_orphans:
+            from rootless.runtime import orphans
 
-    while not (ready := wait_readable(watched, orphans.INTERVAL_MS)):
-        orphans.reap(*spared)
-    return ready
+            orphans.reap(*spared)
+
+
+def _report_oom(control: Channel, oom_watch: OomWatch | None) -> None:
+    killed = oom_watch.look() if oom_watch else None
+    if killed is not None:
+        _tell(control, messages.OOM, killed)
 
 
 def _tell(control: Channel, *message: Any) -> bool:
@@ -210,6 +254,17 @@ def _unwind(control: Channel, request: Request, made: rootfs.Rootfs | None) -> N
             os.chdir("/")
             for path in request["remove"]:
                 trees.remove_tree(path)
+        _leave_cgroup(request)
         control.send(messages.UNWOUND, time.monotonic_ns())
     except OSError as error:
         messages.send_failure(control, error, "unwinding the container")
+
+
+def _leave_cgroup(request: Request) -> None:
+    """A scope ends with its last process; what we made ourselves we remove ourselves."""
+    cgroup = request["cgroup"]
+    if cgroup is None or not cgroup["leave"]:
+        return
+    from rootless.cgroup import subtree
+
+    subtree.remove(Group(cgroup["top"]), leave=True)

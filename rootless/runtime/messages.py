@@ -15,6 +15,7 @@
                                                               drops privileges, execs
     ◀─ end of the stream: exec has succeeded ─────────────────
     ◀─ DRIVER_DIED words ───────  only if the root's file server has ended
+    ◀─ OOM what was killed ─────  each time the kernel kills something in the container
     ◀─ EXITED status ───────────
                                  unmounts, removes
     ◀─ UNWOUND ─────────────────
@@ -61,12 +62,23 @@ if TYPE_CHECKING:
         uid_shift: IdMap
         gid_shift: IdMap
 
+    class CgroupRequest(TypedDict):
+        """The container's control group, made and limited; the keeper is in it already.
+
+        top, payload: directories. leave: the keeper has to get out of it and remove it.
+        """
+
+        top: str
+        payload: str
+        leave: bool
+
     class Request(TypedDict):
         """Everything that keeper and init need; all of it decided before anything is made."""
 
         document: dict[str, Any]  # the OCI runtime document, linux.seccomp taken out
         rootfs: RootfsRequest
         inner_maps: tuple[IdMap, IdMap] | None  # of a nested user namespace (--userns keep-id)
+        cgroup: CgroupRequest | None
         seccomp: bytes  # the compiled filter, empty for none
         copy_up: list[tuple[str, str]]  # new volumes: (directory on the host, path in the image)
         give: list[tuple[str, int, int]]  # trees to chown first: path, canonical uid and gid
@@ -88,6 +100,7 @@ FAILED = "failed"
 EXITED = "exited"
 UNWOUND = "unwound"
 DRIVER_DIED = "driver-died"
+OOM = "oom"
 
 
 def send_failure(channel: Channel, error: BaseException, doing: str) -> None:

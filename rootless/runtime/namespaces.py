@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 import time
 
+from rootless.cgroup import group
 from rootless.kernel import libc
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.runtime.messages import Request
 
 # What a process can enter by itself. pid and time take effect for children only; user is made
 # before everything else.
@@ -40,6 +45,13 @@ def enter_for_children(namespaces: list[dict[str, str]]) -> None:
         elif namespace["type"] == "time":
             _enter(namespace, libc.CLONE_NEWTIME)
             _start_clocks_at_zero()
+
+
+def enter_cgroup(request: Request) -> None:
+    """Put this process into the payload's control group: before its cgroup namespace is made,
+    whose root is where it then is. Raises RlError."""
+    if request["cgroup"] is not None:
+        group.enter(request["cgroup"]["payload"])
 
 
 def keep_mounts_inside() -> None:

@@ -118,6 +118,8 @@ def _run_middle(
     from rootless.runtime import init
 
     try:
+        # Before the change of user namespace: afterwards the group is somebody else's.
+        namespaces.enter_cgroup(request)
         libc.unshare(libc.CLONE_NEWUSER)
         channel.send("unshared")
         if channel.receive() is None:

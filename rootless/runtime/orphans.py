@@ -14,9 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# How often those that have ended are taken off the process table, in milliseconds.
-INTERVAL_MS = 5000
-
 
 def adopt() -> None:
     """Be the parent of every descendant whose own parent has ended."""

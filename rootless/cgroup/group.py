@@ -1,0 +1,142 @@
+"""One container's control group: a directory with `payload` and `helpers` below it.
+
+The payload's limits are files of `payload`, the root of its cgroup namespace, so that what runs
+there finds them where it looks. Our own processes (keeper, file server, network) are beside it: a
+limit reached by the payload must not stop what serves and unmakes it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from rootless.errors import RlError
+from rootless.kernel.channel import wait_readable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_PAYLOAD = "payload"
+_HELPERS = "helpers"
+
+
+class Group:
+    """The group below directory `top`; nothing is looked up or made before a method is called."""
+
+    __slots__ = ("helpers", "payload", "top")
+
+    def __init__(self, top: str) -> None:
+        self.top = top
+        self.payload = f"{top}/{_PAYLOAD}"
+        self.helpers = f"{top}/{_HELPERS}"
+
+    def make(self) -> None:
+        """Make the two groups below. Raises OSError."""
+        for path in (self.payload, self.helpers):
+            try:
+                os.mkdir(path, 0o755)
+            except FileExistsError:
+                pass
+
+    def delegate(self) -> None:
+        """Let the payload's group have every controller there is. No process may be in `top`.
+
+        Raises OSError.
+        """
+        names = read(f"{self.top}/cgroup.controllers").split()
+        if names:
+            write(f"{self.top}/cgroup.subtree_control", " ".join(f"+{name}" for name in names))
+
+    def controllers(self) -> list[str]:
+        """What can be limited: the payload's cgroup.controllers. Raises OSError."""
+        return read(f"{self.payload}/cgroup.controllers").split()
+
+    def freeze(self, *, frozen: bool, seconds: float) -> bool:
+        """Stop or continue every process of the payload; whether that was done within `seconds`.
+
+        Raises OSError.
+        """
+        write(f"{self.payload}/cgroup.freeze", "1" if frozen else "0")
+        return _wait_for(f"{self.payload}/cgroup.events", "frozen", int(frozen), seconds)
+
+    def kill(self) -> bool:
+        """SIGKILL every process of the payload; False where the kernel (before 5.14) cannot."""
+        try:
+            write(f"{self.payload}/cgroup.kill", "1")
+        except FileNotFoundError:
+            return not os.path.isdir(self.payload)
+        return True
+
+    def remove(self) -> bool:
+        """Remove the three directories; whether nothing is left. Processes in them prevent it."""
+        for path in (*_below(self.payload), self.payload, self.helpers, self.top):
+            try:
+                os.rmdir(path)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
+                    raise
+        return not os.path.isdir(self.top)
+
+
+def read(path: str) -> str:
+    """The text of a group's file. Raises OSError."""
+    with open(path, encoding="ascii", errors="replace") as file:
+        return file.read()
+
+
+def write(path: str, text: str) -> None:
+    """Write `text` to a group's file in one write(2), as the kernel wants it. Raises OSError."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def enter(directory: str, pid: int = 0) -> None:
+    """Move process `pid` (0: this one) into the group `directory`. Raises RlError."""
+    try:
+        write(f"{directory}/cgroup.procs", str(pid))
+    except OSError as error:
+        raise RlError(f"cgroup {directory}: cannot be entered: {error.strerror}") from error
+
+
+def pids(directory: str) -> list[int]:
+    """The processes of a group and of all below it; none when it is gone."""
+    found = []
+    for path in (directory, *_below(directory)):
+        try:
+            found += [int(word) for word in read(f"{path}/cgroup.procs").split()]
+        except OSError:
+            continue  # gone, or a threaded group, whose processes are listed further up
+    return found
+
+
+def numbers(text: str) -> dict[str, int]:
+    """A flat keyed file (cgroup-v2.rst, "Interface Files"): memory.events, cgroup.events, …"""
+    pairs = (line.split() for line in text.splitlines())
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+
+
+def _below(directory: str) -> Iterable[str]:
+    """What the container has made below its own group, the deepest first."""
+    for folder, folders, _ in os.walk(directory, topdown=False):
+        yield from (f"{folder}/{name}" for name in folders)
+
+
+def _wait_for(path: str, key: str, value: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while numbers(os.pread(fd, 4096, 0).decode()).get(key) != value:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            wait_readable((), int(left * 1000) + 1, changed=[fd])
+        return True
+    finally:
+        os.close(fd)

@@ -1,0 +1,75 @@
+"""The systemd manager: a container's group is a scope of the user's own systemd.
+
+systemd.scope(5), systemd.resource-control(5) "Delegate="; what we may do below such a scope is in
+systemd's CGROUP_DELEGATION.md.
+"""
+
+from __future__ import annotations
+
+from rootless.cgroup import hierarchy as hierarchies
+from rootless.cgroup.group import Group
+from rootless.errors import HostError
+from rootless.tools import systemd
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.cgroup.hierarchy import Hierarchy
+    from rootless.tools.systemd import Job, Property
+
+# What a stopped scope's processes have before SIGKILL, in microseconds: docker's ten seconds.
+_STOP_TIMEOUT = 10_000_000
+
+
+def unit_name(name: str) -> str:
+    """The unit of the container's group `name`."""
+    return f"{name}.scope"
+
+
+class Scope:
+    """A scope that systemd has been asked for, around a process of ours."""
+
+    def __init__(
+        self,
+        name: str,
+        pid: int,
+        *,
+        description: str,
+        weights: dict[str, int],
+        slice_name: str = "",
+        hierarchy: Hierarchy,
+    ) -> None:
+        """Ask; systemd works on it while the caller goes on.
+
+        weights: CPUWeight and IOWeight, which count between scopes. slice_name: "" for the
+        manager's default. Raises ManagerUnreachable and its like (tools.systemd).
+        """
+        properties: list[Property] = [
+            ("Description", "s", description),
+            ("Delegate", "b", True),
+            ("CollectMode", "s", "inactive-or-failed"),
+            ("TimeoutStopUSec", "t", _STOP_TIMEOUT),
+        ]
+        if slice_name:
+            properties.append(("Slice", "s", slice_name))
+        properties += [(key, "t", value) for key, value in weights.items()]
+        self._pid = pid
+        self._hierarchy = hierarchy
+        self._name = unit_name(name)
+        self._job: Job = systemd.Manager().start_scope(self._name, [pid], properties)
+
+    def wait(self) -> Group:
+        """The scope's group, once systemd has made it. Raises HostError."""
+        self._job.wait()
+        group = hierarchies.group_of(self._pid)
+        if not group.endswith(f"/{self._name}"):
+            raise HostError(f"{self._name}: systemd has put process {self._pid} into {group}")
+        return Group(hierarchies.directory(self._hierarchy.mount, group))
+
+    def attach(self, directory: str, pid: int) -> None:
+        """Move a process of ours into `directory`, a group of the scope. Raises HostError."""
+        child = directory.partition(self._name)[2]
+        systemd.Manager().attach(self._name, child, [pid])
+
+    def forget(self) -> None:
+        """Do not wait for it: it ends with its process."""
+        self._job.close()

@@ -1,0 +1,144 @@
+"""The control group of a container that starts: asked for early, limits in place before it runs."""
+
+from __future__ import annotations
+
+import os
+
+from rootless import log
+from rootless.cgroup import choice as choices
+from rootless.cgroup import group as groups
+from rootless.errors import HostError, RlError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.cgroup.choice import Choice
+    from rootless.cgroup.group import Group
+    from rootless.cgroup.scope import Scope
+    from rootless.model.container import ContainerSpec
+    from rootless.runtime.messages import CgroupRequest
+
+BEST_EFFORT = "best-effort"
+_NAME_DIGITS = 12
+
+
+def name_of(container_id: str) -> str:
+    """What a container's group is called; its scope has ".scope" after it."""
+    return f"rl-{container_id[:_NAME_DIGITS]}"
+
+
+class Grouping:
+    """One start's group. `ask`, then `settle`; `discard` when the container does not come to be."""
+
+    def __init__(self, spec: ContainerSpec) -> None:
+        """Raises HostError when the wished manager cannot work here."""
+        self._spec = spec
+        self._resources: dict[str, Any] = spec.resources
+        self.choice: Choice = choices.choose(spec.cgroup_manager)
+        self._scope: Scope | None = None
+        self._group: Group | None = None
+        self._keeper = 0
+
+    def ask(self, container_id: str, name: str, keeper_pid: int) -> None:
+        """Begin to make the group of the container around its keeper. Raises HostError."""
+        self._name = name_of(container_id)
+        self._keeper = keeper_pid
+        if self.choice.manager != choices.SYSTEMD:
+            return
+        from rootless.cgroup import scope
+        from rootless.tools import systemd
+
+        try:
+            self._scope = scope.Scope(
+                self._name,
+                keeper_pid,
+                description=f"rl container {name} ({self._spec.image or self._spec.rootfs})",
+                weights=_weights(self._resources),
+                slice_name=self._spec.cgroup_parent,
+                hierarchy=self.choice.hierarchy,
+            )
+        except (systemd.ManagerUnreachable, systemd.ManagerLost) as error:
+            self._do_without_systemd(error)
+
+    def settle(self) -> CgroupRequest | None:
+        """The group, with the keeper in it and every limit set; None where there is none.
+
+        Raises HostError for a limit that cannot be enforced.
+        """
+        group = self._group = self._made()
+        if group is not None:
+            group.make()
+            groups.enter(group.helpers, self._keeper)
+            group.delegate()
+        self._limit()
+        if group is None:
+            return None
+        leave = self.choice.manager == choices.CGROUPFS
+        return {"top": group.top, "payload": group.payload, "leave": leave}
+
+    def discard(self) -> None:
+        """Take back what was made, once the keeper is gone."""
+        if self._scope is not None:
+            self._scope.forget()
+        elif self._group is not None and os.path.isdir(self._group.top):
+            from rootless.cgroup import subtree
+
+            subtree.remove(self._group)
+
+    def add_helper(self, pid: int) -> None:
+        """Have a process of ours that serves the container beside its keeper, where that can be."""
+        if self._group is None or not pid:
+            return
+        try:
+            if self._scope is not None:
+                self._scope.attach(self._group.helpers, pid)
+            else:
+                groups.enter(self._group.helpers, pid)
+        except RlError as error:
+            log.effect(f"process {pid} stays outside of the container's group: {error.message}")
+
+    def facts(self) -> dict[str, str]:
+        """What is to be remembered: the manager, the group's directory; empty without a group."""
+        if self._group is None:
+            return {}
+        return {"manager": self.choice.manager, "path": self._group.top}
+
+    def _made(self) -> Group | None:
+        if self._scope is not None:
+            from rootless.tools import systemd
+
+            try:
+                return self._scope.wait()
+            except systemd.ManagerLost as error:
+                self._do_without_systemd(error)
+        if self.choice.manager == choices.CGROUPFS:
+            from rootless.cgroup import subtree
+
+            return subtree.make(self.choice.base, self._name, limited=bool(self._resources))
+        return None
+
+    def _do_without_systemd(self, error: HostError) -> None:
+        if self._spec.cgroup_manager == choices.SYSTEMD:
+            raise error
+        log.effect(f"no scope: {error.message}")
+        self._scope = None
+        self.choice = choices.without_systemd(self.choice, error.message)
+
+    def _limit(self) -> None:
+        """Before anything runs, and also where there is no group: then no limit can hold."""
+        if not self._resources:
+            return
+        from rootless.cgroup import limiting
+
+        strict = self._spec.limits != BEST_EFFORT
+        for problem in limiting.enforce(self._group, self._resources, self.choice, strict=strict):
+            log.warn(f"not enforced: {problem.message}")
+
+
+def _weights(resources: dict[str, Any]) -> dict[str, int]:
+    if not resources:
+        return {}
+    from rootless.cgroup import resources as conversions
+
+    return conversions.weights(resources)

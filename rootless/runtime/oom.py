@@ -1,0 +1,144 @@
+"""What the kernel's OOM killer takes from a container, noticed while it happens.
+
+The kernel counts in memory.events and wakes who polls that file (cgroup-v2.rst, "Memory Interface
+Files"); whom it killed it tells only the kernel log, which a normal user may not read. So who was
+there is noted whenever the limit is touched, and looked for after a kill.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from rootless.cgroup import group
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class OomKill(TypedDict):
+        """at: seconds since the epoch. count: killed since the last report. pid (on the host),
+        command, rss (bytes, as last seen): the largest of those; 0 and "" when it was not seen.
+        limit_of: the directory of the group whose limit was reached, "" for the whole machine;
+        limit: that limit in bytes, 0 when it cannot be told."""
+
+        at: float
+        count: int
+        pid: int
+        command: str
+        rss: int
+        limit_of: str
+        limit: int
+
+
+_SIGKILL_BIT = 1 << 8
+_PAGE = os.sysconf("SC_PAGESIZE")
+# In /proc/PID/stat after the command: the resident pages (proc(5), field 24 of all).
+_RSS_FIELD = 21
+# A group that thrashes at its limit wakes us a hundred times a second.
+_LOOK_EVERY = 0.1
+_MOST_PROCESSES = 256
+
+
+class OomWatch:
+    """Watches one payload's group; `fd` becomes "changed" for poll(2) with POLLPRI."""
+
+    def __init__(self, payload: str) -> None:
+        """Raises OSError where there is no memory controller."""
+        self._payload = payload
+        self.fd = os.open(f"{payload}/memory.events", os.O_RDONLY | os.O_CLOEXEC)
+        self._kills = self._count()
+        self._limits = _limit_counts(payload)
+        self._seen: dict[int, tuple[str, int]] = {}
+        self._looked = 0.0
+
+    def look(self) -> OomKill | None:
+        """After a change, or at the end: what was killed since the last look, if anything."""
+        try:
+            kills = self._count()
+        except OSError:
+            return None  # the group is gone
+        if kills <= self._kills:
+            self._note_processes()
+            return None
+        count, self._kills = kills - self._kills, kills
+        pid, command, rss = self._victim()
+        limit_of = self._reached()
+        self._note_processes()
+        return {
+            "at": time.time(), "count": count, "pid": pid, "command": command, "rss": rss,
+            "limit_of": limit_of, "limit": _limit(limit_of),
+        }  # fmt: skip
+
+    def _count(self) -> int:
+        return group.numbers(os.pread(self.fd, 4096, 0).decode()).get("oom_kill", 0)
+
+    def _note_processes(self) -> None:
+        now = time.monotonic()
+        if now - self._looked >= _LOOK_EVERY:
+            self._looked = now
+            self._seen = _processes(self._payload)
+
+    def _victim(self) -> tuple[int, str, int]:
+        now = _processes(self._payload)
+        known = {**now, **self._seen}
+        gone = [pid for pid in known if pid not in now or _is_dying(pid)]
+        if not gone:
+            return 0, "", 0
+        pid = max(gone, key=lambda one: known[one][1])
+        return pid, *known[pid]
+
+    def _reached(self) -> str:
+        """Whose limit it was: the group nearest to the payload whose own count has grown."""
+        before, self._limits = self._limits, _limit_counts(self._payload)
+        for path, count in self._limits.items():
+            if count > before.get(path, 0):
+                return path
+        return ""
+
+
+def _limit_counts(payload: str) -> dict[str, int]:
+    """How often the limit of each group, from the payload's up, was what ended an allocation."""
+    counts = {}
+    path = payload
+    while True:
+        try:
+            counts[path] = group.numbers(group.read(f"{path}/memory.events.local")).get("oom", 0)
+        except OSError:
+            return counts  # the root has none
+        path = os.path.dirname(path)
+
+
+def _limit(directory: str) -> int:
+    try:
+        text = group.read(f"{directory}/memory.max").strip()
+    except OSError:
+        return 0
+    return int(text) if text.isdigit() else 0
+
+
+def _processes(payload: str) -> dict[int, tuple[str, int]]:
+    """The command and the resident bytes of each process, by pid."""
+    found = {}
+    for pid in group.pids(payload)[:_MOST_PROCESSES]:
+        try:
+            with open(f"/proc/{pid}/stat", errors="replace") as file:
+                head, _, tail = file.read().rpartition(")")
+        except OSError:
+            continue
+        fields = tail.split()
+        # The container chooses the name, and people will see it on their terminal.
+        command = "".join(each for each in head.partition("(")[2] if each.isprintable())
+        found[pid] = (command, int(fields[_RSS_FIELD]) * _PAGE)
+    return found
+
+
+def _is_dying(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/status", errors="replace") as file:
+            lines = file.read().split("\n")
+    except OSError:
+        return True
+    fields = dict(line.partition(":")[::2] for line in lines)
+    pending = int(fields.get("ShdPnd", "0"), 16) | int(fields.get("SigPnd", "0"), 16)
+    return bool(pending & _SIGKILL_BIT) or fields.get("State", "").strip()[:1] in ("Z", "X")
