@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import stat
 
+from rootless.cli.resource_options import NAMES as RESOURCE_NAMES
 from rootless.errors import UsageError
 from rootless.model.container import DEFAULT_SHM_SIZE, DEFAULT_UMASK, ContainerSpec
 from rootless.model.digits import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from rootless.cli.options import Parsed
     from rootless.model.mountspec import DeviceSpec, MountSpec
     from rootless.model.ports import PortMapping
@@ -82,6 +85,7 @@ def container_spec(parsed: Parsed) -> ContainerSpec:
         no_hosts=parsed.flag("no-hosts"),
         quiet=parsed.flag("quiet"),
         replace=parsed.flag("replace"),
+        **_resources(parsed),
     )
 
 
@@ -288,6 +292,14 @@ def _check_exists(path: str, place: str, *, hint: str) -> int:
         return os.stat(path).st_mode
     except OSError as error:
         raise UsageError(f"{place}: {path}: {error.strerror}", hint=hint) from error
+
+
+def _resources(parsed: Parsed) -> dict[str, Any]:
+    if RESOURCE_NAMES.isdisjoint(parsed.values):
+        return {}
+    from rootless.cli import resource_flags
+
+    return resource_flags.run_fields(parsed)
 
 
 def _stop_signal(text: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rootless.cli.options import flag, repeat, section, value
+from rootless.cli.resource_options import RESOURCE_OPTIONS, START_OPTIONS
 from rootless.model.container import PULL_POLICIES, STORAGE_DRIVERS
 
 _PROCESS = section(
@@ -93,4 +94,14 @@ _EXPLAIN = section(
     flag("--debug", "Show every change to the host before it is made"),
 )
 
-RUN_OPTIONS = (*_PROCESS, *_CONTAINER, *_IMAGE, *_FILES, *_NETWORK, *_SECURITY, *_EXPLAIN)
+RUN_OPTIONS = (
+    *_PROCESS,
+    *_CONTAINER,
+    *_IMAGE,
+    *_FILES,
+    *_NETWORK,
+    *RESOURCE_OPTIONS,
+    *START_OPTIONS,
+    *_SECURITY,
+    *_EXPLAIN,
+)

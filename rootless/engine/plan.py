@@ -328,6 +328,8 @@ def _linux(
         # As docker has it: a user other than root may listen on port 80 of its own network.
         sysctls.setdefault("net.ipv4.ip_unprivileged_port_start", "0")
     linux["sysctl"] = sysctls
+    if spec.resources:
+        linux["resources"] = spec.resources
     return linux
 
 

@@ -96,6 +96,8 @@ def build(
     if spec.tty and facts.terminal_size:
         rows, columns = facts.terminal_size
         process["consoleSize"] = {"height": rows, "width": columns}
+    if spec.oom_score_adj is not None:
+        process["oomScoreAdj"] = spec.oom_score_adj
     if spec.ulimits:
         process["rlimits"] = _limits(spec.ulimits)
     if security.apparmor not in ("", "unconfined"):

@@ -9,6 +9,8 @@ from rootless.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from rootless.model.mountspec import DeviceSpec, MountSpec
     from rootless.model.ports import PortMapping
 
@@ -28,7 +30,9 @@ class ContainerSpec(Value):
     env: from flags and files, host variables already filled in. labels, annotations, sysctls:
     name → value. mounts: in the order of the flags, targets unique. ulimits: as written.
     shm_size: bytes. timeout: seconds, 0 for none. umask: the process's file mode mask.
-    stop_signal: "SIGTERM" or its like, None for the image's.
+    stop_signal: "SIGTERM" or its like, None for the image's. resources: `linux.resources` of the
+    OCI document. oom_score_adj: None for the caller's. cgroup_manager: systemd, cgroupfs, disabled,
+    "" for whichever can. limits: strict, or best-effort for a run without what cannot be enforced.
     """
 
     __slots__ = (
@@ -36,6 +40,8 @@ class ContainerSpec(Value):
         "annotations",
         "cap_add",
         "cap_drop",
+        "cgroup_manager",
+        "cgroup_parent",
         "cgroupns",
         "cidfile",
         "command",
@@ -53,10 +59,12 @@ class ContainerSpec(Value):
         "interactive",
         "ipc",
         "labels",
+        "limits",
         "mounts",
         "name",
         "network",
         "no_hosts",
+        "oom_score_adj",
         "pid",
         "platform",
         "ports",
@@ -68,6 +76,7 @@ class ContainerSpec(Value):
         "read_only_tmpfs",
         "remove",
         "replace",
+        "resources",
         "rootfs",
         "security_opt",
         "shm_size",
@@ -141,6 +150,11 @@ class ContainerSpec(Value):
         no_hosts: bool = False,
         quiet: bool = False,
         replace: bool = False,
+        resources: dict[str, Any] | None = None,
+        oom_score_adj: int | None = None,
+        cgroup_manager: str = "",
+        cgroup_parent: str = "",
+        limits: str = "strict",
     ) -> None:
         self.image = image
         self.rootfs = rootfs
@@ -194,3 +208,8 @@ class ContainerSpec(Value):
         self.no_hosts = no_hosts
         self.quiet = quiet
         self.replace = replace
+        self.resources = resources or {}
+        self.oom_score_adj = oom_score_adj
+        self.cgroup_manager = cgroup_manager
+        self.cgroup_parent = cgroup_parent
+        self.limits = limits

@@ -22,6 +22,15 @@ def parse_size(text: str) -> int:
     return int(float(digits) * 1024 ** _SIZE_POWERS[power])
 
 
+def size_text(size: int) -> str:
+    """`size` as `parse_size` reads it, in the largest unit that it is a whole number of."""
+    power = 0
+    while size and size % 1024 == 0 and power < 3:
+        size //= 1024
+        power += 1
+    return f"{size}{('', 'k', 'm', 'g')[power]}"
+
+
 def _is_decimal(text: str) -> bool:
     whole, _, fraction = text.partition(".")
     # More digits than any size has would overflow a float.

@@ -21,7 +21,7 @@ PACKAGE = CHECKOUT / "rootless"
 
 FLOORS = {
     "errors": 0, "log": 0, "config": 0,
-    "model": 1, "kernel": 2, "tools": 3, "store": 4, "image": 5, "net": 5,
+    "model": 1, "kernel": 2, "tools": 3, "store": 4, "image": 5, "net": 5, "cgroup": 5,
     "runtime": 6, "engine": 7, "cli": 8,
 }  # fmt: skip
 # The single modules of floor 0 may know those before them.
@@ -275,7 +275,7 @@ def test_the_deny_list_sees_a_heavy_import() -> None:
 # The areas that a run goes through, whole: a heavy import at the top of any of their modules is
 # paid for at each start, or will be by the next change. A real run is looked at in
 # tests/user/test_start_path.py.
-START_PATH = ("errors", "log", "config", "model", "kernel", "tools", "runtime", "net")
+START_PATH = ("errors", "log", "config", "model", "kernel", "tools", "runtime", "net", "cgroup")
 # Imported inside functions, for what the usual start does not do.
 NOT_ON_IT = {"rootless.runtime.copytree": "fills new volumes and copies of images"}
 

@@ -1,0 +1,164 @@
+"""Why a limit cannot be enforced for this user on this host, and what would change that.
+
+Pure but for the path of a file of ours, which the advice names.
+"""
+
+from __future__ import annotations
+
+import errno
+import shlex
+
+from rootless import config
+from rootless.errors import HostError
+from rootless.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rootless.cgroup.resources import Setting
+
+DROP_IN = "systemd/user@.service.d/rl-delegate.conf"
+_DROP_IN_TARGET = "/etc/systemd/system/user@.service.d/rl-delegate.conf"
+_MANAGERS = ("systemd", "cgroupfs")
+_UNIFIED = "systemd.unified_cgroup_hierarchy=1"
+_ESCAPE = " (--limits best-effort runs without it)"
+_LONGEST_LINE = 120
+
+
+class Delegation(Value):
+    """What this user may limit here, and who decides.
+
+    mode: "v2", "hybrid", "v1" or "none". root_controllers: those of the hierarchy's root, so all
+    that the kernel has. chain: (group, its cgroup.controllers) from the root down to where we may
+    make groups. manager: "systemd", "cgroupfs", anything else for nobody. manager_reason: why the
+    user's systemd cannot be reached, as a part of a sentence. linger: None when it is not known.
+    """
+
+    __slots__ = (
+        "chain", "linger", "manager", "manager_reason", "mode", "root_controllers", "uid", "user",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        mode: str,
+        root_controllers: Sequence[str],
+        chain: Sequence[tuple[str, Sequence[str]]],
+        manager: str,
+        manager_reason: str = "",
+        user: str,
+        uid: int,
+        linger: bool | None = None,
+    ) -> None:
+        self.mode = mode
+        self.root_controllers = root_controllers
+        self.chain = chain
+        self.manager = manager
+        self.manager_reason = manager_reason
+        self.user = user
+        self.uid = uid
+        self.linger = linger
+
+    @property
+    def user_service(self) -> str:
+        """The unit of the user's manager, which the system's manager gives its controllers."""
+        return f"user@{self.uid}.service"
+
+
+def missing(needed: Mapping[str, str], where: Delegation) -> list[str]:
+    """Those of the controllers `needed` that cannot be used, in their order."""
+    usable: Sequence[str] = ()
+    if where.manager in _MANAGERS and where.chain:
+        usable = where.chain[-1][1]
+    return [controller for controller in needed if controller not in usable]
+
+
+def explain(controller: str, flag: str, where: Delegation) -> HostError:
+    """The error for the wish `flag` ("--memory 256m"), whose `controller` is missing.
+
+    One line that says where the controller gets lost; the hint is a command that gives it.
+    """
+    reason, hint = _reason(controller, where)
+    message = f"{flag}: {reason}"
+    if len(message) + len(_ESCAPE) <= _LONGEST_LINE:
+        message += _ESCAPE
+    return HostError(message, hint=hint)
+
+
+def not_written(setting: Setting, error: OSError) -> HostError:
+    """The error for a setting whose controller is there and which the kernel refused all the same.
+
+    setting: the last of its alternatives.
+    """
+    if error.errno != errno.ENOENT:
+        return HostError(f"{setting.flag}: {setting.file}: {error.strerror}")
+    reason = f"{setting.flag}: this kernel has no {setting.file}"
+    if setting.file == "memory.swap.max":
+        return HostError(reason, hint="boot with swapaccount=1 on the kernel's command line")
+    if setting.file == "io.weight":
+        return HostError(f"{reason}, nor io.bfq.weight", hint="sudo modprobe bfq")
+    return HostError(reason, hint="uname -r")
+
+
+def _reason(controller: str, where: Delegation) -> tuple[str, str]:
+    if where.mode != "v2":
+        return _no_v2(where.mode)
+    if controller not in where.root_controllers:
+        return (
+            f"the kernel has no {controller} controller, or was booted without it",
+            "grep -o 'cgroup_disable=[^ ]*' /proc/cmdline; cat /sys/fs/cgroup/cgroup.controllers",
+        )
+    if where.manager not in _MANAGERS:
+        return _no_manager(where)
+    if where.manager == "systemd":
+        return _not_delegated(controller, where)
+    return _not_passed_on(controller, where.chain)
+
+
+def _no_v2(mode: str) -> tuple[str, str]:
+    if mode == "none":
+        return "no cgroup file system is mounted", "ls -l /sys/fs/cgroup"
+    what = "cgroup v1" if mode == "v1" else "cgroup v1 beside v2 (hybrid)"
+    return (
+        f"this host has {what}, where a user has no limits to set",
+        f"boot with {_UNIFIED} on the kernel's command line",
+    )
+
+
+def _no_manager(where: Delegation) -> tuple[str, str]:
+    reason = where.manager_reason or "nobody here gives this user a cgroup"
+    if where.manager_reason.startswith("--"):  # a flag of the user's own
+        return f"needs a cgroup, unlike {reason}", "rl run --limits best-effort …"
+    if where.linger is False:
+        return reason, f"sudo loginctl enable-linger {shlex.quote(where.user)}"
+    return reason, f"systemctl status {where.user_service}"
+
+
+def _not_delegated(controller: str, where: Delegation) -> tuple[str, str]:
+    """systemd enables a controller down to user@UID.service only if that delegates it."""
+    above = [group for group, names in where.chain if controller in names]
+    reexec = f"XDG_RUNTIME_DIR=/run/user/{where.uid} systemctl --user daemon-reexec"
+    if any(where.user_service in group.split("/") for group in above):
+        # A manager looks for its controllers when it starts.
+        return f"the user's systemd has not noticed the {controller} controller yet", reexec
+    install = f"sudo install -D -m 0644 {shlex.quote(config.shipped(DROP_IN))} {_DROP_IN_TARGET}"
+    return (
+        f"the {controller} controller is not delegated to {where.user_service}",
+        f"{install} && sudo systemctl daemon-reload && {reexec}",
+    )
+
+
+def _not_passed_on(controller: str, chain: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, str]:
+    lost = next((index for index, (_, names) in enumerate(chain) if controller not in names), 0)
+    if not lost:
+        return (
+            f"the {controller} controller is missing here",
+            "cat /sys/fs/cgroup/cgroup.controllers",
+        )
+    above, group = chain[lost - 1][0], chain[lost][0]
+    control = shlex.quote(f"/sys/fs/cgroup{above.rstrip('/')}/cgroup.subtree_control")
+    return (
+        f"the {controller} controller is not passed on to {group}",
+        f"echo +{controller} | sudo tee {control}",
+    )
