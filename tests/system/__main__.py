@@ -9,47 +9,23 @@ shell. `sync` copies the checkout's code into the running guest.
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
-import shutil
 import sys
-from pathlib import Path
 
 from tests.system import guest as guests
 from tests.system import image as images
 
-FOLDER = images.CACHE / "running"
-RECORD = FOLDER / "guest.json"
-
-
-def running() -> guests.Guest | None:
-    """The guest that an earlier `up` left running, if it still does."""
-    try:
-        known = json.loads(RECORD.read_text())
-        name = Path(f"/proc/{known['pid']}/comm").read_text()
-    except OSError:
-        return None
-    if not name.startswith("qemu"):
-        return None
-    return guests.Guest(FOLDER, pid=known["pid"], port=known["port"], key=Path(known["key"]))
-
 
 def up() -> guests.Guest:
     """The running guest; booted when there is none."""
-    if guest := running():
-        return guest
     image = images.get(images.release_or_default())
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(mode=0o700, parents=True)
-    guest = guests.start(image, FOLDER, with_owner=False)
-    RECORD.write_text(json.dumps({"pid": guest.pid, "port": guest.port, "key": str(guest.key)}))
-    return guest
+    return guests.running() or guests.start(image, with_owner=False)
 
 
 def ssh(kind: str, words: list[str]) -> None:
     """Become the command, or the shell, in the guest."""
-    guest = up()
+    guest = guests.running() or up()
     terminal = ["-t"] if sys.stdin.isatty() else []
     command = shlex.join(words) if len(words) > 1 else "".join(words)
     argv = guest.as_user(kind).argv(command or "exec bash -i", *terminal)
@@ -63,7 +39,7 @@ def main(arguments: list[str]) -> None:
     elif verb == "ssh" and rest:
         ssh(rest[0], rest[1:])
     elif verb in ("sync", "down", "status"):
-        guest = running()
+        guest = guests.running()
         if guest is None:
             raise SystemExit("no guest runs")
         {"sync": guest.sync, "down": guest.stop, "status": lambda: print(guest.describe())}[verb]()
@@ -74,5 +50,5 @@ def main(arguments: list[str]) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except guests.GuestError as error:
+    except (guests.GuestError, images.ImageError) as error:
         raise SystemExit(str(error)) from None

@@ -8,25 +8,28 @@ lock is held by qemu itself, so that it cannot outlive it.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shlex
 import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
 from tests.system import image as images
 
 LOCK = Path("/tmp/rl-system-guest.lock")
+# Not below the cache: the path of a UNIX socket ends at 107 bytes, and a home can be longer.
+FOLDER = Path(f"/tmp/rl-guest-{os.getuid()}")
+RECORD = FOLDER / "guest.json"
 SECONDS_TO_BOOT = 180.0
 SECONDS_TO_STOP = 30.0
-SECONDS_FOR_KVM = 40.0
+SECONDS_FOR_KVM = 10.0
 CPUS = 2
 MEMORY_MB = 3072
-KERNEL_OPTIONS = "root=/dev/vda rw console=ttyS0 quiet mitigations=off psi=1 panic=-1 systemd.show_status=0"
+KERNEL_OPTIONS = "root=/dev/vda rw console=ttyS0 quiet mitigations=off psi=1 panic=-1"
 KINDS = ("linger", "su", "ssh", "bare", "root")
 
 
@@ -47,11 +50,11 @@ class Result:
 
 
 class Guest:
-    """A guest that answers; its `folder` has what is needed to talk to it."""
+    """A guest that answers; FOLDER has what is needed to talk to it."""
 
-    def __init__(self, folder: Path, *, pid: int, port: int, key: Path) -> None:
-        self.folder, self.pid, self.port, self.key = folder, pid, port, key
-        self.console = folder / "console"
+    def __init__(self, *, pid: int, port: int) -> None:
+        self.pid, self.port = pid, port
+        self.said: list[Result] = []
 
     def as_user(self, kind: str) -> Session:
         """A way of running commands, as one of KINDS."""
@@ -60,11 +63,11 @@ class Guest:
     def ssh_argv(self, user: str, *options: str) -> list[str]:
         """ssh into the guest as `user`, over one connection that all commands share."""
         return [
-            "ssh", "-F", "none", "-q", "-p", str(self.port), "-i", str(self.key), "-l", user,
+            "ssh", "-F", "none", "-q", "-p", str(self.port), "-i", str(FOLDER / "key"), "-l", user,
             "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
             "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=20",
             "-o", "ControlMaster=auto", "-o", "ControlPersist=yes",
-            "-o", f"ControlPath={self.folder}/%r", *options, "127.0.0.1",
+            "-o", f"ControlPath={FOLDER}/%r", *options, "127.0.0.1",
         ]  # fmt: skip
 
     def sync(self) -> None:
@@ -83,13 +86,14 @@ class Guest:
             os.kill(self.pid, signal.SIGKILL)
             _wait_for_end(self.pid, 5)
         for user in ("root", *images.USERS):
-            if (self.folder / user).exists():
+            if (FOLDER / user).exists():
                 _quietly([*self.ssh_argv(user), "-O", "exit"], seconds=5)
-        shutil.rmtree(self.folder)
+        shutil.rmtree(FOLDER)
 
     def describe(self) -> str:
         """The end of what the guest said on its console, for failures."""
-        text = self.console.read_text(errors="replace") if self.console.exists() else ""
+        console = FOLDER / "console"
+        text = console.read_text(errors="replace") if console.exists() else ""
         return f"console of the guest:\n{text[-4000:]}"
 
 
@@ -138,6 +142,13 @@ class Session:
             return f"env -i PATH=/usr/local/bin:/usr/bin:/bin /bin/sh -c {inner}"
         return command
 
+    def popen(self, command: str, **options: object) -> subprocess.Popen[str]:
+        """A shell command started and left running; options as Popen's.
+
+        The end of the process on this side does not end the one in the guest.
+        """
+        return subprocess.Popen(self.argv(command), text=True, **options)  # type: ignore[call-overload, no-any-return]
+
     def run(
         self, command: str, *, timeout: float = 60, code: int | None = 0, input: str | None = None
     ) -> Result:
@@ -153,14 +164,27 @@ class Session:
             place = f"in the guest, as {self.kind}: {command}"
             raise GuestError(f"{place}\nnot ended after {timeout} s\n{said}") from error
         result = Result(f"({self.kind}) {command}", done.returncode, done.stdout, done.stderr)
+        self.guest.said.append(result)
         if code is not None and result.returncode != code:
             raise GuestError(f"{result!r}\nexpected exit code {code}\n{self.guest.describe()}")
         return result
 
 
-def start(image: images.Image, folder: Path, *, with_owner: bool) -> Guest:
-    """Boot `image`; `folder` gets the sockets and the console. with_owner: it dies with us."""
-    guest = _launch(image, folder, with_owner=with_owner)
+def running() -> Guest | None:
+    """The guest that this user has running, left so by an earlier command."""
+    try:
+        known = json.loads(RECORD.read_text())
+        name = Path(f"/proc/{known['pid']}/comm").read_text()
+    except OSError:
+        return None
+    if not name.startswith("qemu"):
+        return None
+    return Guest(pid=known["pid"], port=known["port"])
+
+
+def start(image: images.Image, *, with_owner: bool) -> Guest:
+    """Boot `image` and copy the code in. with_owner: the guest dies with this process."""
+    guest = _launch(image, with_owner=with_owner)
     try:
         _wait_until_ready(guest)
         guest.sync()
@@ -170,22 +194,26 @@ def start(image: images.Image, folder: Path, *, with_owner: bool) -> Guest:
     return guest
 
 
-def _launch(image: images.Image, folder: Path, *, with_owner: bool) -> Guest:
+def _launch(image: images.Image, *, with_owner: bool) -> Guest:
     lock = take_lock()
     try:
+        shutil.rmtree(FOLDER, ignore_errors=True)
+        FOLDER.mkdir(mode=0o700)
+        shutil.copy(image.key, FOLDER / "key")  # the cache may get another image meanwhile
         port = _free_port()
         argv = ["setpriv", "--pdeathsig", "KILL"] if with_owner else ["setsid"]
-        argv += qemu_argv(image, folder, port=port, accelerator=choose_accelerator(image))
-        with (folder / "qemu").open("wb") as output:
+        argv += qemu_argv(image, port=port, accelerator=choose_accelerator(image))
+        with (FOLDER / "qemu").open("wb") as output:
             process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=[lock]
             )
     finally:
         os.close(lock)
-    return Guest(folder, pid=process.pid, port=port, key=image.key)
+    RECORD.write_text(json.dumps({"pid": process.pid, "port": port}))
+    return Guest(pid=process.pid, port=port)
 
 
-def qemu_argv(image: images.Image, folder: Path, *, port: int, accelerator: str) -> list[str]:
+def qemu_argv(image: images.Image, *, port: int, accelerator: str) -> list[str]:
     """The command line of the machine: its disks pristine, its network nothing but our ssh."""
     drive = "format=raw,if=virtio,snapshot=on,cache=unsafe"
     return [
@@ -193,8 +221,9 @@ def qemu_argv(image: images.Image, folder: Path, *, port: int, accelerator: str)
         "-smp", str(CPUS), "-m", str(MEMORY_MB), "-nodefaults", "-display", "none", "-no-reboot",
         "-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", KERNEL_OPTIONS,
         "-drive", f"file={image.disk},{drive}", "-drive", f"file={image.swap},{drive}",
-        "-serial", f"file:{folder}/console", "-device", "virtio-rng-pci",
-        "-nic", f"user,model=virtio-net-pci,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22",
+        "-serial", f"file:{FOLDER}/console", "-device", "virtio-rng-pci",
+        "-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22",
+        "-device", "virtio-net-pci,netdev=net,romfile=",
     ]  # fmt: skip
 
 
@@ -234,7 +263,7 @@ def _wait_until_ready(guest: Guest) -> None:
     deadline = time.monotonic() + SECONDS_TO_BOOT
     while time.monotonic() < deadline:
         if _has_ended(guest.pid):
-            said = (guest.folder / "qemu").read_text(errors="replace")
+            said = (FOLDER / "qemu").read_text(errors="replace")
             raise GuestError(f"qemu has ended: {said}\n{guest.describe()}")
         argv = guest.ssh_argv("root", "-o", "ConnectTimeout=5")
         if _quietly([*argv, "systemctl is-system-running --wait"], seconds=60) in (0, 1):

@@ -9,7 +9,9 @@ it needs no new image.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -26,29 +28,59 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 CUSTOMIZE = Path(__file__).with_name("customize.sh")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rl-system-tests"
+PROGRAMS = (
+    "mmdebstrap", "mke2fs", "mkswap", "ssh", "ssh-keygen", "qemu-system-x86_64", "setpriv",
+    "newuidmap",
+)  # fmt: skip
 DEFAULT_MIRROR = "http://deb.debian.org/debian"
-# Debian's release → its Python, for which the packages in the guest must be.
-PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
 PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "dbus-user-session", "libpam-systemd", "udev", "kmod",
-    "iproute2", "openssh-server", "linux-image-cloud-amd64", "zstd",
+    "iproute2", "openssh-server", "zstd",
 )  # fmt: skip
 USERS = ("rl-linger", "rl-su", "rl-ssh")
 INSTALLED = ("rootless", "config", "packaging", "helpers", "pyproject.toml", "README.md", "LICENSE")
+PACKAGE_LIST = CHECKOUT / "packaging/apt-run.txt"
 RECIPE = (
     Path(__file__),
     CUSTOMIZE,
+    PACKAGE_LIST,
     CHECKOUT / "pyproject.toml",
-    CHECKOUT / "packaging/apt-run.txt",
     CHECKOUT / "packaging/setup-system.sh",
     CHECKOUT / "packaging/setup-python.sh",
 )
+# What the initial file system loads to reach the disk; Debian's own choice is ten times as large.
+BOOT_MODULES = "virtio_pci\nvirtio_blk\ncrc32c_generic\next4\n"
 DISK_SIZE = "6G"
 SWAP_BYTES = 256 << 20
 
 
+class Release:
+    """What a guest runs: Debian's suite, the Python in it, and the suite of its kernel."""
+
+    def __init__(self, suite: str, *, python: str, kernel_suite: str = "") -> None:
+        self.suite, self.python = suite, python
+        self.kernel_suite = kernel_suite or suite
+
+    @property
+    def suites(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((self.suite, self.kernel_suite)))
+
+
+RELEASES = {
+    "bookworm": Release("bookworm", python="3.11"),
+    "trixie": Release("trixie", python="3.13"),
+    # Linux 5.10, where user namespaces have no native overlayfs. All of bullseye cannot be had: its
+    # Python is 3.9, and rl needs 3.10.
+    "bullseye-kernel": Release("bookworm", python="3.11", kernel_suite="bullseye"),
+}
+
+
+class ImageError(Exception):
+    """The image cannot be made; the text has what the failing command said."""
+
+
 class Image:
-    """The files of one image: `disk` and `swap` to boot from a snapshot of, kernel, ssh key."""
+    """The files of one image: what a guest boots from, and the key that opens it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -60,156 +92,37 @@ class Image:
 
 
 def release_or_default() -> str:
-    """The Debian release to test on: RL_SYSTEM_RELEASE, else bookworm."""
-    release = os.environ.get("RL_SYSTEM_RELEASE") or "bookworm"
-    if release not in PYTHONS:
-        raise SystemExit(f"RL_SYSTEM_RELEASE={release}: known are {', '.join(PYTHONS)}")
-    return release
+    """The name of the release to test on: RL_SYSTEM_RELEASE, else bookworm."""
+    return os.environ.get("RL_SYSTEM_RELEASE") or "bookworm"
 
 
-def get(release: str) -> Image:
-    """The image of `release`, built when the cache has none after the present recipe."""
-    folder = CACHE / f"{release}-{_recipe_hash(release)}"
-    if not folder.exists():
-        _build(release, folder)
+def get(name: str) -> Image:
+    """The image of a release, built when the cache has none after the present recipe."""
+    if name not in RELEASES:
+        raise ImageError(f"RL_SYSTEM_RELEASE={name}: known are {', '.join(RELEASES)}")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    folder = CACHE / f"{name}-{_recipe_hash(name)}"
+    with _lock():
+        if not folder.exists():
+            _clear_old(name)
+            print(f"system tests: building the {name} image: {folder}", file=sys.stderr)
+            _build(RELEASES[name], folder)
     return Image(folder)
 
 
-def _recipe_hash(release: str) -> str:
-    digest = hashlib.sha256(release.encode())
-    for path in RECIPE:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]
+def missing_programs() -> list[str]:
+    """The programs that this machine lacks for making and running a guest."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    return [name for name in PROGRAMS if shutil.which(name, path=path) is None]
 
 
-def _build(release: str, folder: Path) -> None:
-    print(f"system tests: building the {release} image, once: {folder}", file=sys.stderr)
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with _work_dir() as work:
-        new = Path(tempfile.mkdtemp(prefix="new-", dir=CACHE))
-        try:
-            image = Image(new)
-            _make_key(image)
-            _make_tree(release, work, image)
-            _make_disk(work, image)
-            _make_swap(image)
-            new.rename(folder)
-        except BaseException:
-            shutil.rmtree(new, ignore_errors=True)
-            raise
-
-
-@contextmanager
-def _work_dir() -> Iterator[Path]:
-    """A directory that the namespace's root, a subordinate id, can get into; not below a home."""
-    work = Path(tempfile.mkdtemp(prefix="rl-image-", dir="/tmp"))
-    work.chmod(0o711)
-    try:
-        yield work
-    finally:
-        # The tree belongs to subordinate ids, the directory that it stands in to us.
-        if (work / "tree").exists():
-            _run(*_in_namespace("find", str(work / "tree"), "-mindepth", "1", "-delete"))
-        shutil.rmtree(work)
-
-
-def _in_namespace(*command: str) -> list[str]:
-    return ["mmdebstrap", "--unshare-helper", *command]
-
-
-def _make_key(image: Image) -> None:
-    _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "rl system tests", "-f", image.key)
-
-
-def _make_tree(release: str, work: Path, image: Image) -> None:
-    code, wheels = work / "code.tar", work / "wheels.tar"
-    code.write_bytes(b"".join(_packed_code()))
-    _pack_wheels(release, work / "wheels", wheels)
-    _run(
-        "mmdebstrap", "--mode=unshare", "--variant=apt", "--quiet",
-        f"--include={','.join(PACKAGES)}",
-        "--dpkgopt=path-exclude=/usr/share/doc/*",
-        "--dpkgopt=path-exclude=/usr/share/man/*",
-        "--dpkgopt=path-exclude=/usr/share/locale/*",
-        *_apt_options(),
-        "--customize-hook=mkdir -p $1/opt/rl $1/tmp/wheels $1/root/.ssh",
-        f"--customize-hook=tar-in {code} /opt/rl",
-        f"--customize-hook=tar-in {wheels} /tmp/wheels",
-        f"--customize-hook=upload {image.key}.pub /root/.ssh/authorized_keys",
-        f"--customize-hook=upload {CUSTOMIZE} /tmp/customize.sh",
-        f"--customize-hook=chroot $1 sh /tmp/customize.sh {' '.join(USERS)}",
-        f"--customize-hook=download /vmlinuz {image.kernel}",
-        f"--customize-hook=download /initrd.img {image.initrd}",
-        release, work / "tree", *_sources(release),
-    )  # fmt: skip
-
-
-def _make_disk(work: Path, image: Image) -> None:
-    disk = work / "disk.img"
-    disk.touch()
-    disk.chmod(0o666)  # it is the namespace's root that writes
-    _run(*_in_namespace(
-        "/sbin/mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0",
-        "-d", str(work / "tree"), str(disk), DISK_SIZE,
-    ))  # fmt: skip
-    _run("cp", "--sparse=always", disk, image.disk)
-
-
-def _make_swap(image: Image) -> None:
-    with image.swap.open("wb") as file:
-        file.truncate(SWAP_BYTES)
-    image.swap.chmod(0o600)
-    _run("/sbin/mkswap", "-q", image.swap)
-
-
-def _apt_options() -> list[str]:
-    """How this machine's apt reaches its mirror: proxies, certificates, what it does not check."""
-    dump = _run("apt-config", "dump")
-    pattern = re.compile(r"Acquire::(https?::|Check-).*;")
-    return [f"--aptopt={line}" for line in dump.splitlines() if pattern.fullmatch(line)]
-
-
-def _sources(release: str) -> list[str]:
-    """Lines of sources.list: this machine's own mirror where it is a Debian mirror."""
-    rows = _run("apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)",
-                "Created-By: Packages")  # fmt: skip
-    mirrors = {}
-    for row in rows.splitlines():
-        uri, _, suite = row.partition(" ")
-        if suite.removesuffix("-security") in (*PYTHONS, "stable", "testing"):
-            mirrors.setdefault("security" if suite.endswith("-security") else "main", uri)
-    lines = [f"deb {mirrors.get('main', DEFAULT_MIRROR)} {release} main"]
-    if "security" in mirrors:
-        lines.append(f"deb {mirrors['security']} {release}-security main")
-    return lines
-
-
-def _pack_wheels(release: str, folder: Path, archive: Path) -> None:
-    """What pip needs in the guest, fetched here, where pip is set up to reach an index."""
-    _run(
-        sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:",
-        f"--python-version={PYTHONS[release]}", "--dest", folder, *_requirements(),
-    )  # fmt: skip
-    with tarfile.open(archive, "w") as tar:
-        tar.add(folder, ".")
-
-
-def _requirements() -> list[str]:
-    text = (CHECKOUT / "pyproject.toml").read_text()
-    listed = re.findall(r"^(?:requires|dependencies|fast) = \[(.*?)\]$", text, re.M | re.S)
-    names = [name for row in listed for _, name in re.findall(r"""(["'])(.*?)\1""", row)]
-    return [*names, "editables"]  # which hatchling asks for while it installs
-
-
-def _packed_code() -> Iterator[bytes]:
-    """The project as a tar archive, in pieces: the files that a guest's /opt/rl has."""
-    with tempfile.TemporaryFile() as file:
-        with tarfile.open(fileobj=file, mode="w") as tar:
-            for name in INSTALLED:
-                tar.add(CHECKOUT / name, name, filter=_as_installed)
-        file.seek(0)
-        while piece := file.read(1 << 20):
-            yield piece
+def packed_code() -> bytes:
+    """The project's files as a tar archive, to be unpacked into a guest's /opt/rl."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name in INSTALLED:
+            tar.add(CHECKOUT / name, name, filter=_as_installed)
+    return archive.getvalue()
 
 
 def _as_installed(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
@@ -225,9 +138,168 @@ def _as_installed(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return entry
 
 
-def packed_code() -> bytes:
-    """The project's files as a tar archive, to be unpacked into a guest's /opt/rl."""
-    return b"".join(_packed_code())
+def _recipe_hash(name: str) -> str:
+    digest = hashlib.sha256(name.encode())
+    for path in RECIPE:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    """One build at a time; who has the lock may remove what a killed one left."""
+    lock = os.open(CACHE, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _clear_old(name: str) -> None:
+    """Remove images of the same release after other recipes, and those that were never finished."""
+    for folder in (*CACHE.glob("new-*"), *CACHE.glob(f"{name}-*")):
+        shutil.rmtree(folder)
+
+
+def _build(release: Release, folder: Path) -> None:
+    new = Path(tempfile.mkdtemp(prefix="new-", dir=CACHE))
+    try:
+        image = Image(new)
+        _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "rl tests", "-f", image.key)
+        with _work_dir() as work:
+            _make_tree(release, work, image)
+            _make_disk(work, image)
+        _make_swap(image)
+        new.rename(folder)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def _work_dir() -> Iterator[Path]:
+    """A directory that the namespace's root, a subordinate id, can get into; not below a home."""
+    work = Path(f"/tmp/rl-image-{os.getuid()}")
+    _remove_work(work)
+    work.mkdir()
+    work.chmod(0o711)
+    try:
+        yield work
+    finally:
+        _remove_work(work)
+
+
+def _remove_work(work: Path) -> None:
+    # The tree belongs to subordinate ids, the directory that it stands in to us.
+    if (work / "tree").exists():
+        _run(*_in_namespace("find", work / "tree", "-mindepth", "1", "-delete"))
+    if work.exists():
+        shutil.rmtree(work)
+
+
+def _in_namespace(*command: str | Path) -> list[str | Path]:
+    return ["mmdebstrap", "--unshare-helper", *command]
+
+
+def _make_tree(release: Release, work: Path, image: Image) -> None:
+    (work / "code.tar").write_bytes(packed_code())
+    (work / "modules").write_text(BOOT_MODULES)
+    _pack_wheels(release, work)
+    _run(
+        "mmdebstrap", "--mode=unshare", "--variant=apt", "--quiet",
+        f"--include={','.join(_packages(release))}",
+        "--dpkgopt=path-exclude=/usr/share/doc/*",
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+        "--dpkgopt=path-exclude=/usr/share/locale/*",
+        *_apt_options(),
+        *_hooks("essential", (
+            "mkdir -p $1/etc/initramfs-tools/conf.d $1/usr/share/initramfs-tools/modules.d",
+            "echo MODULES=list >$1/etc/initramfs-tools/conf.d/guest",
+            f"upload {work}/modules /usr/share/initramfs-tools/modules.d/guest",
+        )),
+        *_hooks("customize", (
+            "mkdir -p $1/opt/rl $1/tmp/wheels $1/root/.ssh",
+            f"tar-in {work}/code.tar /opt/rl",
+            f"tar-in {work}/wheels.tar /tmp/wheels",
+            f"upload {image.key}.pub /root/.ssh/authorized_keys",
+            f"upload {CUSTOMIZE} /tmp/customize.sh",
+            f"chroot $1 sh /tmp/customize.sh {' '.join(USERS)}",
+            f"download /vmlinuz {image.kernel}",
+            f"download /initrd.img {image.initrd}",
+        )),
+        release.suite, work / "tree", *_sources(release),
+    )  # fmt: skip
+
+
+def _hooks(stage: str, commands: tuple[str, ...]) -> list[str]:
+    return [f"--{stage}-hook={command}" for command in commands]
+
+
+def _packages(release: Release) -> list[str]:
+    """All of them at once, and by the outer apt, which alone may know how to reach a mirror."""
+    rows = (line.split("#")[0].split() for line in PACKAGE_LIST.read_text().splitlines())
+    kernel = f"linux-image-cloud-amd64/{release.kernel_suite}"
+    return [*PACKAGES, kernel, *(row[0] for row in rows if row)]
+
+
+def _make_disk(work: Path, image: Image) -> None:
+    disk = work / "disk.img"
+    disk.touch()
+    disk.chmod(0o666)  # it is the namespace's root that writes
+    _run(*_in_namespace(
+        "/sbin/mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0",
+        "-d", work / "tree", disk, DISK_SIZE,
+    ))  # fmt: skip
+    _run("cp", "--sparse=always", disk, image.disk)
+
+
+def _make_swap(image: Image) -> None:
+    with image.swap.open("wb") as file:
+        file.truncate(SWAP_BYTES)
+    image.swap.chmod(0o600)
+    _run("/sbin/mkswap", "-q", image.swap)
+
+
+def _apt_options() -> list[str]:
+    """How this machine's apt reaches its mirror: proxies, certificates, what it does not check."""
+    pattern = re.compile(r"Acquire::(https?::|Check-).*;")
+    dump = _run("apt-config", "dump")
+    return [f"--aptopt={line}" for line in dump.splitlines() if pattern.fullmatch(line)]
+
+
+def _sources(release: Release) -> list[str]:
+    """Lines of sources.list: this machine's own mirror where it has one of Debian."""
+    rows = _run("apt-get", "indextargets", "--format=$(REPO_URI) $(RELEASE)",
+                "Created-By: Packages")  # fmt: skip
+    known = {row.suite for row in RELEASES.values()}
+    mirrors: dict[str, str] = {}
+    for uri, _, suite in (row.partition(" ") for row in rows.splitlines()):
+        if suite.removesuffix("-security") in known:
+            mirrors.setdefault("-security" if suite.endswith("-security") else "", uri)
+    mirrors.setdefault("", DEFAULT_MIRROR)
+    return [
+        f"deb {uri} {suite}{suffix} main"
+        for suite in release.suites
+        for suffix, uri in mirrors.items()
+    ]
+
+
+def _pack_wheels(release: Release, work: Path) -> None:
+    """What pip needs in the guest, fetched here, where pip is set up to reach an index."""
+    _run(
+        sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:",
+        f"--python-version={release.python}", "--dest", work / "wheels", *_requirements(),
+    )  # fmt: skip
+    with tarfile.open(work / "wheels.tar", "w") as tar:
+        tar.add(work / "wheels", ".")
+
+
+def _requirements() -> list[str]:
+    text = (CHECKOUT / "pyproject.toml").read_text()
+    lists = re.findall(r"^(?:requires|dependencies|fast) = \[(.*?)\]$", text, re.M | re.S)
+    names = [name for row in lists for _, name in re.findall(r"""(["'])(.*?)\1""", row)]
+    return [*names, "editables"]  # which hatchling asks for while it installs
 
 
 def _run(*command: str | Path) -> str:
@@ -237,5 +309,5 @@ def _run(*command: str | Path) -> str:
     )  # fmt: skip
     if done.returncode:
         said = (done.stdout + done.stderr)[-8000:]
-        raise RuntimeError(f"{command[0]}: exit code {done.returncode}\n{said}")
+        raise ImageError(f"{command[0]}: exit code {done.returncode}\n{said}")
     return done.stdout
