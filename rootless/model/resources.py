@@ -291,11 +291,11 @@ def _unified(words: list[str]) -> dict[str, str]:
         controller, dot, name = key.partition(".")
         if not (equals and controller and dot and name and value) or not value.isprintable():
             raise UsageError(
-                f"--cgroup-conf {word}: not of the form CONTROLLER.FILE=VALUE",
+                f"--cgroup-conf {word!r}: not of the form CONTROLLER.FILE=VALUE",
                 hint="--cgroup-conf memory.high=1073741824",
             )
         # cgroup.procs, cgroup.freeze and their like would move or stop what rl itself manages.
         if "/" in key or controller == "cgroup" or not key.isprintable():
-            raise UsageError(f"--cgroup-conf {word}: {key!r} is not a file of a controller")
+            raise UsageError(f"--cgroup-conf {word!r}: not a file of a controller")
         found[key] = value
     return found
