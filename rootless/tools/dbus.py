@@ -19,7 +19,6 @@ from rootless.tools.dbuswire import (
     ERROR,
     FIXED_HEADER,
     METHOD_RETURN,
-    NO_AUTO_START,
     SIGNAL,
     Message,
     ProtocolError,
@@ -56,7 +55,7 @@ class Connection:
     is still waited for ends in TimeoutError. bus: a message bus, not the one peer itself.
 
     What is sent is kept until an answer is waited for, and then written at once, the
-    authentication before it: one write, one wake-up of the other side.
+    authentication before it: one write, and no waiting for its end.
 
     All methods raise OSError (PermissionError when the authentication is refused, TimeoutError,
     ConnectionError) and ProtocolError.
@@ -73,6 +72,7 @@ class Connection:
         self._kept: list[Message] = []
         # EXTERNAL: who we are is what the kernel says; the hexadecimal text names the same uid.
         self._unsent = b"\0AUTH EXTERNAL %s\r\nBEGIN\r\n" % str(uid).encode().hex().encode()
+        self._bus = bus
         self._sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         try:
             self._connect(uid)
@@ -106,12 +106,12 @@ class Connection:
     ) -> int:
         """Note a method call for the next `flush`; the serial number to give to `reply`.
 
-        No service is started for it. destination: empty for a peer that is no bus.
-        Raises ValueError or OverflowError for `args` that are not of `signature`.
+        destination: empty for a peer that is no bus. Raises ValueError or OverflowError for `args`
+        that are not of `signature`.
         """
         self._serial += 1
         self._unsent += build_call(
-            self._serial, destination, path, interface, member, signature, args, NO_AUTO_START
+            self._serial, destination, path, interface, member, signature, args
         )
         return self._serial
 
@@ -180,6 +180,11 @@ class Connection:
             raise ProtocolError(f"{line[:80]!r} during the authentication")
         self._received = bytearray(rest)
         self._authenticated = True
+        if not self._bus:
+            # systemd as the peer may have read the calls together with the authentication, and
+            # then looks at them only when more comes (its bus-socket.c, bus_socket_read_auth).
+            self.send("", "/", "org.freedesktop.DBus.Peer", "Ping")
+            self.flush()
 
     def _receive_greeting(self) -> None:
         try:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     Order = Literal["little", "big"]
 
 METHOD_CALL, METHOD_RETURN, ERROR, SIGNAL = 1, 2, 3, 4
-NO_AUTO_START = 0x2
 
 # Size and sign; the size is the alignment too.
 _INTEGERS = {
@@ -277,7 +276,6 @@ def build_call(
     member: str,
     signature: str = "",
     args: Sequence[Any] = (),
-    flags: int = 0,
 ) -> bytes:
     """A method call as bytes; `destination` is empty between two peers without a bus."""
     fields: list[tuple[int, tuple[str, str]]] = [
@@ -288,7 +286,7 @@ def build_call(
     fields += [(_DESTINATION, ("s", destination))] if destination else []
     fields += [(_SIGNATURE, ("g", signature))] if signature else []
     body = marshal(signature, args)
-    start = (ord("l"), METHOD_CALL, flags, _VERSION, len(body), serial, fields)
+    start = (ord("l"), METHOD_CALL, 0, _VERSION, len(body), serial, fields)
     head = marshal(_HEADER, start)
     return head + bytes(-len(head) % 8) + body
 

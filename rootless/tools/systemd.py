@@ -31,10 +31,12 @@ _UNIT = "org.freedesktop.systemd1.Unit"
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 # Below /run/user/UID; whether a bus listens there.
 _SOCKETS = (("systemd/private", False), ("bus", True))
-# What a bus says of a manager that is not on it.
+# What a bus says of a manager that is not on it and cannot be started by it. To a bus that systemd
+# has just started for us the manager connects a moment later, and the bus waits for it.
 _NOT_THERE = (
     "org.freedesktop.DBus.Error.ServiceUnknown",
     "org.freedesktop.DBus.Error.NameHasNoOwner",
+    "org.freedesktop.DBus.Error.Spawn.",
 )
 
 # Why no manager could be reached: `ManagerUnreachable.reason`.
@@ -256,7 +258,7 @@ def _described(error: Exception, unit: str) -> HostError:
     """What went wrong after the connection was made."""
     if isinstance(error, dbus.ErrorReply):
         text = error.text.rstrip(". ") or error.name
-        if error.name in _NOT_THERE:
+        if error.name.startswith(_NOT_THERE):
             return ManagerUnreachable(NOT_ON_THE_BUS, f"{_NAME}: {text}")
         hint = f"systemctl --user status {unit}"
         return ManagerRefused(error.name, text, f"{unit}: systemd refused: {text}", hint)
