@@ -1,7 +1,8 @@
 """A guest to get into and look, kept running between commands.
 
-usage: python3 -m tests.system up | sync | down | status
-       python3 -m tests.system ssh KIND [COMMAND…]
+usage: ./dev guest up | sync | down | status
+       ./dev guest ssh KIND [COMMAND…]
+       ./dev guest [-- COMMAND…]              the same as: ssh ssh
 
 KIND is who runs the command, and from what: linger, su, ssh, bare or root. Without a command, a
 shell. `sync` copies the checkout's code into the running guest.
@@ -19,13 +20,14 @@ from tests.system import image as images
 
 def up() -> guests.Guest:
     """The running guest; booted when there is none."""
-    image = images.get(images.release_or_default())
-    return guests.running() or guests.start(image, with_owner=False)
+    if guest := guests.running():
+        return guest
+    return guests.start(images.get(images.release_or_default()), with_owner=False)
 
 
 def ssh(kind: str, words: list[str]) -> None:
     """Become the command, or the shell, in the guest."""
-    guest = guests.running() or up()
+    guest = up()
     terminal = ["-t"] if sys.stdin.isatty() else []
     command = shlex.join(words) if len(words) > 1 else "".join(words)
     argv = guest.as_user(kind).argv(command or "exec bash -i", *terminal)
@@ -39,12 +41,22 @@ def main(arguments: list[str]) -> None:
     elif verb == "ssh" and rest:
         ssh(rest[0], rest[1:])
     elif verb in ("sync", "down", "status"):
-        guest = guests.running()
-        if guest is None:
-            raise SystemExit("no guest runs")
-        {"sync": guest.sync, "down": guest.stop, "status": lambda: print(guest.describe())}[verb]()
+        control(verb)
     else:
         raise SystemExit(__doc__)
+
+
+def control(verb: str) -> None:
+    """sync, down or status of the running guest."""
+    guest = guests.running()
+    if guest is None:
+        raise SystemExit("no guest runs")
+    if verb == "sync":
+        guest.sync()
+    elif verb == "down":
+        guest.stop()
+    else:
+        print(guest.describe())
 
 
 if __name__ == "__main__":

@@ -52,8 +52,11 @@ class Result:
 class Guest:
     """A guest that answers; FOLDER has what is needed to talk to it."""
 
-    def __init__(self, *, pid: int, port: int) -> None:
+    def __init__(
+        self, *, pid: int, port: int, process: subprocess.Popen[bytes] | None = None
+    ) -> None:
         self.pid, self.port = pid, port
+        self.process = process  # where it is a child of this process, and has to be waited for
         self.said: list[Result] = []
 
     def as_user(self, kind: str) -> Session:
@@ -82,13 +85,32 @@ class Guest:
     def stop(self) -> None:
         """Shut it down; after SECONDS_TO_STOP, or when it does not listen, without its consent."""
         _quietly([*self.ssh_argv("root"), "systemctl poweroff --no-wall"], seconds=10)
-        if not _wait_for_end(self.pid, SECONDS_TO_STOP):
-            os.kill(self.pid, signal.SIGKILL)
-            _wait_for_end(self.pid, 5)
+        if not self.wait_for_end(SECONDS_TO_STOP):
+            self.kill()
         for user in ("root", *images.USERS):
             if (FOLDER / user).exists():
                 _quietly([*self.ssh_argv(user), "-O", "exit"], seconds=5)
         shutil.rmtree(FOLDER)
+
+    def kill(self) -> None:
+        """End it at once; all that is lost is a snapshot."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.wait_for_end(5)
+
+    def has_ended(self) -> bool:
+        """Whether qemu is gone."""
+        if self.process is not None:
+            return self.process.poll() is not None
+        return not Path(f"/proc/{self.pid}").exists()
+
+    def wait_for_end(self, seconds: float) -> bool:
+        """Whether qemu has gone before `seconds` are over."""
+        deadline = time.monotonic() + seconds
+        while not self.has_ended():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
 
     def describe(self) -> str:
         """The end of what the guest said on its console, for failures."""
@@ -118,7 +140,7 @@ class Session:
 
     def __init__(self, guest: Guest, kind: str) -> None:
         if kind not in KINDS:
-            raise ValueError(f"{kind}: not one of {', '.join(KINDS)}")
+            raise GuestError(f"{kind}: not one of {', '.join(KINDS)}")
         self.guest, self.kind = guest, kind
         self.user = {"root": "root", "bare": "rl-ssh"}.get(kind, f"rl-{kind}")
 
@@ -189,7 +211,7 @@ def start(image: images.Image, *, with_owner: bool) -> Guest:
         _wait_until_ready(guest)
         guest.sync()
     except BaseException:
-        os.kill(guest.pid, signal.SIGKILL)
+        guest.kill()
         raise
     return guest
 
@@ -210,7 +232,7 @@ def _launch(image: images.Image, *, with_owner: bool) -> Guest:
     finally:
         os.close(lock)
     RECORD.write_text(json.dumps({"pid": process.pid, "port": port}))
-    return Guest(pid=process.pid, port=port)
+    return Guest(pid=process.pid, port=port, process=process)
 
 
 def qemu_argv(image: images.Image, *, port: int, accelerator: str) -> list[str]:
@@ -262,7 +284,7 @@ def take_lock() -> int:
 def _wait_until_ready(guest: Guest) -> None:
     deadline = time.monotonic() + SECONDS_TO_BOOT
     while time.monotonic() < deadline:
-        if _has_ended(guest.pid):
+        if guest.has_ended():
             said = (FOLDER / "qemu").read_text(errors="replace")
             raise GuestError(f"qemu has ended: {said}\n{guest.describe()}")
         argv = guest.ssh_argv("root", "-o", "ConnectTimeout=5")
@@ -287,21 +309,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _has_ended(pid: int) -> bool:
-    try:
-        if os.waitpid(pid, os.WNOHANG)[0] == pid:
-            return True
-    except ChildProcessError:  # a guest that another process has started
-        return not Path(f"/proc/{pid}").exists()
-    return False
-
-
-def _wait_for_end(pid: int, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not _has_ended(pid):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
