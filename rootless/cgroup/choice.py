@@ -55,7 +55,7 @@ def choose(wished: str = "") -> Choice:
         return _insist(_below_own(hierarchy, ""), CGROUPFS)
     if wished == SYSTEMD:
         return _insist(_systemd(hierarchy), SYSTEMD)
-    job = _job_around(hierarchy.own)
+    job = job_around(hierarchy.own)
     if job:
         return _below_own(hierarchy, f"this process belongs to a {job} job")
     choice = _systemd(hierarchy)
@@ -103,6 +103,7 @@ def _mode_in_words(mode: str) -> str:
     return "no cgroup file system is mounted"
 
 
-def _job_around(group: str) -> str:
+def job_around(group: str) -> str:
+    """The batch system that has made `group` or one above it for a job, "" when none has."""
     names = group.split("/")
     return next((job for name, job in _JOBS.items() if name in names), "")

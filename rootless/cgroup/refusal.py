@@ -9,18 +9,19 @@ import errno
 import shlex
 
 from rootless import config
+from rootless.cgroup import choice as choices
 from rootless.errors import HostError
 from rootless.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from rootless.cgroup.resources import Setting
 
 DROP_IN = "systemd/user@.service.d/rl-delegate.conf"
 _DROP_IN_TARGET = "/etc/systemd/system/user@.service.d/rl-delegate.conf"
-_MANAGERS = ("systemd", "cgroupfs")
+_MANAGERS = (choices.SYSTEMD, choices.CGROUPFS)
 _UNIFIED = "systemd.unified_cgroup_hierarchy=1"
 _ESCAPE = " (--limits best-effort runs without it)"
 _LONGEST_LINE = 120
@@ -66,22 +67,15 @@ class Delegation(Value):
         return f"user@{self.uid}.service"
 
 
-def missing(needed: Mapping[str, str], where: Delegation) -> list[str]:
-    """Those of the controllers `needed` that cannot be used, in their order."""
-    usable: Sequence[str] = ()
-    if where.manager in _MANAGERS and where.chain:
-        usable = where.chain[-1][1]
-    return [controller for controller in needed if controller not in usable]
-
-
-def explain(controller: str, flag: str, where: Delegation) -> HostError:
+def explain(controller: str, flag: str, where: Delegation, *, offer: bool = True) -> HostError:
     """The error for the wish `flag` ("--memory 256m"), whose `controller` is missing.
 
-    One line that says where the controller gets lost; the hint is a command that gives it.
+    One line that says where the controller gets lost; the hint is a command that gives it. offer:
+    whether to mention --limits best-effort.
     """
     reason, hint = _reason(controller, where)
     message = f"{flag}: {reason}"
-    if len(message) + len(_ESCAPE) <= _LONGEST_LINE:
+    if offer and len(message) + len(_ESCAPE) <= _LONGEST_LINE:
         message += _ESCAPE
     return HostError(message, hint=hint)
 
@@ -111,7 +105,7 @@ def _reason(controller: str, where: Delegation) -> tuple[str, str]:
         )
     if where.manager not in _MANAGERS:
         return _no_manager(where)
-    if where.manager == "systemd":
+    if where.manager == choices.SYSTEMD:
         return _not_delegated(controller, where)
     return _not_passed_on(controller, where.chain)
 
@@ -130,6 +124,9 @@ def _no_manager(where: Delegation) -> tuple[str, str]:
     reason = where.manager_reason or "nobody here gives this user a cgroup"
     if where.manager_reason.startswith("--"):  # a flag of the user's own
         return f"needs a cgroup, unlike {reason}", "rl run --limits best-effort …"
+    job = choices.job_around(where.chain[-1][0]) if where.chain else ""
+    if job:
+        return f"{reason}, whose own limits hold", "cat /proc/self/cgroup"
     if where.linger is False:
         return reason, f"sudo loginctl enable-linger {shlex.quote(where.user)}"
     return reason, f"systemctl status {where.user_service}"

@@ -221,7 +221,7 @@ def _unified(unified: dict[str, str]) -> Iterator[Setting]:
 def _systemd_io_weight(weight: int) -> int:
     """IOWeight for which systemd writes `weight` into io.bfq.weight.
 
-    The inverse of BFQ_WEIGHT in systemd's src/basic/cgroup-util.h: two lines, from (1, 1) to
+    The inverse of systemd's BFQ_WEIGHT, as in crun: two lines, from (1, 1) to
     (100, 100), which is the default of both, and on to (1000, 10000).
     """
     return weight if weight <= 100 else 100 + (weight - 100) * 11

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rootless.cli.options import Parsed
 
 _SYSTEM = "/sys/devices/system"
+_BLOCK_DEVICES = "/sys/dev/block"
 _DISABLED = "disabled"
 
 
@@ -96,7 +97,7 @@ def _disk(place: str, path: str) -> tuple[int, int]:
     if not stat.S_ISBLK(status.st_mode):
         raise UsageError(f"{place}: {path}: not a block device", hint="lsblk -p")
     major, minor = os.major(status.st_rdev), os.minor(status.st_rdev)
-    whole = _whole_disk(f"/sys/dev/block/{major}:{minor}")
+    whole = _whole_disk(f"{_BLOCK_DEVICES}/{major}:{minor}")
     if whole:
         raise UsageError(
             f"{place}: a partition; the kernel limits whole disks",

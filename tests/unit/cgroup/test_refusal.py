@@ -45,14 +45,6 @@ def explain(where: Delegation, controller: str = "cpuset", flag: str = FLAG) -> 
     return error
 
 
-def test_what_is_missing_keeps_its_order() -> None:
-    needed = {"io": "a", "memory": "b", "cpuset": "c"}
-    assert refusal.missing(needed, on()) == ["io", "cpuset"]
-    assert refusal.missing(needed, on(ALL)) == []
-    assert refusal.missing(needed, on(ALL, manager="disabled")) == ["io", "memory", "cpuset"]
-    assert refusal.missing(needed, on(chain=[])) == ["io", "memory", "cpuset"]
-
-
 def test_a_controller_that_systemd_does_not_delegate() -> None:
     error = explain(on())
     assert error.message == (
@@ -89,6 +81,15 @@ def test_without_a_manager(linger: bool | None, hint: str) -> None:
     error = explain(where, "memory", "--memory 256m")
     assert error.message.startswith("--memory 256m: no systemd of user 1000 runs")
     assert error.hint == hint
+
+
+def test_in_a_job_of_a_batch_system() -> None:
+    chain = [("/", ALL), ("/system.slice/slurmstepd.scope/job_1/step_0", ALL)]
+    reason = "this process belongs to a Slurm job"
+    where = on(manager="disabled", manager_reason=reason, linger=False, chain=chain)
+    error = explain(where, "memory", "--memory 256m")
+    assert error.message.startswith(f"--memory 256m: {reason}, whose own limits hold")
+    assert "linger" not in error.hint
 
 
 def test_without_a_manager_by_a_flag() -> None:
@@ -139,6 +140,7 @@ def test_a_namespace_root_without_the_controller() -> None:
 
 def test_best_effort_is_offered_only_where_it_fits() -> None:
     assert "--limits best-effort" in explain(on()).message
+    assert "best-effort" not in refusal.explain("cpuset", FLAG, on(), offer=False).message
     long = "--cgroup-conf " + "cpuset.cpus=" + "0," * 40 + "0"
     assert "--limits best-effort" not in explain(on(), flag=long).message
 
