@@ -24,6 +24,37 @@ MAPPING = {
     "type": dict,
     "needs": {"containerID": ID, "hostID": ID, "size": {**ID, "least": 1}},
 }
+COUNT = {"type": int, "least": 0, "most": 2**64 - 1}
+SIGNED = {"type": int, "least": -1, "most": 2**63 - 1}
+RATES = {
+    "type": list,
+    "of": {"type": dict, "needs": {"major": COUNT, "minor": COUNT}, "may": {"rate": COUNT}},
+}
+# schema/config-linux.json, "resources".
+RESOURCES: dict[str, Any] = {
+    "type": dict,
+    "may": {
+        "memory": {"type": dict, "may": dict.fromkeys(("limit", "swap", "reservation"), SIGNED)},
+        "cpu": {
+            "type": dict,
+            "may": {
+                "shares": COUNT, "quota": SIGNED, "period": COUNT, "cpus": TEXT, "mems": TEXT,
+            },
+        },
+        "pids": {"type": dict, "needs": {"limit": SIGNED}},
+        "blockIO": {
+            "type": dict,
+            "may": {
+                "weight": {"type": int, "least": 10, "most": 1000},
+                "throttleReadBpsDevice": RATES,
+                "throttleWriteBpsDevice": RATES,
+                "throttleReadIOPSDevice": RATES,
+                "throttleWriteIOPSDevice": RATES,
+            },
+        },
+        "unified": {"type": dict, "each": TEXT},
+    },
+}  # fmt: skip
 SPACES = ("pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time")
 DOCUMENT: dict[str, Any] = {
     "type": dict,
@@ -98,6 +129,7 @@ DOCUMENT: dict[str, Any] = {
                 "rootfsPropagation": {
                     "type": str, "among": ("private", "shared", "slave", "unbindable"),
                 },
+                "resources": RESOURCES,
                 "maskedPaths": {"type": list, "of": PATH},
                 "readonlyPaths": {"type": list, "of": PATH},
                 "seccomp": {"type": dict, "needs": {"defaultAction": TEXT}, "each": None},
@@ -150,6 +182,9 @@ RUNS = (
     "--device /dev/null:/dev/mine:r", "--ulimit nofile=1:-1", "-u web --cap-add kill",
     "--security-opt apparmor=mine", "--annotation a=b --sysctl net.ipv4.ip_forward=1",
     "--domainname example -h box -w relative -e A=1 -e B=", "--mount type=tmpfs,target=/m",
+    "-m 1g --memory-reservation 64m --cpus 0.5 -c 512 --cpuset-cpus 0 --cpuset-mems 0",
+    "-m 1g --memory-swap -1 --cpu-quota -1 --cpu-period 5000 --pids-limit -1 --oom-score-adj 9",
+    "--blkio-weight 10 --cgroup-conf memory.high=max --pids-limit 9",
 )  # fmt: skip
 
 
@@ -157,6 +192,14 @@ RUNS = (
 def test_documents_follow_the_specification(words: str) -> None:
     words = words.replace("-w relative", "-w /relative")
     assert faults(document_of(*words.split()), DOCUMENT) == []
+
+
+def test_rates_of_devices_follow_the_specification(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rootless.cli.resource_flags._disk", lambda place, path: (8, 0))
+    kinds = ("read-bps", "write-bps", "read-iops", "write-iops")
+    document = document_of(*(f"--device-{kind}=/dev/sda:{rate}" for rate, kind in enumerate(kinds)))
+    assert faults(document, DOCUMENT) == []
+    assert len(document["linux"]["resources"]["blockIO"]) == len(kinds)
 
 
 def test_documents_of_users_without_subordinate_ids() -> None:
