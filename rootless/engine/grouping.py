@@ -40,6 +40,32 @@ class Grouping:
         self._group: Group | None = None
         self._keeper = 0
 
+    def path_in_document(self, container_id: str) -> str:
+        """`linux.cgroupsPath` as OCI runtimes read it: SLICE:PREFIX:NAME for systemd, else a path;
+        "" without a group."""
+        if self.choice.is_systemd:
+            return f"{self._spec.cgroup_parent}:rl:{container_id[:_NAME_DIGITS]}"
+        if not self.choice.base:
+            return ""
+        base = self.choice.base[len(self.choice.hierarchy.mount) :]
+        return f"{base}/{name_of(container_id)}"
+
+    def describe(self, container_id: str) -> list[str]:
+        """The effects of `ask` and `settle`, one line each."""
+        name = name_of(container_id)
+        if self.choice.manager == choices.DISABLED:
+            lines = [f"control group: none, {self.choice.reason}"]
+        elif self.choice.is_systemd:
+            lines = [f"control group: {name}.scope of the user's systemd"]
+        else:
+            lines = [f"mkdir {self.choice.base}/{name}"]
+        if self._resources:
+            from rootless.cgroup import resources
+
+            settings = resources.settings(self._resources)
+            lines += [f"write {one.text!r} to payload/{one.file}" for one in settings]
+        return lines
+
     def ask(self, container_id: str, name: str, keeper_pid: int) -> None:
         """Begin to make the group of the container around its keeper. Raises HostError."""
         self._name = name_of(container_id)

@@ -57,15 +57,20 @@ def describe(spec: ContainerSpec) -> tuple[dict[str, Any], list[str]]:
         _taken_ranges(where),
     )
     _add_seccomp(made)
-    return made.document, _effects(made, network, image)
+    grouping = Grouping(spec)
+    _add_cgroups_path(made, grouping)
+    return made.document, _effects(made, network, image, grouping)
 
 
-def _effects(made: Plan, network: Driver, image: StoredImage | None) -> list[str]:
+def _effects(
+    made: Plan, network: Driver, image: StoredImage | None, grouping: Grouping
+) -> list[str]:
     from rootless.model.idmap import outside_ranges
     from rootless.runtime.mounting import describe_mount
 
     maps = made.namespace.host
     lines = [f"mkdir {made.place.directory}"]
+    lines += grouping.describe(made.place.container_id)
     lines += [f"write {made.place.directory}/{name}" for name in made.files]
     lines += [f"volume {use.name} at {use.target}" for use in made.volumes]
     lines.append(
@@ -147,6 +152,7 @@ class Run:
         with _auto_range_lock(self.paths, spec):
             taken = _taken_ranges(self.paths)
             made = plan.build(spec, image_facts, host, where, network, taken)
+            _add_cgroups_path(made, self.grouping)
             record = request.record_of(spec, made, image)
             copy_up = place.fill(made, record)
         document = _seccomp_document(made)
@@ -409,3 +415,9 @@ def _add_seccomp(made: Plan) -> None:
     document = _seccomp_document(made)
     if document:
         made.document["linux"]["seccomp"] = document
+
+
+def _add_cgroups_path(made: Plan, grouping: Grouping) -> None:
+    path = grouping.path_in_document(made.place.container_id)
+    if path:
+        made.document["linux"]["cgroupsPath"] = path
