@@ -1,4 +1,4 @@
-"""Limits written into a container's group: all that was asked for, or an error that says why not."""
+"""Limits written into a container's group: all that was asked for, or an error that says why."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def enforce(
     problems = []
     if missing:
         where = delegation(choice, group)
-        problems = [refusal.explain(name, flag, where) for name, flag in missing.items()]
+        problems = [
+            refusal.explain(name, flag, where, offer=strict) for name, flag in missing.items()
+        ]
     if strict and problems:
         raise problems[0]
     if group is None:
