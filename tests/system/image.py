@@ -57,13 +57,18 @@ SWAP_BYTES = 256 << 20
 class Release:
     """What a guest runs: Debian's suite, the Python in it, and the suite of its kernel."""
 
-    def __init__(self, suite: str, *, python: str, kernel_suite: str = "") -> None:
-        self.suite, self.python = suite, python
-        self.kernel_suite = kernel_suite or suite
+    def __init__(self, suite: str, *, python: str, kernel_suite: str | None = None) -> None:
+        self.suite, self.python, self.kernel_suite = suite, python, kernel_suite
 
     @property
-    def suites(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((self.suite, self.kernel_suite)))
+    def kernel_package(self) -> str:
+        """For apt-get: a suite after the slash overrides what is newest."""
+        name = "linux-image-cloud-amd64"
+        return f"{name}/{self.kernel_suite}" if self.kernel_suite else name
+
+    @property
+    def suites(self) -> list[str]:
+        return [self.suite, *filter(None, [self.kernel_suite])]
 
 
 RELEASES = {
@@ -239,8 +244,7 @@ def _hooks(stage: str, commands: tuple[str, ...]) -> list[str]:
 def _packages(release: Release) -> list[str]:
     """All of them at once, and by the outer apt, which alone may know how to reach a mirror."""
     rows = (line.split("#")[0].split() for line in PACKAGE_LIST.read_text().splitlines())
-    kernel = f"linux-image-cloud-amd64/{release.kernel_suite}"
-    return [*PACKAGES, kernel, *(row[0] for row in rows if row)]
+    return [*PACKAGES, release.kernel_package, *(row[0] for row in rows if row)]
 
 
 def _make_disk(work: Path, image: Image) -> None:
