@@ -81,5 +81,5 @@ def test_each_message_has_a_name_of_its_own() -> None:
         key: value for key, value in vars(messages).items() if key.isupper() and key.isascii()
     }
     names.pop("TYPE_CHECKING")
-    assert len(names) == 10
+    assert {"GO", "OOM", "EXITED"} <= set(names)
     assert len(set(names.values())) == len(names)
