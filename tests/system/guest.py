@@ -113,10 +113,22 @@ class Guest:
         return True
 
     def describe(self) -> str:
-        """The end of what the guest said on its console, for failures."""
+        """The end of what the guest says of itself, for failures: console and journal."""
         console = FOLDER / "console"
         text = console.read_text(errors="replace") if console.exists() else ""
-        return f"console of the guest:\n{text[-4000:]}"
+        return f"console of the guest:\n{text[-3000:]}\njournal of the guest:\n{self._journal()}"
+
+    def _journal(self) -> str:
+        if not (FOLDER / "root").exists():  # nobody has ever got in
+            return ""
+        command = "journalctl --boot --no-pager --output=short-monotonic --lines=60"
+        try:
+            return subprocess.run(
+                [*self.ssh_argv("root"), command], stdin=subprocess.DEVNULL,
+                capture_output=True, text=True, errors="replace", timeout=15, check=False,
+            ).stdout  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return "(it does not answer)"
 
 
 # Files that are the same keep their byte code, for they keep their times: see image.py. What is no
@@ -188,7 +200,7 @@ class Session:
         result = Result(f"({self.kind}) {command}", done.returncode, done.stdout, done.stderr)
         self.guest.said.append(result)
         if code is not None and result.returncode != code:
-            raise GuestError(f"{result!r}\nexpected exit code {code}\n{self.guest.describe()}")
+            raise GuestError(f"{result!r}\nexpected exit code {code}")
         return result
 
 
@@ -274,7 +286,9 @@ def take_lock() -> int:
     except BlockingIOError:
         holder = os.read(lock, 200).decode(errors="replace")
         os.close(lock)
-        raise GuestError(f"another guest runs on this machine: {holder}") from None
+        raise GuestError(
+            f"another guest runs on this machine: {holder}; who has it ends it: ./dev guest down"
+        ) from None
     os.ftruncate(lock, 0)
     user = os.environ.get("USER", str(os.getuid()))
     os.write(lock, f"of {user}, since {time.strftime('%H:%M:%S')}, from {os.getcwd()}".encode())

@@ -44,7 +44,6 @@ RECIPE = (
     Path(__file__),
     CUSTOMIZE,
     PACKAGE_LIST,
-    CHECKOUT / "pyproject.toml",
     CHECKOUT / "packaging/setup-system.sh",
     CHECKOUT / "packaging/setup-python.sh",
 )
@@ -144,7 +143,7 @@ def _as_installed(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 
 def _recipe_hash(name: str) -> str:
-    digest = hashlib.sha256(name.encode())
+    digest = hashlib.sha256(repr((name, _requirements())).encode())
     for path in RECIPE:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
