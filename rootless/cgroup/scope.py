@@ -6,6 +6,8 @@ systemd's CGROUP_DELEGATION.md.
 
 from __future__ import annotations
 
+import os
+
 from rootless.cgroup import hierarchy as hierarchies
 from rootless.cgroup.group import Group
 from rootless.errors import HostError
@@ -16,13 +18,32 @@ if TYPE_CHECKING:
     from rootless.cgroup.hierarchy import Hierarchy
     from rootless.tools.systemd import Job, Property
 
+# CPUWeight and IOWeight that nobody has set (CGROUP_WEIGHT_INVALID in systemd's cgroup-util.h).
+_NO_WEIGHT = 2**64 - 1
+
 # What a stopped scope's processes have before SIGKILL, in microseconds: docker's ten seconds.
 _STOP_TIMEOUT = 10_000_000
+# How long a start waits for a manager that does not answer, before it goes on without.
+_PATIENCE = 5.0
 
 
 def unit_name(name: str) -> str:
     """The unit of the container's group `name`."""
     return f"{name}.scope"
+
+
+def set_weights(group: Group, weights: dict[str, int | None]) -> None:
+    """Change CPUWeight and IOWeight of a running container's scope; None for the default.
+
+    Raises HostError.
+    """
+    if weights:
+        unit = os.path.basename(group.top)
+        properties: list[Property] = [
+            (name, "t", _NO_WEIGHT if weight is None else weight)
+            for name, weight in weights.items()
+        ]
+        systemd.Manager().set_properties(unit, properties)
 
 
 class Scope:
@@ -55,7 +76,7 @@ class Scope:
         self._pid = pid
         self._hierarchy = hierarchy
         self._name = unit_name(name)
-        self._job: Job = systemd.Manager().start_scope(self._name, [pid], properties)
+        self._job: Job = systemd.Manager(seconds=_PATIENCE).start_scope(self._name, [pid], properties)
 
     def wait(self) -> Group:
         """The scope's group, once systemd has made it. Raises HostError."""

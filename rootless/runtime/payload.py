@@ -109,8 +109,19 @@ def _apply_limits(process: dict[str, Any]) -> None:
 
         rlimits.apply(process["rlimits"])
     if "oomScoreAdj" in process:
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write(str(process["oomScoreAdj"]))
+        _set_oom_score(process["oomScoreAdj"])
+
+
+def _set_oom_score(score: int) -> None:
+    try:
+        with open("/proc/self/oom_score_adj", "r+") as file:
+            now = file.read().strip()
+            file.write(str(score))
+    except OSError as error:
+        raise RuntimeSetupError(
+            f"--oom-score-adj {score}: a normal user cannot go below {now}",
+            hint=f"--oom-score-adj {now}",
+        ) from error
 
 
 def _install_streams(

@@ -1,0 +1,198 @@
+"""Limits hold under real load, or are refused before anything runs."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.system.guest import Guest, Result
+
+RUN = "rl run --rm --net none"
+IMAGE = "localhost/busybox"
+HOG = "tail /dev/zero"
+# A loop that is busy for some seconds and says how much CPU time its container has had.
+SPIN = "timeout {0} sh -c 'while :; do :; done'; grep usage_usec /sys/fs/cgroup/cpu.stat"
+
+
+def refusal(result: Result) -> tuple[str, str]:
+    """The error and the hint of an `rl` that did not run anything."""
+    assert result.returncode == 125, result
+    assert result.stdout == "", result
+    error, hint = result.stderr.strip().splitlines()
+    return error.removeprefix("rl: error: "), hint.removeprefix("hint: ")
+
+
+def microseconds(text: str) -> int:
+    found = re.search(r"usage_usec (\d+)", text)
+    assert found, text
+    return int(found[1])
+
+
+@pytest.mark.parametrize("kind", ["linger", "ssh", "bare"])
+def test_limits_are_in_the_payloads_own_group(guest: Guest, kind: str) -> None:
+    files = "cd /sys/fs/cgroup && cat memory.max memory.swap.max memory.low cpu.max pids.max"
+    flags = "-m 64m --memory-swap 96m --memory-reservation 32m --cpus 0.5 --pids-limit 100"
+    done = guest.as_user(kind).run(f'{RUN} {flags} {IMAGE} sh -c "{files}"')
+    assert done.stdout.split() == ["67108864", "33554432", "33554432", "50000", "100000", "100"]
+    assert done.stderr == ""
+
+
+def test_the_container_sees_its_own_group_as_the_root(guest: Guest) -> None:
+    command = "cat /proc/self/cgroup /sys/fs/cgroup/cgroup.procs; ls -d /sys/fs/cgroup/*/"
+    done = guest.as_user("linger").run(f"{RUN} {IMAGE} sh -c '{command}; true'")
+    assert done.stdout.split()[:2] == ["0::/", "1"]
+    assert "helpers" not in done.stdout
+
+
+@pytest.mark.parametrize("flags", ["", "--privileged", "--userns keep-id"])
+def test_a_container_cannot_lift_its_own_limit(guest: Guest, flags: str) -> None:
+    command = "echo max > /sys/fs/cgroup/memory.max; cat /sys/fs/cgroup/memory.max"
+    done = guest.as_user("linger").run(f"{RUN} {flags} -m 64m {IMAGE} sh -c '{command}'")
+    assert done.stdout == "67108864\n", done
+    assert "can't create" in done.stderr or "write error" in done.stderr, done
+
+
+def test_a_memory_hog_dies_at_its_limit_and_nobody_else(guest: Guest) -> None:
+    script = (
+        f"sleep 300 & bystander=$!; {RUN} -m 64m {IMAGE} {HOG}; code=$?;"
+        " kill -0 $bystander && echo unharmed; kill $bystander; exit $code"
+    )
+    done = guest.as_user("linger").run(script, code=137)
+    assert done.stdout == "unharmed\n"
+    said = r"rl: warning: out of memory: the kernel killed tail \(process \d+, \S+\) at the"
+    assert re.fullmatch(rf"{said} container's limit of 64m\n", done.stderr), done
+
+
+def test_an_oom_kill_within_is_said_and_kept(guest: Guest) -> None:
+    user = guest.as_user("linger")
+    command = f"{HOG}; echo code $?"
+    done = user.run(f"rl run --name eater --net none -m 64m {IMAGE} sh -c '{command}'")
+    try:
+        assert done.stdout == "code 137\n"
+        assert "the kernel killed tail" in done.stderr
+        assert user.run("rl inspect --format '{{.State.OOMKilled}}' eater").stdout == "true\n"
+    finally:
+        user.run("rl rm -f eater")
+
+
+def test_the_limit_of_a_slice_is_named_as_such(guest: Guest) -> None:
+    user = guest.as_user("linger")
+    manager = "XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user"
+    user.run(f"{manager} set-property --runtime app.slice MemoryMax=48M MemorySwapMax=0")
+    try:
+        done = user.run(f"{RUN} -m 1g {IMAGE} {HOG}", code=137)
+    finally:
+        user.run(f"{manager} revert app.slice")
+    assert "at the limit of 48m of app.slice, which is not the container's own" in done.stderr
+
+
+def test_a_fork_bomb_stops_at_the_limit_of_processes(guest: Guest) -> None:
+    bomb = "b() { b | b & }; b; sleep 2; cat /sys/fs/cgroup/pids.current"
+    limits = "--pids-limit 30 --timeout 20"
+    done = guest.as_user("linger").run(
+        f"{RUN} {limits} {IMAGE} sh -c '{bomb}'", code=None, timeout=90
+    )
+    assert "can't fork: Resource temporarily unavailable" in done.stderr, done
+    assert all(int(count) <= 30 for count in done.stdout.split()), done
+    assert guest.as_user("linger").run("pgrep -cu rl-linger -x sh", code=None).stdout == "0\n"
+
+
+def test_shares_of_one_and_three_divide_a_cpu_so(guest: Guest) -> None:
+    spin = SPIN.format(6)
+    one, three = (
+        f'taskset -c 0 {RUN} --cpu-shares {shares} {IMAGE} sh -c "{spin}" > /tmp/shares.{shares}'
+        for shares in (1024, 3072)
+    )
+    done = guest.as_user("linger").run(
+        f"{one} & {three}; wait; cat /tmp/shares.1024 /tmp/shares.3072", timeout=120
+    )
+    first, second = (microseconds(line) for line in done.stdout.splitlines())
+    # Neither begins and ends with the other: some time each has the CPU for itself.
+    assert 2.2 <= second / first <= 3.5, done
+
+
+def test_weights_are_on_the_scope(guest: Guest) -> None:
+    user = guest.as_user("linger")
+    script = (
+        f"{RUN} --name heavy --cpu-shares 3072 {IMAGE} sleep 60 & "
+        "until cat /sys/fs/cgroup/user.slice/user-$(id -u).slice/user@$(id -u).service/app.slice/"
+        "rl-*.scope/payload/cpu.weight 2>/dev/null; do sleep 0.2; done; sleep 1;"
+        "cat /sys/fs/cgroup/user.slice/user-$(id -u).slice/user@$(id -u).service/app.slice/"
+        "rl-*.scope/cpu.weight; rl rm -f heavy; wait"
+    )
+    assert user.run(script).stdout.split()[:2] == ["118", "118"]
+
+
+def test_what_is_not_delegated_is_refused(guest: Guest) -> None:
+    done = guest.as_user("linger").run(f"{RUN} --cpuset-cpus 0 {IMAGE} true", code=125)
+    error, hint = refusal(done)
+    uid = guest.as_user("linger").run("id -u").stdout.strip()
+    said = f"--cpuset-cpus 0: the cpuset controller is not delegated to user@{uid}.service"
+    assert error.startswith(said)
+    assert "rl-delegate.conf" in hint
+
+
+def test_best_effort_runs_without_and_says_so(guest: Guest) -> None:
+    flags = "--limits best-effort --cpuset-cpus 0 --pids-limit 50"
+    done = guest.as_user("linger").run(f"{RUN} {flags} {IMAGE} cat /sys/fs/cgroup/pids.max")
+    assert done.stdout == "50\n"
+    assert done.stderr.startswith("rl: warning: not enforced: --cpuset-cpus 0: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_administrator_follows_the_hint(guest: Guest) -> None:
+    """What `rl` says is run as it stands; after it cpuset and io limits hold."""
+    user, root = guest.as_user("linger"), guest.as_user("root")
+    _, hint = refusal(user.run(f"{RUN} --cpuset-cpus 1 {IMAGE} true", code=125))
+    for_root, _, for_user = hint.rpartition(" && ")
+    target = "/etc/systemd/system/user@.service.d"
+    try:
+        root.run(for_root.replace("sudo ", ""))
+        user.run(for_user)
+        done = user.run(f"{RUN} --cpuset-cpus 1 {IMAGE} grep Cpus_allowed_list /proc/self/status")
+        assert done.stdout.split() == ["Cpus_allowed_list:", "1"]
+        write = "dd if=/dev/zero of=/x bs=512k count=6 oflag=direct conv=fsync 2>&1"
+        seconds = f"a=$(cut -d. -f1 /proc/uptime); {write}; b=$(cut -d. -f1 /proc/uptime)"
+        show = "cat /sys/fs/cgroup/io.max; echo $((b - a))"
+        flag = "--device-write-bps /dev/vda:1m"
+        done = user.run(f"{RUN} {flag} -v $HOME:/h {IMAGE} sh -c '{seconds}; {show}'")
+        assert "wbps=1048576" in done.stdout
+    finally:
+        root.run(f"rm -r {target}; systemctl daemon-reload")
+        user.run(for_user)
+
+
+def test_without_a_manager_linger_is_the_way(guest: Guest) -> None:
+    user, root = guest.as_user("su"), guest.as_user("root")
+    _, hint = refusal(user.run(f"{RUN} -m 64m {IMAGE} true", code=125))
+    assert hint == "sudo loginctl enable-linger rl-su"
+    assert user.run(f"{RUN} {IMAGE} echo runs").stdout == "runs\n"
+    try:
+        root.run("loginctl enable-linger rl-su; sleep 2")
+        done = user.run(f"{RUN} -m 64m {IMAGE} cat /sys/fs/cgroup/memory.max")
+    finally:
+        root.run("loginctl disable-linger rl-su; loginctl terminate-user rl-su; sleep 1")
+    assert done.stdout == "67108864\n"
+
+
+def test_a_manager_that_hangs_hangs_nobody(guest: Guest) -> None:
+    user, root = guest.as_user("linger"), guest.as_user("root")
+    uid = user.run("id -u").stdout.strip()
+    manager = f"systemctl show --value -p MainPID user@{uid}.service"
+    root.run(f"kill -STOP $({manager})")
+    try:
+        assert user.run(f"{RUN} {IMAGE} echo runs").stdout == "runs\n"
+        error, _ = refusal(user.run(f"{RUN} -m 64m {IMAGE} echo runs", code=125))
+    finally:
+        root.run(f"kill -CONT $({manager})")
+    assert error.startswith("--memory 64m: ")
+    assert "no answer from systemd" in error
+
+
+def test_oom_score(guest: Guest) -> None:
+    user = guest.as_user("linger")
+    done = user.run(f"{RUN} --oom-score-adj 500 {IMAGE} cat /proc/self/oom_score_adj")
+    assert done.stdout == "500\n"
+    error, _ = refusal(user.run(f"{RUN} --oom-score-adj -500 {IMAGE} true", code=125))
+    assert error.startswith("--oom-score-adj -500: ")
