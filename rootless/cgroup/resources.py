@@ -106,6 +106,19 @@ def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def touched(merged: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The part of `merged` that has to be written for the wish `new`, whole where one file or one
+    rule needs several values; what is not mentioned may be something that this host cannot do."""
+    part = {name: merged[name] for name in new}
+    for name in ("cpu", "unified"):
+        wished = set(new.get(name, ()))
+        if wished & {"quota", "period"}:
+            wished |= {"quota", "period"}
+        if wished:
+            part[name] = {key: value for key, value in merged[name].items() if key in wished}
+    return part
+
+
 def _merge_section(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     merged = {**old, **new}
     for key in merged:

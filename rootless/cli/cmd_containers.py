@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _HEADS = ("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES")
 _COMMAND_WIDTH = 20
+# What `rl ps` shows without --all.
+_UP = ("running", "paused")
 
 
 def show(parsed: Parsed) -> int:
@@ -26,7 +28,7 @@ def show(parsed: Parsed) -> int:
 
     rows = _records(paths.discover())
     if not parsed.flag("all"):
-        rows = [record for record in rows if record["status"] == "running"]
+        rows = [record for record in rows if record["status"] in _UP]
     if parsed.flag("quiet"):
         for record in rows:
             output.write_line(_shown_id(record, parsed))
@@ -54,12 +56,17 @@ def records(places: Paths) -> list[Record]:
 
 
 def _records(places: Paths) -> list[Record]:
-    """All records, the newest first, put right where a crash left them wrong."""
-    from rootless.engine import recover
+    """All records, the newest first, put right where a crash left them wrong.
+
+    Their status is "paused" where that is so now.
+    """
+    from rootless.engine import live, recover
 
     recover.tidy(places)
     recover.heal_records(places)
     found = records(places)
+    for record in found:
+        record["status"] = live.status(places, record)
     return sorted(found, key=lambda record: -float(record["created"]))
 
 
@@ -83,8 +90,9 @@ def _row(record: Record, parsed: Parsed) -> list[str]:
 
 def status_text(record: Record, now: float) -> str:
     """The status as docker words it."""
-    if record["status"] == "running":
-        return f"Up {output.human_duration(now - record['created'])}"
+    if record["status"] in _UP:
+        length = output.human_duration(now - record["created"])
+        return f"Up {length} (Paused)" if record["status"] == "paused" else f"Up {length}"
     if record["status"] == "exited":
         return f"Exited ({record['exit_code']}) {output.human_age(now - record['finished'])}"
     return str(record["status"]).capitalize()

@@ -105,9 +105,57 @@ def write_record(paths: Paths, record: Record) -> None:
 
 def update_record(paths: Paths, container_id: str, **changes: Any) -> None:
     """Change some fields of a record. Raises what reading and writing it raise."""
-    record = read_record(paths, container_id)
-    record.update(changes)
-    write_record(paths, record)
+    with RecordChange(paths, container_id) as record:
+        record.update(changes)
+
+
+class RecordChange:
+    """`with RecordChange(paths, id) as record`: what is changed in `record` is written at the end.
+
+    One at a time, so that no change gets lost between a look and a write; waits for the others.
+    Nothing is written when the block raises. Raises what reading and writing a record raise.
+    """
+
+    def __init__(self, paths: Paths, container_id: str) -> None:
+        self._paths = paths
+        self._id = container_id
+        self._lock = _record_lock(paths, container_id)
+        self._record: Record = {}
+
+    def __enter__(self) -> Record:
+        try:
+            self._record = read_record(self._paths, self._id)
+        except BaseException:
+            self._lock.release()
+            raise
+        return self._record
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                write_record(self._paths, self._record)
+        finally:
+            self._lock.release()
+
+
+def _record_lock(paths: Paths, container_id: str) -> files.Lock:
+    """The lock on the record's file, which each write replaces: held once it has its name still."""
+    path = f"{directory(paths, container_id)}/container.json"
+    while True:
+        lock = files.Lock(path, create=False)
+        try:
+            lock.acquire()
+            if lock.is_current():
+                return lock
+        except FileNotFoundError:
+            raise _not_found(container_id) from None
+        except OSError as error:
+            raise files.explain(error, path) from error
+        lock.release()
+
+
+def _not_found(text: str) -> NotFoundError:
+    return NotFoundError(f"no such container: {text}", hint="rl ps -a")
 
 
 def read_record(paths: Paths, container_id: str) -> Record:
@@ -117,7 +165,7 @@ def read_record(paths: Paths, container_id: str) -> Record:
         with open(path, "rb") as file:
             record = jsontext.loads(file.read())
     except FileNotFoundError:
-        raise NotFoundError(f"no such container: {container_id}", hint="rl ps -a") from None
+        raise _not_found(container_id) from None
     except ValueError as error:
         raise StoreError(f"{path}: damaged: {error}", hint=f"rl rm -f {container_id}") from None
     if not isinstance(record, dict):
@@ -173,7 +221,7 @@ def find(paths: Paths, text: str) -> str:
     Raises NotFoundError, also when several fit.
     """
     if "/" in text:
-        raise NotFoundError(f"no such container: {text}", hint="rl ps -a")
+        raise _not_found(text)
     try:
         owner = os.readlink(f"{paths.names}/{text}")
         if os.path.isdir(directory(paths, owner)):
@@ -185,7 +233,7 @@ def find(paths: Paths, text: str) -> str:
     if len(fitting) > 1:
         raise NotFoundError(f"container {text}: {len(fitting)} ids begin so", hint="rl ps -a")
     if not fitting:
-        raise NotFoundError(f"no such container: {text}", hint="rl ps -a")
+        raise _not_found(text)
     return fitting[0]
 
 
