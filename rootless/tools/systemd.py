@@ -39,6 +39,9 @@ _NOT_THERE = (
     "org.freedesktop.DBus.Error.Spawn.",
 )
 
+# sd_booted(3).
+_BOOTED = "/run/systemd/system"
+
 # Why no manager could be reached: `ManagerUnreachable.reason`.
 NO_SYSTEMD = "no-systemd"
 NO_RUNTIME_DIR = "no-runtime-dir"
@@ -226,9 +229,8 @@ class Manager:
     def _unreachable(self, error: OSError) -> ManagerUnreachable:
         enable = f"loginctl enable-linger {self._uid}"
         look = f"systemctl status user@{self._uid}.service"
-        # sd_booted(3).
-        if not os.path.isdir("/run/systemd/system"):
-            return ManagerUnreachable(NO_SYSTEMD, "/run/systemd/system: systemd does not run here")
+        if not os.path.isdir(_BOOTED):
+            return ManagerUnreachable(NO_SYSTEMD, f"{_BOOTED}: systemd does not run here")
         if not os.path.isdir(self._runtime_dir):
             message = f"{self._runtime_dir}: there is no systemd manager of yours"
             return ManagerUnreachable(NO_RUNTIME_DIR, message, enable)
