@@ -187,6 +187,7 @@ class Session:
         self, command: str, *, timeout: float = 60, code: int | None = 0, input: str | None = None
     ) -> Result:
         """Run a shell command; a code other than `code` is an error that shows what was said."""
+        __tracebackhide__ = True  # pytest: the test's own line says more than what is below
         try:
             done = subprocess.run(
                 self.argv(command), input=input, timeout=timeout, capture_output=True,
@@ -196,7 +197,7 @@ class Session:
         except subprocess.TimeoutExpired as error:
             said = f"stdout: {error.stdout!r}\nstderr: {error.stderr!r}"
             place = f"in the guest, as {self.kind}: {command}"
-            raise GuestError(f"{place}\nnot ended after {timeout} s\n{said}") from error
+            raise GuestError(f"{place}\nnot ended after {timeout} s\n{said}") from None
         result = Result(f"({self.kind}) {command}", done.returncode, done.stdout, done.stderr)
         self.guest.said.append(result)
         if code is not None and result.returncode != code:
