@@ -117,7 +117,7 @@ class Manager:
     __slots__ = ("_runtime_dir", "_seconds", "_uid")
 
     def __init__(
-        self, uid: int | None = None, *, seconds: float = 10.0, runtime_dir: str = ""
+        self, uid: int | None = None, *, seconds: float = 25.0, runtime_dir: str = ""
     ) -> None:
         self._uid = os.geteuid() if uid is None else uid
         self._seconds = seconds
