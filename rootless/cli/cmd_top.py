@@ -7,7 +7,7 @@ from rootless.errors import EXIT_ENGINE, RlError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.engine.processes import Process
+    from rootless.engine.processes import Inside, Process
 
 # What ps(1) takes without a dash, in docker's habit: `rl top web aux`.
 _BSD_OPTIONS = frozenset("aAdefghjlmnNrsSTuvwxX")
@@ -16,30 +16,30 @@ _BSD_OPTIONS = frozenset("aAdefghjlmnNrsSTuvwxX")
 def top(parsed: Parsed) -> int:
     """Show the processes of a container."""
     from rootless.engine import live, processes
-    from rootless.store import paths
+    from rootless.store import containers, paths
 
     text, *words = parsed.arguments
     if words[:1] == ["--"]:
         words = words[1:]
-    found = live.find(paths.discover(), text)
+    places = paths.discover()
+    found = live.find(places, text)
     rows = processes.of_container(found)
     if _are_for_ps(words):
         return _show_as_ps(words, rows)
     init = processes.read(found.pid("init"))
     if init is None or not rows:
         raise RlError(f"container {text}: has just ended", "rl ps -a")
-    _show(words, rows, init)
+    _show(words, rows, processes.Inside(init, containers.directory(places, found.id)))
     return 0
 
 
-def _show(words: list[str], rows: list[Process], init: Process) -> None:
+def _show(words: list[str], rows: list[Process], inside: Inside) -> None:
     import time
 
     from rootless.cli import output, top_columns
     from rootless.engine import processes
 
     columns = top_columns.choose(words)
-    inside = processes.Inside(init)
     view = top_columns.View(inside, rows, uptime=processes.uptime(), now=time.time())
     table = [view.row(columns, process) for process in rows]
     output.write_table([column.head for column in columns], table)

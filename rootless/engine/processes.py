@@ -1,17 +1,16 @@
 """The processes of a running container, read from the host's /proc (proc(5)).
 
 Who made a user namespace may look at all that runs in it, so that this needs nobody inside. What
-a process says of itself (its name, its arguments) is not to be trusted; nor is the container's
-user database, which is opened without leaving the container's root.
+a process says of itself (its name, its arguments) is not to be trusted, nor is the container's
+user database.
 """
 
 from __future__ import annotations
 
 import os
-import stat as stat_modes
 
 from rootless.cgroup import group as groups
-from rootless.kernel import libc
+from rootless.engine import images
 from rootless.model.idmap import parse_map, to_inside
 
 TYPE_CHECKING = False
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGESIZE")
-_LONGEST_DATABASE = 1 << 20
 # Indexes into /proc/PID/stat after the command: proc(5) counts from 1 and begins two before.
 _STATE, _PPID, _PGRP, _TTY, _UTIME, _STIME, _NICE, _START, _VSIZE, _RSS = (
     0, 1, 2, 4, 11, 12, 16, 19, 20, 21,
@@ -103,13 +101,14 @@ class Process:
 class Inside:
     """How the container numbers and names what the host's /proc shows."""
 
-    def __init__(self, init: Process) -> None:
+    def __init__(self, init: Process, directory: str) -> None:
+        """init: its first process; directory: where its files are (store.containers)."""
         # With --pid host there is no level below ours.
         self._level = len(init.ids("NSpid")) - 1
         self._uids = _map_of(init.pid, "uid_map")
         self._gids = _map_of(init.pid, "gid_map")
-        self._users = _names(_read_inside(init.pid, "etc/passwd"))
-        self._groups = _names(_read_inside(init.pid, "etc/group"))
+        self._users = _names(_read_database(directory, "passwd"))
+        self._groups = _names(_read_database(directory, "group"))
 
     def pid(self, process: Process) -> int:
         """The process's pid as the container sees it."""
@@ -201,24 +200,23 @@ def _names(text: str) -> dict[int, str]:
     return found
 
 
-def _read_inside(pid: int, path: str) -> str:
-    """A regular file below the root of process `pid`; "" when there is none, or no permission."""
+def _read_database(directory: str, name: str) -> str:
+    """/etc/passwd or /etc/group, read from the layers: they need no look through the container's
+    mounts, which its processes may have changed, and which FUSE does not show from outside."""
+    # What `rl run` gives a container of its own hides the image's.
+    own = images.read_in_layers([directory], name)
+    # With the driver vfs the whole tree is in merged, which is an empty directory otherwise.
+    trees = [f"{directory}/merged", f"{directory}/upper", *_layers(f"{directory}/l")]
+    return own or images.read_in_layers(trees, f"etc/{name}")
+
+
+def _layers(links: str) -> list[str]:
+    """The container's layers, the topmost first (engine.create makes links to them)."""
     try:
-        root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_CLOEXEC)
+        names = sorted(filter(str.isdecimal, os.listdir(links)), key=int)
+        return [os.readlink(f"{links}/{name}") for name in names]
     except OSError:
-        return ""
-    try:
-        # A link of the container's must not lead out of it, a pipe must not hold us up.
-        inside = libc.RESOLVE_IN_ROOT | libc.RESOLVE_NO_MAGICLINKS
-        fd = libc.openat2(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY, resolve=inside)
-    except OSError:
-        return ""
-    finally:
-        os.close(root)
-    with open(fd, "rb") as file:
-        if not stat_modes.S_ISREG(os.fstat(fd).st_mode):
-            return ""
-        return file.read(_LONGEST_DATABASE).decode(errors="replace")
+        return []  # being removed
 
 
 def _text(path: str) -> str:
