@@ -23,8 +23,10 @@ _NO_WEIGHT = 2**64 - 1
 
 # What a stopped scope's processes have before SIGKILL, in microseconds: docker's ten seconds.
 _STOP_TIMEOUT = 10_000_000
-# How long a start waits for a manager that does not answer, before it goes on without.
+# How long a start waits for a manager that does not answer before it goes on without, in seconds;
+# and where it cannot go on, for a manager on a busy machine.
 _PATIENCE = 5.0
+_PATIENCE_FOR_LIMITS = 15.0
 
 
 def unit_name(name: str) -> str:
@@ -58,11 +60,13 @@ class Scope:
         weights: dict[str, int],
         slice_name: str = "",
         hierarchy: Hierarchy,
+        needed: bool,
     ) -> None:
         """Ask; systemd works on it while the caller goes on.
 
         weights: CPUWeight and IOWeight, which count between scopes. slice_name: "" for the
-        manager's default. Raises ManagerUnreachable and its like (tools.systemd).
+        manager's default. needed: nothing starts without it. Raises ManagerUnreachable and its like
+        (tools.systemd).
         """
         properties: list[Property] = [
             ("Description", "s", description),
@@ -76,7 +80,8 @@ class Scope:
         self._pid = pid
         self._hierarchy = hierarchy
         self._name = unit_name(name)
-        self._job: Job = systemd.Manager(seconds=_PATIENCE).start_scope(self._name, [pid], properties)
+        manager = systemd.Manager(seconds=_PATIENCE_FOR_LIMITS if needed else _PATIENCE)
+        self._job: Job = manager.start_scope(self._name, [pid], properties)
 
     def wait(self) -> Group:
         """The scope's group, once systemd has made it. Raises HostError."""

@@ -83,6 +83,7 @@ class Grouping:
                 weights=_weights(self._resources),
                 slice_name=self._spec.cgroup_parent,
                 hierarchy=self.choice.hierarchy,
+                needed=bool(self._resources) or self._spec.cgroup_manager == choices.SYSTEMD,
             )
         except (systemd.ManagerUnreachable, systemd.ManagerLost) as error:
             self._do_without_systemd(error)

@@ -8,7 +8,7 @@ from tests.system.guest import Guest, Session
 
 RUN = "rl run --rm --net none"
 IMAGE = "localhost/busybox"
-GROUPS = "find /sys/fs/cgroup -name 'rl-*'"
+GROUPS = "find /sys/fs/cgroup -name 'rl-*' -user $(id -un)"
 UNITS = "XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user list-units --all --no-legend 'rl-*'"
 OURS = "pgrep -u $(id -u) -l 'rl-keeper|fuse-overlayfs|slirp4netns'"
 # Until a container of this name is seen to run; then a moment for its network's helper.
@@ -17,8 +17,8 @@ UP = "until rl ps | grep -q {0}; do sleep 0.2; done; sleep 0.5"
 
 def left_over(user: Session) -> str:
     """Groups, units and processes of containers, given a second to go."""
-    look = f"({GROUPS}; {UNITS}; {OURS})"
-    script = f"for i in 1 2 3 4 5 6 7 8 9 10; do [ -z \"$({look})\" ] && break; sleep 0.3; done"
+    look = f"{GROUPS}; {UNITS}; {OURS}"
+    script = f'for i in 1 2 3 4 5 6 7 8 9 10; do [ -z "$({look})" ] && break; sleep 0.3; done'
     return user.run(f"{script}; {look}; true").stdout
 
 
