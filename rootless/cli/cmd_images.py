@@ -1,14 +1,16 @@
-"""`rl pull`, `rl images`, `rl rmi`, `rl inspect`: thin calls, and how their results are shown."""
+"""`rl pull`, `rl images`, `rl rmi`, `rl image inspect`: thin calls, how their results are shown."""
 
 from __future__ import annotations
 
-from rootless.cli import image_rows, output
+from rootless.cli import image_rows, output, templates
 from rootless.cli.options import Argument, Parsed, Signature, flag, repeat, value
 from rootless.errors import EXIT_ENGINE, RlError
 from rootless.model.container import PULL_POLICIES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from rootless.store.images import StoredImage
     from rootless.store.paths import Paths
 
@@ -121,17 +123,21 @@ def users(places: Paths, image: StoredImage) -> list[str]:
 
 def inspect(parsed: Parsed) -> int:
     """Print images as an array of JSON documents, as docker does."""
-    from rootless.image import resolve
-    from rootless.store import images, paths
+    from rootless.store import paths
 
     places = paths.discover()
-    found = [resolve.require(places, text).descriptor for text in parsed.arguments]
-    everything = images.list_all(places)
-    documents = [
-        image_rows.inspect_document(places, images.load(places, each), everything) for each in found
-    ]
-    output.write_json(documents)
+    documents = [document(places, text) for text in parsed.arguments]
+    templates.write_documents(documents, parsed.text("format"))
     return 0
+
+
+def document(places: Paths, text: str) -> dict[str, Any]:
+    """docker's document of the image `text`. Raises NotFoundError."""
+    from rootless.image import resolve
+    from rootless.store import images
+
+    image = images.load(places, resolve.require(places, text).descriptor)
+    return image_rows.inspect_document(places, image, images.list_all(places))
 
 
 PULL = Signature(
@@ -177,6 +183,6 @@ REMOVE = Signature(
 INSPECT = Signature(
     inspect,
     "Print images as JSON.",
-    (value("-f --format", "FORMAT", "json", choices=("json",)),),
+    (templates.FORMAT,),
     (Argument("IMAGE", 1, None),),
 )

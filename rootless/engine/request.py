@@ -41,6 +41,27 @@ def record_of(spec: ContainerSpec, made: Plan, image: StoredImage | None) -> dic
         "volumes": [use.name for use in made.volumes if use.anonymous],
         "mounted_volumes": list(dict.fromkeys(use.name for use in made.volumes)),
         "stop_signal": spec.stop_signal,
+        **_shown(spec, made),
+    }
+
+
+def _shown(spec: ContainerSpec, made: Plan) -> dict[str, Any]:
+    """What nothing but `rl inspect` asks for."""
+    document = made.document
+    targets = {mount.target for mount in spec.mounts} | {use.target for use in made.volumes}
+    user = document["process"]["user"]
+    return {
+        "hostname": document.get("hostname", ""),
+        "user": f"{user['uid']}:{user['gid']}",
+        "workdir": document["process"]["cwd"],
+        "tty": spec.tty,
+        "interactive": spec.interactive,
+        "oom_score_adj": spec.oom_score_adj,
+        "cgroup_parent": spec.cgroup_parent,
+        "network": spec.network,
+        "privileged": spec.privileged,
+        "read_only": spec.read_only,
+        "mounts": [mount for mount in document["mounts"] if mount["destination"] in targets],
     }
 
 
