@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # docker/go-units, HumanSize: decimal, four significant digits at most.
 _SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+# docker/go-units, BytesSize.
+_BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _MINUTE, _HOUR = 60, 3600
 _SHORT_ID = 12
 
@@ -34,11 +36,18 @@ def write_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def write_rows(rows: Sequence[Sequence[str]]) -> None:
     """A table without a heading."""
+    for line in table_lines(rows):
+        sys.stdout.write(f"{line}\n")
+
+
+def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table, without their ends."""
     shown = [[harmless(field) for field in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    for row in shown:
-        fields = (field.ljust(width) for field, width in zip(row, widths, strict=True))
-        sys.stdout.write("   ".join(fields).rstrip() + "\n")
+    return [
+        "   ".join(field.ljust(width) for field, width in zip(row, widths, strict=True)).rstrip()
+        for row in shown
+    ]
 
 
 def short_id(digest: str) -> str:
@@ -53,6 +62,15 @@ def human_size(size: float) -> str:
         size /= 1000
         unit += 1
     return f"{size:.3g}{_SIZE_UNITS[unit]}" if size < 999.5 else f"{size:.0f}{_SIZE_UNITS[unit]}"
+
+
+def binary_size(size: float) -> str:
+    """Bytes of memory as docker writes them: 1.5GiB, 512B; four digits at most."""
+    unit = 0
+    while size >= 1024 and unit < len(_BINARY_UNITS) - 1:
+        size /= 1024
+        unit += 1
+    return f"{size:.4g}{_BINARY_UNITS[unit]}"
 
 
 def human_age(seconds: float) -> str:
