@@ -10,7 +10,7 @@ RUN = "rl run --rm --net none"
 IMAGE = "localhost/busybox"
 GROUPS = "find /sys/fs/cgroup -name 'rl-*' -user $(id -un)"
 UNITS = "XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user list-units --all --no-legend 'rl-*'"
-OURS = "pgrep -u $(id -u) -l 'rl-keeper|fuse-overlayfs|slirp4netns'"
+OURS = "ps -u $(id -u) -o comm= | grep -xE 'rl-keeper|fuse-overlayfs|slirp4netns'"
 # Until a container of this name is seen to run; then a moment for its network's helper.
 UP = "until rl ps | grep -q {0}; do sleep 0.2; done; sleep 0.5"
 
