@@ -29,7 +29,7 @@ BYTES, CPUS, COUNT, WEIGHT, LIST, RESERVED, RATE, OPERATIONS, TEXT = (
     "operations per second", "text",
 )  # fmt: skip
 _RATES = {"rbps": ("read", RATE), "wbps": ("write", RATE),
-          "riops": ("read", OPERATIONS), "wiops": ("write", OPERATIONS)}  # fmt: skip
+          "riops": ("reads", OPERATIONS), "wiops": ("writes", OPERATIONS)}  # fmt: skip
 
 
 class Row(Value):
