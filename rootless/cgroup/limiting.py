@@ -8,8 +8,7 @@ import os
 from rootless import log
 from rootless.cgroup import group as groups
 from rootless.cgroup import hierarchy as hierarchies
-from rootless.cgroup import refusal, resources
-from rootless.cgroup.refusal import Delegation
+from rootless.cgroup import resources
 from rootless.errors import HostError
 from rootless.model.resources import parse_list
 from rootless.tools import idmap
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from rootless.cgroup.choice import Choice
     from rootless.cgroup.group import Group
+    from rootless.cgroup.refusal import Delegation
     from rootless.cgroup.resources import Setting
 
     Limits = dict[str, Any]
@@ -29,20 +29,24 @@ _ALL_RATES = "rbps=max wbps=max riops=max wiops=max"
 
 
 def enforce(
-    group: Group | None, wanted: Limits, choice: Choice, *, strict: bool
+    group: Group | None, wanted: Limits, choice: Choice, *, strict: bool, at_start: bool = True
 ) -> list[HostError]:
     """Bring a container's group to the limits `wanted` (linux.resources of the OCI document).
 
-    Returns what could not be done; with `strict` raises the first of it, and nothing has changed.
+    at_start: whether the container does not run yet. Returns what could not be done; with `strict`
+    raises the first of it, and nothing has changed.
     """
     usable = group.controllers() if group else []
     missing = {name: flag for name, flag in resources.controllers(wanted).items()
                if name not in usable}  # fmt: skip
     problems = []
     if missing:
+        from rootless.cgroup import refusal
+
         where = delegation(choice, group)
         problems = [
-            refusal.explain(name, flag, where, offer=strict) for name, flag in missing.items()
+            refusal.explain(name, flag, where, offer=strict and at_start)
+            for name, flag in missing.items()
         ]
     if strict and problems:
         raise problems[0]
@@ -81,6 +85,8 @@ class _Writer:
             _check_effective(self._group, setting)
         except OSError as error:
             if not setting.optional:
+                from rootless.cgroup import refusal
+
                 raise refusal.not_written(setting.instead or setting, error) from error
 
     def _write_first_there_is(self, setting: Setting) -> None:
@@ -134,6 +140,8 @@ def _check_effective(group: Group, setting: Setting) -> None:
 
 def delegation(choice: Choice, group: Group | None) -> Delegation:
     """What this user may limit here, for who has to explain a refusal."""
+    from rootless.cgroup.refusal import Delegation
+
     hierarchy = choice.hierarchy
     path = group.top[len(hierarchy.mount) :] if group else hierarchy.own or "/"
     user = idmap.user_name()

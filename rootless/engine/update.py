@@ -46,14 +46,14 @@ def _apply(found: Live, old: Limits, wanted: Limits) -> None:
     elif found.manager == choices.SYSTEMD:
         _apply_to_scope(found, found.group, old, wanted)
     else:
-        limiting.enforce(found.group, wanted, _choice(found), strict=True)
+        limiting.enforce(found.group, wanted, _choice(found), strict=True, at_start=False)
 
 
 def _refuse(found: Live, wanted: Limits) -> None:
     """Raise HostError that says why there is no group, unless nothing needs one."""
     choice = choices.choose()
     if choice.manager == choices.DISABLED:
-        limiting.enforce(None, wanted, choice, strict=True)
+        limiting.enforce(None, wanted, choice, strict=True, at_start=False)
     elif resources.controllers(wanted):
         found.require_group("rl update")
 
@@ -64,7 +64,7 @@ def _apply_to_scope(found: Live, group: Group, old: Limits, wanted: Limits) -> N
     weights: dict[str, int | None] = {**resources.weights(wanted)}
     scope.set_weights(group, weights)
     try:
-        limiting.enforce(group, wanted, _choice(found), strict=True)
+        limiting.enforce(group, wanted, _choice(found), strict=True, at_start=False)
     except HostError:
         scope.set_weights(group, {name: before.get(name) for name in weights})
         raise
