@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rootless.cli import container_document
+
+RECORD: dict[str, Any] = {
+    "id": "a" * 64, "name": "web", "image": "docker.io/library/nginx:1", "image_id": "ab" * 32,
+    "manifest": "sha256:" + "cd" * 32, "command": ["nginx", "-g", "daemon off;"],
+    "created": 1_700_000_000.25, "status": "running", "exit_code": None, "labels": {"a": "b"},
+}  # fmt: skip
+NEVER = "0001-01-01T00:00:00Z"
+
+
+def build(status: str = "running", state: dict[str, Any] | None = None, **more: Any) -> Any:
+    return container_document.build({**RECORD, **more}, state or {}, status=status, pid=5)
+
+
+def test_a_container_that_runs() -> None:
+    group = {"manager": "systemd", "path": "/sys/fs/cgroup/x"}
+    found = build(state={"started": 1_700_000_001.5, "cgroup": group})
+    assert (found["Path"], found["Args"]) == ("nginx", ["-g", "daemon off;"])
+    assert found["Created"] == "2023-11-14T22:13:20.250000Z"
+    assert found["Image"] == "sha256:" + "ab" * 32
+    assert found["CgroupPath"] == "/sys/fs/cgroup/x"
+    assert found["HostConfig"]["CgroupManager"] == "systemd"
+    assert found["State"] == {
+        "Status": "running", "Running": True, "Paused": False, "Restarting": False,
+        "OOMKilled": False, "Dead": False, "Pid": 5, "ExitCode": 0, "Error": "",
+        "StartedAt": "2023-11-14T22:13:21.500000Z", "FinishedAt": NEVER,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "running", "paused"),
+    [("running", True, False), ("paused", True, True), ("exited", False, False)],
+)
+def test_a_paused_container_counts_as_running(status: str, running: bool, paused: bool) -> None:
+    state = build(status)["State"]
+    assert (state["Running"], state["Paused"], state["Status"]) == (running, paused, status)
+
+
+def test_one_that_ended_out_of_memory() -> None:
+    state = build("exited", exit_code=137, finished=1_700_000_060.0, oom_kills=[{"pid": 1}])[
+        "State"
+    ]
+    assert (state["OOMKilled"], state["ExitCode"]) == (True, 137)
+    assert state["StartedAt"] == "2023-11-14T22:13:20.250000Z"
+    assert state["FinishedAt"] == "2023-11-14T22:14:20.000000Z"
+
+
+def test_one_that_never_ran() -> None:
+    state = build("created", exit_code=127, error="no such file")["State"]
+    assert (state["StartedAt"], state["Error"]) == (NEVER, "no such file")
+
+
+@pytest.mark.parametrize(
+    ("resources", "name", "value"),
+    [
+        ({"memory": {"limit": 1 << 26}}, "Memory", 1 << 26),
+        ({"memory": {"swap": -1}}, "MemorySwap", -1),
+        ({"memory": {"reservation": 4096}}, "MemoryReservation", 4096),
+        ({"cpu": {"quota": 50_000, "period": 100_000}}, "NanoCpus", 500_000_000),
+        ({"cpu": {"quota": -1, "period": 100_000}}, "NanoCpus", 0),
+        ({"cpu": {"quota": 20_000}}, "CpuQuota", 20_000),
+        ({"cpu": {"quota": 20_000}}, "NanoCpus", 0),
+        ({"cpu": {"period": 5000}}, "CpuPeriod", 5000),
+        ({"cpu": {"shares": 512}}, "CpuShares", 512),
+        ({"cpu": {"cpus": "0-1"}}, "CpusetCpus", "0-1"),
+        ({"cpu": {"mems": "0"}}, "CpusetMems", "0"),
+        ({"pids": {"limit": 10}}, "PidsLimit", 10),
+        ({"blockIO": {"weight": 300}}, "BlkioWeight", 300),
+        ({"unified": {"memory.high": "1"}}, "CgroupConf", {"memory.high": "1"}),
+        ({}, "Memory", 0),
+    ],
+)
+def test_limits(resources: dict[str, Any], name: str, value: object) -> None:
+    assert build(resources=resources)["HostConfig"][name] == value
+
+
+@pytest.mark.parametrize(
+    ("ours", "dockers"),
+    [("ReadBps", "ReadBps"), ("WriteBps", "WriteBps"), ("ReadIOPS", "ReadIOps"),
+     ("WriteIOPS", "WriteIOps")],
+)  # fmt: skip
+def test_rates(ours: str, dockers: str) -> None:
+    row = {"major": 8, "minor": 16, "rate": 100}
+    host = build(resources={"blockIO": {f"throttle{ours}Device": [row]}})["HostConfig"]
+    rows = {name: host[name] for name in host if name.startswith("BlkioDevice") and host[name]}
+    assert rows == {f"BlkioDevice{dockers}": [{"Path": "/dev/block/8:16", "Rate": 100}]}
+
+
+def test_mounts() -> None:
+    volume = {"type": "bind", "source": "/s/volumes/data/_data", "destination": "/v",
+              "options": ["rbind"]}  # fmt: skip
+    bind = {"type": "bind", "source": "/home", "destination": "/h", "options": ["rbind", "ro"]}
+    found = build(mounts=[volume, bind, {"type": "tmpfs", "destination": "/t"}])["Mounts"]
+    assert [(row["Type"], row["Destination"], row["RW"]) for row in found] == [
+        ("volume", "/v", True), ("bind", "/h", False), ("tmpfs", "/t", True),
+    ]  # fmt: skip
+    assert found[0]["Name"] == "data" and "Name" not in found[1]
+
+
+def test_a_record_of_a_directory() -> None:
+    assert build(image="/srv/tree", image_id="", manifest="")["Image"] == ""
