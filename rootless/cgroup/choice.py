@@ -6,11 +6,9 @@ Found from the uid and from where this process is; the environment is not asked.
 from __future__ import annotations
 
 from rootless.cgroup import hierarchy as hierarchies
-from rootless.cgroup import subtree
 from rootless.cgroup.hierarchy import Hierarchy
 from rootless.errors import HostError
 from rootless.model.value import Value
-from rootless.tools import systemd
 
 SYSTEMD = "systemd"
 CGROUPFS = "cgroupfs"
@@ -79,6 +77,8 @@ def _insist(choice: Choice, wished: str) -> Choice:
 def _systemd(hierarchy: Hierarchy) -> Choice:
     if hierarchy.mode != hierarchies.V2:
         return Choice(DISABLED, hierarchy, reason=_mode_in_words(hierarchy.mode))
+    from rootless.tools import systemd
+
     absence = systemd.Manager().absence()
     if absence is not None:
         return Choice(DISABLED, hierarchy, reason=absence.message)
@@ -88,6 +88,8 @@ def _systemd(hierarchy: Hierarchy) -> Choice:
 def _below_own(hierarchy: Hierarchy, reason: str) -> Choice:
     if hierarchy.mode != hierarchies.V2:
         return Choice(DISABLED, hierarchy, reason=_mode_in_words(hierarchy.mode))
+    from rootless.cgroup import subtree
+
     base = subtree.base_of(hierarchy)
     if base:
         return Choice(CGROUPFS, hierarchy, base=base, reason=reason)

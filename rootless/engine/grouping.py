@@ -36,6 +36,9 @@ class Grouping:
         self._spec = spec
         self._resources: dict[str, Any] = spec.resources
         self.choice: Choice = choices.choose(spec.cgroup_manager)
+        if spec.cgroup_parent and not self.choice.is_systemd:
+            reason = self.choice.reason or "--cgroup-manager cgroupfs"
+            raise HostError(f"--cgroup-parent {spec.cgroup_parent}: no systemd here: {reason}")
         self._scope: Scope | None = None
         self._group: Group | None = None
         self._keeper = 0

@@ -1,7 +1,8 @@
 """`./dev bench`: one table of medians, ours beside podman, bubblewrap and crun, all in one run.
 
 No value fails anything: a time-out in a test says more about the machine than about the program.
-Give names of rows to measure only those (start, none, fifty, pull, memory, steps).
+Give names of rows to measure only those (start, none, fifty, pull, memory, steps). Only on request:
+scope, which boots the virtual machine of the system tests.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import io
 import os
 import signal
+import statistics
 import sys
 import tarfile
 import tempfile
@@ -39,6 +41,7 @@ from rootless.store import trees
 from rootless.tools import idmap
 
 ROWS = ("start", "none", "fifty", "pull", "memory", "steps")
+IN_A_GUEST = "scope"
 COLUMNS = ("rl", "podman", "bubblewrap", "crun")
 AT_ONCE = 50
 # Not ours in the sense of the goal: the payload and the two helpers that podman has as well.
@@ -196,13 +199,32 @@ class Bench:
         os.waitpid(pid, 0)
 
 
+def compare_scope(rounds: int) -> None:
+    """What systemd's scope, and limits in it, cost a start; under emulation only ratios count."""
+    import scope
+
+    medians = {name: statistics.median(each) for name, each in scope.starts(rounds).items()}
+    print(f"{'a start in the virtual machine, ms':<42}{'median':>12}{'ratio':>10}")
+    titles = {"none": "no group", "scope": "a scope", "limits": "a scope with -m and --cpus"}
+    for name, title in titles.items():
+        ratio = medians[name] / medians["none"]
+        print(f"{title:<42}{medians[name]:>12.1f}{ratio:>10.2f}", flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"one of {', '.join(ROWS)}")
+    parser.add_argument(
+        "rows", nargs="*", metavar="ROW", help=f"one of {', '.join([*ROWS, IN_A_GUEST])}"
+    )
     parser.add_argument("--rounds", type=int, default=15, help="for single starts (default: 15)")
     options = parser.parse_args()
-    if unknown := set(options.rows) - set(ROWS):
+    if unknown := set(options.rows) - {*ROWS, IN_A_GUEST}:
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
+    if IN_A_GUEST in options.rows:
+        compare_scope(options.rounds)
+        options.rows.remove(IN_A_GUEST)
+        if not options.rows:
+            return 0
     place = Path(tempfile.mkdtemp(prefix="rl-bench.", dir="/var/tmp"))
     bench = None
     try:
