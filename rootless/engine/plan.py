@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # The version that brought domainname, umask and the time namespace.
 OCI_VERSION = "1.1.0"
 _TTY_GROUP = 5
+# The most that Linux 5.10 takes for net.ipv4.ping_group_range (its GID_T_MAX); 6.1 takes more.
+_LAST_PING_GROUP = 2**31 - 1
 _HOST_HINT = "--{0} host|private"
 _MODES = ("", "host", "private")
 _MORE_IPC_MODES = ("shareable", "none")
@@ -324,6 +326,7 @@ def _linux(
         # So that ping works without CAP_NET_RAW, for every group that there is.
         gids = namespace.host.gids
         low, high = min(row[0] for row in gids), max(row[0] + row[2] - 1 for row in gids)
+        high = min(high, _LAST_PING_GROUP)
         sysctls.setdefault("net.ipv4.ping_group_range", f"{low} {high}")
         # As docker has it: a user other than root may listen on port 80 of its own network.
         sysctls.setdefault("net.ipv4.ip_unprivileged_port_start", "0")

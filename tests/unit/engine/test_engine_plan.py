@@ -14,6 +14,7 @@ from rootless.engine import plan, plan_users
 from rootless.errors import HostError, RlError, UsageError
 from rootless.model.capabilities import DEFAULT, NAMES
 from rootless.model.container import ContainerSpec
+from rootless.model.idmap import IdMaps
 from rootless.model.security import MASKED_PATHS
 from tests.unit.engine import plans
 from tests.unit.engine.plans import CONTAINER_ID, document_of, host, image, network, plan_of
@@ -133,6 +134,9 @@ def test_sysctls_of_a_network_of_its_own_can_be_changed() -> None:
     # Both ends of the range have to be mapped, or the kernel refuses it.
     assert sysctl["net.ipv4.ping_group_range"] == "0 65536"
     assert document_of(maps=plans.SINGLE)["linux"]["sysctl"]["net.ipv4.ping_group_range"] == "0 0"
+    everything = ((0, 0, 2**32 - 1),)
+    linux = document_of(maps=IdMaps(everything, everything))["linux"]
+    assert linux["sysctl"]["net.ipv4.ping_group_range"] == f"0 {2**31 - 1}"
 
 
 @pytest.mark.parametrize(
