@@ -10,7 +10,7 @@ import os
 import time
 
 from rootless.cgroup.group import Group
-from rootless.errors import EXIT_ENGINE, HostError
+from rootless.errors import EXIT_ENGINE, HostError, RlError
 from rootless.kernel import libc, signals
 from rootless.kernel.channel import close_all_but, null_fd, wait_readable
 from rootless.runtime import messages, namespaces, rootfs
@@ -256,7 +256,7 @@ def _unwind(control: Channel, request: Request, made: rootfs.Rootfs | None) -> N
                 trees.remove_tree(path)
         _leave_cgroup(request)
         control.send(messages.UNWOUND, time.monotonic_ns())
-    except OSError as error:
+    except (OSError, RlError) as error:
         messages.send_failure(control, error, "unwinding the container")
 
 
