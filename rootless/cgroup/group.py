@@ -11,7 +11,7 @@ import errno
 import os
 import time
 
-from rootless.errors import RlError
+from rootless.errors import HostError
 from rootless.kernel.channel import wait_readable
 
 TYPE_CHECKING = False
@@ -98,11 +98,11 @@ def write(path: str, text: str) -> None:
 
 
 def enter(directory: str, pid: int = 0) -> None:
-    """Move process `pid` (0: this one) into the group `directory`. Raises RlError."""
+    """Move process `pid` (0: this one) into the group `directory`. Raises HostError."""
     try:
         write(f"{directory}/cgroup.procs", str(pid))
     except OSError as error:
-        raise RlError(f"cgroup {directory}: cannot be entered: {error.strerror}") from error
+        raise HostError(f"cgroup {directory}: cannot be entered: {error.strerror}") from error
 
 
 def pids(directory: str) -> list[int]:

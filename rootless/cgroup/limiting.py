@@ -128,7 +128,7 @@ def _restore(path: str, written: str, old: str) -> None:
 
 def _check_effective(group: Group, setting: Setting) -> None:
     """The kernel takes any CPU into cpuset.cpus and then uses those that the groups above have."""
-    if setting.controller != "cpuset":
+    if setting.file not in ("cpuset.cpus", "cpuset.mems"):
         return
     got = groups.read(f"{group.payload}/{setting.file}.effective").strip()
     if parse_list(got) != parse_list(setting.text):

@@ -52,6 +52,7 @@ def make(base: str, name: str, *, limited: bool) -> Group:
             os.mkdir(group.top, 0o755)
             group.make()
     except OSError as error:
+        _take_back(group, error)
         raise HostError(
             f"cgroup {group.top}: {error.strerror}", hint=f"cat {base}/cgroup.procs"
         ) from error
@@ -67,10 +68,19 @@ def remove(group: Group, *, leave: bool = False) -> None:
     with _Lock(base):
         aside = f"{base}/{_ASIDE}"
         if leave:
-            groups.enter(aside if os.path.isdir(aside) else base)
+            groups.write(f"{aside if os.path.isdir(aside) else base}/cgroup.procs", "0")
         group.remove()
         if os.path.isdir(aside) and not _has_containers(base):
             _put_back(base, aside)
+
+
+def _take_back(group: Group, error: OSError) -> None:
+    # What exists already is another container's.
+    if not isinstance(error, FileExistsError):
+        try:
+            remove(group)
+        except OSError as second:
+            log.effect(f"{group.top}: not removed: {second.strerror}")
 
 
 class _Lock:
@@ -123,11 +133,19 @@ def _has_containers(base: str) -> bool:
 
 
 def _put_back(base: str, aside: str) -> None:
+    if _others(base):
+        return
     names = groups.read(f"{base}/cgroup.subtree_control").split()
-    if names and not _others(base):
+    if names:
         groups.write(f"{base}/cgroup.subtree_control", " ".join(f"-{name}" for name in names))
+    for _ in range(_ROUNDS):
         _move_all(aside, base)
-        os.rmdir(aside)
+        try:
+            os.rmdir(aside)
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
 
 
 def _others(base: str) -> bool:
