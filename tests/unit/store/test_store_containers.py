@@ -175,3 +175,39 @@ def test_the_lock_of_a_container_that_is_gone(store: Paths) -> None:
     Path(containers.live_directory(store, ONE), "lock").touch()
     with containers.live_lock(store, ONE):
         assert not containers.live_lock(store, ONE).acquire()
+
+
+def test_changes_of_a_record_at_the_same_time_all_count(store: Paths) -> None:
+    """Each change is a process's; each reads, waits and writes."""
+    make(store, ONE)
+    containers.write_record(store, {"id": ONE, "log": []})
+    children = []
+    for number in range(8):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                for _ in range(5):
+                    with containers.RecordChange(store, ONE) as record:
+                        time.sleep(0.001)
+                        record["log"].append(number)
+            finally:
+                os._exit(0)
+        children.append(pid)
+    for pid in children:
+        os.waitpid(pid, 0)
+    assert sorted(containers.read_record(store, ONE)["log"]) == sorted([*range(8)] * 5)
+
+
+def test_a_change_that_fails_is_not_written_and_holds_no_lock(store: Paths) -> None:
+    make(store, ONE)
+    containers.write_record(store, {"id": ONE, "state": "old"})
+    with pytest.raises(StoreError, match="no"), containers.RecordChange(store, ONE) as record:
+        record["state"] = "new"
+        raise StoreError("no")
+    containers.update_record(store, ONE, more=1)
+    assert containers.read_record(store, ONE) == {"id": ONE, "state": "old", "more": 1}
+
+
+def test_a_change_of_what_is_not_there(store: Paths) -> None:
+    with pytest.raises(NotFoundError):
+        containers.update_record(store, ONE, state="new")
