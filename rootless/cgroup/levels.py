@@ -141,3 +141,11 @@ def network(pid: int) -> str | None:
     except OSError:
         return None
     return read_text(path)
+
+
+def device_name(number: str) -> str:
+    """The block device "MAJOR:MINOR" as people call it ("/dev/sda"); `number` for one unknown."""
+    try:
+        return f"/dev/{os.path.basename(os.readlink(f'/sys/dev/block/{number}'))}"
+    except OSError:
+        return number

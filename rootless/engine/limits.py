@@ -68,7 +68,8 @@ def report(paths: Paths, text: str) -> Report:
     made = Report(record, is_running=found is not None)
     wanted = record.get("resources") or {}
     if found is None:
-        made.rows = binding.Table(_requested(wanted), [], levels.read_host(), is_own=False).rows()
+        made.rows = binding.Table(_wishes(wanted), [], levels.read_host(), is_own=False).rows()
+        _name_devices(made)
         return made
     hierarchy = hierarchies.discover()
     if found.group is not None:
@@ -77,15 +78,12 @@ def report(paths: Paths, text: str) -> Report:
         _describe_absence(made, found, hierarchy)
     chain = _chain(made, found, hierarchy, wanted)
     made.rows = binding.Table(
-        _requested(wanted), chain, levels.read_host(),
+        _wishes(wanted), chain, levels.read_host(),
         is_own=found.group is not None, allowed=levels.allowed(found.pid("init")),
     ).rows()  # fmt: skip
     _note_cpu_time(made)
+    _name_devices(made)
     return made
-
-
-def _requested(wanted: dict[str, Any]) -> list[tuple[str, str]]:
-    return list(_wishes(wanted))
 
 
 def _wishes(wanted: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -144,6 +142,13 @@ def _note_cpu_time(made: Report) -> None:
     for row in made.rows:
         if row.file == "cpu.max":
             row.used = made.cpu_stat.get("usage_usec")
+
+
+def _name_devices(made: Report) -> None:
+    for row in made.rows:
+        if row.file == "io.max":
+            head, _, number = row.name.rpartition(" ")
+            row.name = f"{head} {levels.device_name(number)}"
 
 
 def _top(record: dict[str, Any]) -> str:

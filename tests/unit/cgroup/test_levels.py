@@ -64,3 +64,10 @@ def test_the_host_has_something() -> None:
 def test_the_hosts_network_is_not_a_containers() -> None:
     assert levels.network(os.getpid()) is None
     assert levels.network(0) is None
+
+
+def test_devices_have_names() -> None:
+    assert levels.device_name("4000:7") == "4000:7"
+    for number in os.listdir("/sys/dev/block")[:3]:
+        name = levels.device_name(number).removeprefix("/dev/")
+        assert Path(f"/sys/class/block/{name}/dev").read_text().strip() == number

@@ -135,7 +135,7 @@ def test_a_container_that_does_not_run(places: Paths, capsys: pytest.CaptureFixt
         "memory": {"limit": 32 * 1024**2, "swap": 64 * 1024**2},
         "cpu": {"quota": 50_000, "period": 100_000, "shares": 1024},
         "pids": {"limit": -1},
-        "blockIO": {"throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 1024}]},
+        "blockIO": {"throttleReadBpsDevice": [{"major": 4000, "minor": 7, "rate": 1024}]},
         "unified": {"memory.oom.group": "1"},
     }
     keep(places, resources=wishes, oom_kills=[KILL])
@@ -150,7 +150,7 @@ def test_a_container_that_does_not_run(places: Paths, capsys: pytest.CaptureFixt
         ["cpu", "0.5 CPU"],
         ["cpu weight", "39"],
         ["pids", "not limited"],
-        ["io read 8:0", "1KiB/s"],
+        ["io read 4000:7", "1KiB/s"],
         ["memory.oom.group", "1"],
     ]
     # Its group is gone; whose limit it was is known from the name of the group.
