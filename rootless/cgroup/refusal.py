@@ -105,7 +105,8 @@ def _reason(controller: str, where: Delegation) -> tuple[str, str]:
         )
     if where.manager not in _MANAGERS:
         return _no_manager(where)
-    if where.manager == choices.SYSTEMD:
+    below_manager = any(where.user_service in group.split("/") for group, _ in where.chain)
+    if where.manager == choices.SYSTEMD or below_manager:
         return _not_delegated(controller, where)
     return _not_passed_on(controller, where.chain)
 

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from rootless.cgroup.hierarchy import Hierarchy
     from rootless.tools.systemd import Job, Property
 
-# CPUWeight and IOWeight that nobody has set (CGROUP_WEIGHT_INVALID in systemd's cgroup-util.h).
-_NO_WEIGHT = 2**64 - 1
+# CPUWeight and IOWeight that nobody has set (CGROUP_WEIGHT_INVALID in systemd's cgroup-util.h), and
+# "infinity" of its limits.
+_NO_WEIGHT = _INFINITY = 2**64 - 1
 
 # What a stopped scope's processes have before SIGKILL, in microseconds: docker's ten seconds.
 _STOP_TIMEOUT = 10_000_000
@@ -73,6 +74,8 @@ class Scope:
             ("Delegate", "b", True),
             ("CollectMode", "s", "inactive-or-failed"),
             ("TimeoutStopUSec", "t", _STOP_TIMEOUT),
+            # Else DefaultTasksMax, 15 % of what the machine can have, would bind before --pids-limit.
+            ("TasksMax", "t", _INFINITY),
         ]
         if slice_name:
             properties.append(("Slice", "s", slice_name))

@@ -246,8 +246,7 @@ class Run:
 
     def _note_oom(self, place: create.Place, killed: OomKill) -> None:
         self._oom_kills.append(killed)
-        if not self.spec.remove:
-            containers.update_record(self.paths, place.id, oom_kills=self._oom_kills[-_KEPT_KILLS:])
+        containers.update_record(self.paths, place.id, oom_kills=self._oom_kills[-_KEPT_KILLS:])
 
     def _say_oom(self) -> None:
         if self._oom_kills:

@@ -25,6 +25,7 @@ DEFAULTS = [
     ("Delegate", "b", True),
     ("CollectMode", "s", "inactive-or-failed"),
     ("TimeoutStopUSec", "t", 10_000_000),
+    ("TasksMax", "t", 2**64 - 1),
 ]
 
 
