@@ -325,13 +325,13 @@ def test_systemd_that_cannot_be_reached_fails_who_insists_on_it(host: Host) -> N
         asked("--cgroup-manager", "systemd")
 
 
-def test_a_refusal_is_told(host: Host) -> None:
+def test_a_refusal_is_told_to_who_wants_limits(host: Host) -> None:
     """systemd is there and says no: to go on in another way would hide why."""
     host.has(choices.SYSTEMD)
     made = host.makes_subtrees()
     host.systemd.later = REFUSED
     with pytest.raises(systemd.ManagerRefused):
-        asked().settle()
+        asked("--pids-limit", "9").settle()
     assert made == []
 
 
