@@ -6,15 +6,19 @@ import json
 
 import pytest
 
-from tests.system.background import IMAGE, SPIN, background
+from tests.system.background import IMAGE, SPIN, Background, background
 from tests.system.guest import Guest
 
-LEFT = "find /sys/fs/cgroup -name 'rl-*' -user $(id -un)"
+
+def left_of(one: Background) -> str:
+    """A command that prints what there still is of a container; its processes are sleeps of 30x."""
+    return f"rl ps -a | grep -w {one.name}; ls -d {one.group} 2>/dev/null; pgrep -xaf 'sleep 30.'"
 
 
-def status(text: str) -> str:
-    """The STATUS of the only row of `rl ps`."""
-    return text.splitlines()[1].split("   ")[4]
+def status(one: Background) -> str:
+    """Its STATUS in `rl ps`, where it is the last but one of the columns."""
+    rows = (row.rpartition("   ") for row in one.rl("ps").stdout.splitlines())
+    return next(row.strip() for row, _, name in rows if name.strip() == one.name)
 
 
 def test_a_paused_container_uses_no_cpu(guest: Guest) -> None:
@@ -23,15 +27,15 @@ def test_a_paused_container_uses_no_cpu(guest: Guest) -> None:
         assert one.rl("pause still").stdout == "still\n"
         assert one.share_of_a_cpu() == 0
         assert "frozen 1" in one.file("cgroup.events")
-        assert status(one.rl("ps").stdout).endswith("(Paused)")
-        (row,) = json.loads(one.rl("ps --format json").stdout)
-        assert row["State"] == "paused"
+        assert status(one).endswith("(Paused)")
+        rows = json.loads(one.rl("ps --format json").stdout)
+        assert [row["State"] for row in rows if row["Names"] == ["still"]] == ["paused"]
         shown = "'{{.State.Status}} {{.State.Paused}} {{.State.Running}}'"
         assert one.rl(f"inspect --format {shown} still").stdout == "paused true true\n"
         assert one.rl("top still state").stdout.split()[0] == "STATE"
         assert one.rl("unpause still").stdout == "still\n"
         assert one.share_of_a_cpu() > 0.5
-        assert not status(one.rl("ps").stdout).endswith("(Paused)")
+        assert not status(one).endswith("(Paused)")
 
 
 def test_the_state_is_read_and_not_remembered(guest: Guest) -> None:
@@ -39,7 +43,7 @@ def test_the_state_is_read_and_not_remembered(guest: Guest) -> None:
         freeze = f"{one.group}/payload/cgroup.freeze"
         frozen = f"until grep -q 'frozen 1' {one.group}/payload/cgroup.events; do sleep 0.1; done"
         one.user.run(f"echo 1 > {freeze}; {frozen}")
-        assert status(one.rl("ps").stdout).endswith("(Paused)")
+        assert status(one).endswith("(Paused)")
         assert "is already paused" in one.rl("pause outside", code=125).stderr
         one.rl("unpause outside")
         done = one.rl("unpause outside", code=125)
@@ -72,11 +76,11 @@ def test_all(guest: Guest) -> None:
 @pytest.mark.parametrize("flags", ["", "--pid host", "--userns keep-id"])
 def test_rm_force(guest: Guest, flags: str) -> None:
     command = "sh -c 'sleep 301 & sleep 302'"
-    with background(guest, command, flags, name="doomed") as one:
-        one.rl("pause doomed")
-        assert one.rl("rm --force doomed").stdout == "doomed\n"
+    with background(guest, command, flags, name="forced") as one:
+        one.rl("pause forced")
+        assert one.rl("rm --force forced").stdout == "forced\n"
         assert one.wait().code == 137
-        assert one.user.run(f"rl ps -aq; {LEFT}; pgrep -x sleep; true").stdout == ""
+        assert one.user.run(f"{left_of(one)}; true").stdout == ""
 
 
 @pytest.mark.parametrize("victims", ["{launcher}", "{keeper}", "{launcher} {keeper}"])
@@ -85,9 +89,9 @@ def test_killed_helpers(guest: Guest, victims: str) -> None:
         one.rl("pause orphan")
         keeper = one.user.run(f"pgrep -P {one.launcher} -x rl-keeper").stdout.strip()
         one.user.run(f"kill -9 {victims.format(launcher=one.launcher, keeper=keeper)}")
-        gone = f'for i in $(seq 50); do [ -z "$({LEFT})" ] && break; rl ps >/dev/null; done'
-        assert one.user.run(f"{gone}; rl ps -aq; {LEFT}; pgrep -x sleep; true").stdout == ""
-        assert one.wait().code == 137
+        look = left_of(one)
+        gone = f'for i in $(seq 20); do [ -z "$({look})" ] && break; done'
+        assert one.user.run(f"{gone}; {look}; true").stdout == ""
 
 
 def test_a_time_out(guest: Guest) -> None:
@@ -102,7 +106,7 @@ def test_signals_wait_until_it_goes_on(guest: Guest) -> None:
     with background(guest, command, name="patient") as one:
         one.rl("pause patient")
         one.user.run(f"kill -TERM {one.launcher}; sleep 1")
-        assert status(one.rl("ps").stdout).endswith("(Paused)")
+        assert status(one).endswith("(Paused)")
         one.rl("unpause patient")
         assert one.wait().code == 7
 
