@@ -144,7 +144,7 @@ def test_rmi_by_id_means_all_manifests(
 
 
 def test_inspect_of_none(paths: Paths, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main.run_cli(["inspect", "none"]) == 1
+    assert main.run_cli(["image", "inspect", "none"]) == 1
     said = capfd.readouterr()
     assert said.out == "" and "none: no such image" in said.err
 

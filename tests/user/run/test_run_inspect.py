@@ -61,6 +61,7 @@ def test_inspect_finds_images_where_there_is_no_container(rl: Rl, busybox_image:
 def test_top(rl: Rl, background: Start) -> None:
     one = background("echo up; su daemon -s /bin/sh -c 'sleep 61'; true", "--net=none",
                      "--name=box")  # fmt: skip
+    wait_until(lambda: "sleep" in rl("top", "box", "comm").stdout)
     heads, *rows = table(rl("top", "box").stdout)
     assert heads == HEADS
     assert rows[0][:3] == ["root", "1", "0"] and rows[0][-1].startswith("sh -c echo up;")
@@ -77,6 +78,7 @@ def name_of_user() -> str:
 @pytest.mark.parametrize("flags", [["--pid=host"], ["--userns=keep-id"], ["--storage-driver=vfs"]])
 def test_top_in_other_namespaces(rl: Rl, background: Start, flags: list[str]) -> None:
     one = background("(sleep 62 &); echo up; sleep 63", "--net=none", "--name=box", *flags)
+    wait_until(lambda: rl("top", "box", "comm").stdout.count("sleep") == 2)
     rows = table(rl("top", "box", "user", "hpid", "args").stdout)[1:]
     assert sorted(row[-1] for row in rows) == ["sleep 62", "sleep 63"]
     user = name_of_user() if "--userns=keep-id" in flags else "root"
@@ -88,6 +90,7 @@ def test_top_in_other_namespaces(rl: Rl, background: Start, flags: list[str]) ->
 @pytest.mark.parametrize("options", [["-ef"], ["aux"], ["-o", "pid,args"]])
 def test_top_as_ps_does_it(rl: Rl, background: Start, options: list[str]) -> None:
     one = background("echo up; sleep 64; true", "--net=none", "--name=box")
+    wait_until(lambda: "sleep" in rl("top", "box", "comm").stdout)
     heads, *rows = rl("top", "box", *options).stdout.splitlines()
     assert "PID" in heads.split()
     assert len(rows) == 2 and rows[1].endswith("sleep 64")
