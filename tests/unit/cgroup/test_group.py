@@ -91,7 +91,9 @@ def test_freeze_asks_the_payload(group: Group, frozen: bool) -> None:
 
 def test_freeze_gives_up(group: Group) -> None:
     put(group.payload, cgroup_freeze="0", cgroup_events="populated 1\nfrozen 0\n")
+    before = os.listdir("/proc/self/fd")
     assert not group.freeze(frozen=True, seconds=0.01)
+    assert os.listdir("/proc/self/fd") == before
     assert text_of(f"{group.payload}/cgroup.freeze") == "1"
 
 
@@ -174,7 +176,12 @@ def test_write_is_one_call_and_leaves_no_descriptor(
     put(str(tmp_path), cpu_max="")
     calls: list[tuple[int, bytes]] = []
     write = os.write
-    monkeypatch.setattr(os, "write", lambda fd, data: (calls.append((fd, data)), write(fd, data)))
+
+    def note(fd: int, data: bytes) -> int:
+        calls.append((fd, data))
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", note)
     groups.write(f"{tmp_path}/cpu.max", "50000 100000")
     assert [data for _, data in calls] == [b"50000 100000"]
     with pytest.raises(OSError):

@@ -239,6 +239,18 @@ def test_best_effort_without_a_controller(group: Group, cgroupfs: Choice, kernel
     assert kernel.written == [("payload/memory.max", str(8 * MIB))]
 
 
+def test_only_a_start_has_best_effort_to_offer(group: Group, cgroupfs: Choice) -> None:
+    fill(group.payload, {"cgroup.controllers": "memory\n"})
+    messages = []
+    for at_start in (True, False):
+        with pytest.raises(HostError) as caught:
+            limiting.enforce(
+                group, limits(pids={"limit": 9}), cgroupfs, strict=True, at_start=at_start
+            )
+        messages.append(caught.value.message)
+    assert ["--limits best-effort" in message for message in messages] == [True, False]
+
+
 def test_no_group(tmp_path: Path) -> None:
     choice = Choice(choices.DISABLED, Hierarchy(HYBRID, f"{tmp_path}", "/"))
     with pytest.raises(HostError, match="--memory 8m: this host has cgroup v1 beside v2"):

@@ -316,6 +316,21 @@ def test_a_group_that_is_cut_short_leaves_nothing(
     assert_untouched(fs)
 
 
+def test_another_failure_on_the_way_back_is_told(
+    fs: Cgroupfs, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = subtree.make(base, "rl-1", limited=True)
+
+    def rmdir(path: str) -> None:
+        if path.endswith("/rl-aside"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        fs.rmdir(path)
+
+    monkeypatch.setattr(os, "rmdir", rmdir)
+    with pytest.raises(PermissionError):
+        subtree.remove(group)
+
+
 def test_another_containers_group_is_left_alone(fs: Cgroupfs, base: str) -> None:
     theirs = subtree.make(base, "rl-1", limited=True)
     with pytest.raises(HostError, match=f"cgroup {theirs.top}: File exists"):

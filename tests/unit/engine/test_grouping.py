@@ -182,12 +182,16 @@ def test_the_keeper_has_left_before_controllers_are_passed_on(
     """The kernel takes them in the other order only from a group without processes."""
     seen: list[str] = []
     delegate = Group.delegate
-    monkeypatch.setattr(
-        Group, "delegate", lambda group: (seen.append(procs(group.helpers)), delegate(group))
-    )
+    monkeypatch.setattr(Group, "make", lambda group: seen.append(f"make {procs(group.helpers)}"))
+
+    def note(group: Group) -> None:
+        seen.append(procs(group.helpers))
+        delegate(group)
+
+    monkeypatch.setattr(Group, "delegate", note)
     host.has(choices.SYSTEMD)
     asked().settle()
-    assert seen == ["42"]
+    assert seen == ["make ", "42"]
 
 
 def test_wishes_for_a_scope(host: Host) -> None:
