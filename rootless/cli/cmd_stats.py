@@ -9,6 +9,7 @@ import time
 from rootless.cli import output
 from rootless.cli.options import Argument, Parsed, Signature, flag, value
 from rootless.errors import EXIT_ENGINE, UsageError
+from rootless.model.units import binary_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def _percent(number: float | None) -> str:
 
 
 def _memory(size: int | None) -> str:
-    return _NOTHING if size is None else output.binary_size(size)
+    return _NOTHING if size is None else binary_size(size)
 
 
 def _pair(sizes: tuple[int, int] | None) -> str:

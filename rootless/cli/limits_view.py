@@ -7,6 +7,7 @@ import time
 from rootless.cgroup import binding
 from rootless.cli import output
 from rootless.engine import oomtext
+from rootless.model.units import binary_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,9 +95,9 @@ def _amount(amount: Amount, unit: str) -> str:
     if not isinstance(amount, (int, float)):
         return str(amount)
     if unit in (binding.BYTES, binding.RESERVED):
-        return output.binary_size(amount)
+        return binary_size(amount)
     if unit == binding.RATE:
-        return f"{output.binary_size(amount)}/s"
+        return f"{binary_size(amount)}/s"
     if unit == binding.OPERATIONS:
         return f"{amount}/s"
     return f"{amount:.10g} CPU" if unit == binding.CPUS else f"{amount:.10g}"
@@ -184,9 +185,7 @@ def _kills(report: Report) -> list[str]:
 def _kill(kill: OomKill, report: Report) -> str:
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(kill["at"]))
     age = output.human_age(max(0.0, time.time() - kill["at"]))
-    what = "a process that ended unseen"
-    if kill["pid"]:
-        what = f"{kill['command']} (process {kill['pid']}, {output.binary_size(kill['rss'])})"
+    what = oomtext.victim(kill) or "a process that ended unseen"
     if kill["count"] > 1:
         what = f"{kill['count']} processes, among them {what}"
     return f"{at} ({age})   {what} at {oomtext.whose_limit(kill, report.top)}"

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 # docker/go-units, HumanSize: decimal, four significant digits at most.
 _SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 # docker/go-units, BytesSize.
-_BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _MINUTE, _HOUR = 60, 3600
 _SHORT_ID = 12
 
@@ -62,15 +61,6 @@ def human_size(size: float) -> str:
         size /= 1000
         unit += 1
     return f"{size:.3g}{_SIZE_UNITS[unit]}" if size < 999.5 else f"{size:.0f}{_SIZE_UNITS[unit]}"
-
-
-def binary_size(size: float) -> str:
-    """Bytes of memory as docker writes them: 1.5GiB, 512B; four digits at most."""
-    unit = 0
-    while size >= 1024 and unit < len(_BINARY_UNITS) - 1:
-        size /= 1024
-        unit += 1
-    return f"{size:.4g}{_BINARY_UNITS[unit]}"
 
 
 def human_age(seconds: float) -> str:

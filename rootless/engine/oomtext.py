@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.model.units import size_text
+from rootless.model.units import binary_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,22 +17,23 @@ def sentence(kills: Sequence[OomKill], top: str) -> str:
     """The line for who started the container. top: the directory of its group."""
     count = sum(kill["count"] for kill in kills)
     last = kills[-1]
-    what = _victim(last)
+    what = victim(last)
     if count > 1:
         what = f"{count} processes" + (f", the last {what}" if last["pid"] else "")
     return f"out of memory: the kernel killed {what or 'a process'} at {whose_limit(last, top)}"
 
 
-def _victim(kill: OomKill) -> str:
+def victim(kill: OomKill) -> str:
+    """The largest process that it took, "" when that was not seen."""
     if not kill["pid"]:
         return ""
-    return f"{kill['command']} (process {kill['pid']}, {size_text(kill['rss'])})"
+    return f"{kill['command']} (process {kill['pid']}, {binary_size(kill['rss'])})"
 
 
 def whose_limit(kill: OomKill, top: str) -> str:
     """Whose limit had been reached, and how much that is."""
     path, limit = kill["limit_of"], kill["limit"]
-    size = f" of {size_text(limit)}" if limit else ""
+    size = f" of {binary_size(limit)}" if limit else ""
     if not path:
         return "the end of the host's memory"
     if path.startswith(top):

@@ -1,4 +1,4 @@
-"""Sizes as docker and podman read them."""
+"""Sizes as docker and podman read and write them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from rootless.errors import UsageError
 
 # docker/go-units, RAMInBytes: every suffix is binary, "b" and "ib" may follow the letter.
 _SIZE_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+_BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 def parse_size(text: str) -> int:
@@ -29,6 +30,15 @@ def size_text(size: int) -> str:
         size //= 1024
         power += 1
     return f"{size}{('', 'k', 'm', 'g')[power]}"
+
+
+def binary_size(size: float) -> str:
+    """Bytes of memory as docker writes them: 1.5GiB, 512B; four digits at most."""
+    unit = 0
+    while size >= 1024 and unit < len(_BINARY_UNITS) - 1:
+        size /= 1024
+        unit += 1
+    return f"{size:.4g}{_BINARY_UNITS[unit]}"
 
 
 def _is_decimal(text: str) -> bool:

@@ -59,7 +59,7 @@ def test_a_memory_hog_dies_at_its_limit_and_nobody_else(guest: Guest) -> None:
     done = guest.as_user("linger").run(script, code=137)
     assert done.stdout == "unharmed\n"
     said = r"rl: warning: out of memory: the kernel killed tail \(process \d+, \S+\) at the"
-    assert re.fullmatch(rf"{said} container's limit of 64m\n", done.stderr), done
+    assert re.fullmatch(rf"{said} container's limit of 64MiB\n", done.stderr), done
 
 
 def test_an_oom_kill_within_is_said_and_kept(guest: Guest) -> None:
@@ -82,7 +82,7 @@ def test_the_limit_of_a_slice_is_named_as_such(guest: Guest) -> None:
         done = user.run(f"{RUN} -m 1g {IMAGE} {HOG}", code=137)
     finally:
         user.run(f"{manager} revert app.slice")
-    assert "at the limit of 48m of app.slice, which is not the container's own" in done.stderr
+    assert "at the limit of 48MiB of app.slice, which is not the container's own" in done.stderr
 
 
 def test_a_fork_bomb_stops_at_the_limit_of_processes(guest: Guest) -> None:

@@ -76,7 +76,7 @@ def test_the_report_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Never waited for io." in lines
     assert "CPU limit: reached in 3 of 10 periods, held back for 12.3ms" in lines
     assert "Memory: lost a process to the OOM killer 2 times" in lines
-    assert lines[-1].endswith("tail (process 77, 24MiB) at the container's limit of 32m")
+    assert lines[-1].endswith("tail (process 77, 24MiB) at the container's limit of 32MiB")
 
 
 def test_the_document_for_programs() -> None:
@@ -154,7 +154,7 @@ def test_a_container_that_does_not_run(places: Paths, capsys: pytest.CaptureFixt
         ["memory.oom.group", "1"],
     ]
     # Its group is gone; whose limit it was is known from the name of the group.
-    assert lines[-1].endswith("at the container's limit of 32m")
+    assert lines[-1].endswith("at the container's limit of 32MiB")
 
 
 def test_nothing_was_requested(places: Paths, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,22 +27,6 @@ def test_human_size(size: int, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "shown"),
-    [
-        (0, "0B"),
-        (1023, "1023B"),
-        (1024, "1KiB"),
-        (64 * 1024**2, "64MiB"),
-        (1_323_302, "1.262MiB"),
-        (3 * 2**60, "3EiB"),
-        (2**71, "2048EiB"),
-    ],
-)
-def test_binary_size(size: int, shown: str) -> None:
-    assert output.binary_size(size) == shown
-
-
-@pytest.mark.parametrize(
     ("seconds", "shown"),
     [
         (0, "Less than a second ago"),

@@ -28,32 +28,32 @@ UNSEEN: dict[str, Any] = {"pid": 0, "command": "", "rss": 0}
 @pytest.mark.parametrize(
     ("kills", "victim"),
     [
-        ([kill()], "hog (process 42, 64m)"),
+        ([kill()], "hog (process 42, 64MiB)"),
         ([kill(**UNSEEN)], "a process"),
-        ([kill(count=3)], "3 processes, the last hog (process 42, 64m)"),
-        ([kill(), kill(pid=43)], "2 processes, the last hog (process 43, 64m)"),
+        ([kill(count=3)], "3 processes, the last hog (process 42, 64MiB)"),
+        ([kill(), kill(pid=43)], "2 processes, the last hog (process 43, 64MiB)"),
         ([kill(count=2), kill(**UNSEEN, count=3)], "5 processes"),
-        ([kill(**UNSEEN), kill()], "2 processes, the last hog (process 42, 64m)"),
+        ([kill(**UNSEEN), kill()], "2 processes, the last hog (process 42, 64MiB)"),
     ],
     ids=str,
 )
 def test_who_was_killed(kills: list[OomKill], victim: str) -> None:
     assert oomtext.sentence(kills, TOP) == (
-        f"out of memory: the kernel killed {victim} at the container's limit of 128m"
+        f"out of memory: the kernel killed {victim} at the container's limit of 128MiB"
     )
 
 
 @pytest.mark.parametrize(
     ("limit_of", "limit", "expected"),
     [
-        (PAYLOAD, 128 * MIB, "the container's limit of 128m"),
-        (TOP, 128 * MIB + 1, "the container's limit of 134217729"),
+        (PAYLOAD, 128 * MIB, "the container's limit of 128MiB"),
+        (TOP, 128 * MIB + 1, "the container's limit of 128MiB"),
         (PAYLOAD, 0, "the container's limit"),
         ("", 0, "the end of the host's memory"),
         (
             "/sys/fs/cgroup/user.slice",
             1 << 30,
-            "the limit of 1g of user.slice, which is not the container's own",
+            "the limit of 1GiB of user.slice, which is not the container's own",
         ),
         (
             "/sys/fs/cgroup/user.slice",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rootless.errors import UsageError
-from rootless.model.units import parse_size
+from rootless.model.units import binary_size, parse_size
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,19 @@ def test_sizes(text: str, size: int) -> None:
 def test_sizes_that_are_none(text: str) -> None:
     with pytest.raises(UsageError, match="not a size"):
         parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        (0, "0B"),
+        (1023, "1023B"),
+        (1024, "1KiB"),
+        (64 * 1024**2, "64MiB"),
+        (1_323_302, "1.262MiB"),
+        (3 * 2**60, "3EiB"),
+        (2**71, "2048EiB"),
+    ],
+)
+def test_binary_size(size: int, shown: str) -> None:
+    assert binary_size(size) == shown
