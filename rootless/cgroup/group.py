@@ -11,12 +11,9 @@ import errno
 import os
 import time
 
+from rootless import log
 from rootless.errors import HostError
 from rootless.kernel.channel import wait_readable
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _PAYLOAD = "payload"
 _HELPERS = "helpers"
@@ -45,9 +42,7 @@ class Group:
 
         Raises OSError.
         """
-        names = read(f"{self.top}/cgroup.controllers").split()
-        if names:
-            write(f"{self.top}/cgroup.subtree_control", " ".join(f"+{name}" for name in names))
+        pass_on(self.top, read(f"{self.top}/cgroup.controllers").split())
 
     def controllers(self) -> list[str]:
         """What can be limited: the payload's cgroup.controllers. Raises OSError."""
@@ -68,6 +63,13 @@ class Group:
         except FileNotFoundError:
             return not os.path.isdir(self.payload)
         return True
+
+    def wait_until_empty(self, seconds: float) -> bool:
+        """Whether the last process of the whole group has ended within `seconds`."""
+        try:
+            return _wait_for(f"{self.top}/cgroup.events", "populated", 0, seconds)
+        except FileNotFoundError:
+            return True
 
     def remove(self) -> bool:
         """Remove the three directories; whether nothing is left. Processes in them prevent it."""
@@ -97,6 +99,32 @@ def write(path: str, text: str) -> None:
         os.close(fd)
 
 
+def pass_on(directory: str, names: list[str]) -> None:
+    """Let the groups below `directory` have the controllers `names`, as far as that can be.
+
+    Raises OSError with EBUSY where processes are in it.
+    """
+    control = f"{directory}/cgroup.subtree_control"
+    try:
+        if names:
+            write(control, " ".join(f"+{name}" for name in names))
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise
+        # One that cannot be had, such as cpu with real-time processes about, keeps all from it.
+        for name in names:
+            _pass_on_if_possible(control, name)
+
+
+def _pass_on_if_possible(control: str, name: str) -> None:
+    try:
+        write(control, f"+{name}")
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise
+        log.effect(f"{control}: no {name}: {error.strerror}")
+
+
 def enter(directory: str, pid: int = 0) -> None:
     """Move process `pid` (0: this one) into the group `directory`. Raises HostError."""
     try:
@@ -122,10 +150,23 @@ def numbers(text: str) -> dict[str, int]:
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
 
 
-def _below(directory: str) -> Iterable[str]:
-    """What the container has made below its own group, the deepest first."""
-    for folder, folders, _ in os.walk(directory, topdown=False):
-        yield from (f"{folder}/{name}" for name in folders)
+def _below(directory: str) -> list[str]:
+    """What the container has made below its own group, the deepest first.
+
+    Without recursion: how deep it goes is the container's choice.
+    """
+    found: list[str] = []
+    pending = [directory]
+    while pending:
+        path = pending.pop()
+        try:
+            with os.scandir(path) as entries:
+                folders = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except OSError:
+            continue  # gone, or nested beyond what a path can name
+        found += folders
+        pending += folders
+    return found[::-1]
 
 
 def _wait_for(path: str, key: str, value: int, seconds: float) -> bool:

@@ -87,7 +87,8 @@ class _Writer:
             if not setting.optional:
                 from rootless.cgroup import refusal
 
-                raise refusal.not_written(setting.instead or setting, error) from error
+                tried = setting.instead if error.errno == errno.ENOENT else None
+                raise refusal.not_written(tried or setting, error) from error
 
     def _write_first_there_is(self, setting: Setting) -> None:
         try:

@@ -28,6 +28,8 @@ _STOP_TIMEOUT = 10_000_000
 # and where it cannot go on, for a manager on a busy machine.
 _PATIENCE = 5.0
 _PATIENCE_FOR_LIMITS = 15.0
+# For what nothing depends on, while the command runs already.
+_PATIENCE_FOR_HELPERS = 2.0
 
 
 def unit_name(name: str) -> str:
@@ -74,7 +76,7 @@ class Scope:
             ("Delegate", "b", True),
             ("CollectMode", "s", "inactive-or-failed"),
             ("TimeoutStopUSec", "t", _STOP_TIMEOUT),
-            # Else DefaultTasksMax, 15 % of what the machine can have, would bind before --pids-limit.
+            # Else DefaultTasksMax, 15 % of what the machine can have, binds before --pids-limit.
             ("TasksMax", "t", _INFINITY),
         ]
         if slice_name:
@@ -97,7 +99,7 @@ class Scope:
     def attach(self, directory: str, pid: int) -> None:
         """Move a process of ours into `directory`, a group of the scope. Raises HostError."""
         child = directory.partition(self._name)[2]
-        systemd.Manager().attach(self._name, child, [pid])
+        systemd.Manager(seconds=_PATIENCE_FOR_HELPERS).attach(self._name, child, [pid])
 
     def forget(self) -> None:
         """Do not wait for it: it ends with its process."""

@@ -101,10 +101,9 @@ def _pass_controllers_on(base: str) -> None:
     missing = set(offered) - set(groups.read(f"{base}/cgroup.subtree_control").split())
     if not missing:
         return
-    words = " ".join(f"+{name}" for name in sorted(missing))
     for _ in range(_ROUNDS):
         try:
-            groups.write(f"{base}/cgroup.subtree_control", words)
+            groups.pass_on(base, sorted(missing))
             return
         except OSError as error:
             if error.errno != errno.EBUSY:
@@ -122,6 +121,8 @@ def _move_aside(base: str) -> None:
 
 def _move_all(source: str, target: str) -> None:
     for pid in groups.read(f"{source}/cgroup.procs").split():
+        if pid == "0":
+            continue  # of another pid namespace: to write it would move ourselves
         try:
             groups.write(f"{target}/cgroup.procs", pid)
         except ProcessLookupError:

@@ -28,6 +28,14 @@ def name_of(container_id: str) -> str:
     return f"rl-{container_id[:_NAME_DIGITS]}"
 
 
+def place_without_systemd(container_id: str) -> str:
+    """Where a group of our own making is, if there is one: for a start that was cut in between."""
+    from rootless.cgroup import hierarchy, subtree
+
+    base = subtree.base_of(hierarchy.discover())
+    return f"{base}/{name_of(container_id)}" if base else ""
+
+
 class Grouping:
     """One start's group. `ask`, then `settle`; `discard` when the container does not come to be."""
 
@@ -35,6 +43,10 @@ class Grouping:
         """Raises HostError when the wished manager cannot work here."""
         self._spec = spec
         self._resources: dict[str, Any] = spec.resources
+        self._is_strict = spec.limits != BEST_EFFORT
+        insists = bool(spec.cgroup_manager or spec.cgroup_parent)
+        # Else a container starts without a group, and without what would come with it.
+        self._is_needed = insists or (bool(self._resources) and self._is_strict)
         self.choice: Choice = choices.choose(spec.cgroup_manager)
         if spec.cgroup_parent and not self.choice.is_systemd:
             reason = self.choice.reason or "--cgroup-manager cgroupfs"
@@ -54,11 +66,13 @@ class Grouping:
         return f"{base}/{name_of(container_id)}"
 
     def describe(self, container_id: str) -> list[str]:
-        """The effects of `ask` and `settle`, one line each."""
+        """The effects of `ask` and `settle`, one line each. Raises HostError for limits that can
+        certainly not be enforced."""
         name = name_of(container_id)
         if self.choice.manager == choices.DISABLED:
-            lines = [f"control group: none, {self.choice.reason}"]
-        elif self.choice.is_systemd:
+            self._limit()
+            return [f"control group: none, {self.choice.reason}"]
+        if self.choice.is_systemd:
             lines = [f"control group: {name}.scope of the user's systemd"]
         else:
             lines = [f"mkdir {self.choice.base}/{name}"]
@@ -76,7 +90,6 @@ class Grouping:
         if self.choice.manager != choices.SYSTEMD:
             return
         from rootless.cgroup import scope
-        from rootless.tools import systemd
 
         try:
             self._scope = scope.Scope(
@@ -86,9 +99,9 @@ class Grouping:
                 weights=_weights(self._resources),
                 slice_name=self._spec.cgroup_parent,
                 hierarchy=self.choice.hierarchy,
-                needed=bool(self._resources) or self._spec.cgroup_manager == choices.SYSTEMD,
+                needed=self._is_needed,
             )
-        except (systemd.ManagerUnreachable, systemd.ManagerLost) as error:
+        except HostError as error:
             self._do_without_systemd(error)
 
     def settle(self) -> CgroupRequest | None:
@@ -96,25 +109,29 @@ class Grouping:
 
         Raises HostError for a limit that cannot be enforced.
         """
-        group = self._group = self._made()
-        if group is not None:
-            group.make()
-            groups.enter(group.helpers, self._keeper)
-            group.delegate()
+        try:
+            self._group = self._made()
+        except HostError as error:
+            if self._is_needed:
+                raise
+            log.effect(f"no control group: {error.message}")
         self._limit()
-        if group is None:
+        if self._group is None:
             return None
         leave = self.choice.manager == choices.CGROUPFS
-        return {"top": group.top, "payload": group.payload, "leave": leave}
+        return {"top": self._group.top, "payload": self._group.payload, "leave": leave}
 
     def discard(self) -> None:
-        """Take back what was made, once the keeper is gone."""
+        """Take back what was made, once the keeper is gone. What cannot be is said."""
         if self._scope is not None:
             self._scope.forget()
         elif self._group is not None and os.path.isdir(self._group.top):
             from rootless.cgroup import subtree
 
-            subtree.remove(self._group)
+            try:
+                subtree.remove(self._group)
+            except OSError as error:
+                log.warn(f"cgroup {self._group.top}: not removed: {error.strerror}")
 
     def add_helper(self, pid: int) -> None:
         """Have a process of ours that serves the container beside its keeper, where that can be."""
@@ -135,21 +152,37 @@ class Grouping:
         return {"manager": self.choice.manager, "path": self._group.top}
 
     def _made(self) -> Group | None:
-        if self._scope is not None:
-            from rootless.tools import systemd
+        group = self._from_systemd() or self._below_own()
+        if group is None:
+            return None
+        try:
+            group.make()
+            groups.enter(group.helpers, self._keeper)
+            group.delegate()
+        except OSError as error:
+            raise HostError(f"cgroup {group.top}: {error.strerror}") from error
+        return group
 
-            try:
-                return self._scope.wait()
-            except systemd.ManagerLost as error:
-                self._do_without_systemd(error)
-        if self.choice.manager == choices.CGROUPFS:
-            from rootless.cgroup import subtree
+    def _from_systemd(self) -> Group | None:
+        try:
+            return self._scope.wait() if self._scope is not None else None
+        except HostError as error:
+            self._do_without_systemd(error)
+            return None
 
-            return subtree.make(self.choice.base, self._name, limited=bool(self._resources))
-        return None
+    def _below_own(self) -> Group | None:
+        if self.choice.manager != choices.CGROUPFS:
+            return None
+        from rootless.cgroup import subtree
+
+        return subtree.make(self.choice.base, self._name, limited=bool(self._resources))
 
     def _do_without_systemd(self, error: HostError) -> None:
-        if self._spec.cgroup_manager == choices.SYSTEMD:
+        """Go on with what else there is, where systemd did not answer; its no is an answer."""
+        from rootless.tools import systemd
+
+        is_answer = isinstance(error, systemd.ManagerRefused)
+        if self._spec.cgroup_manager or self._spec.cgroup_parent or (is_answer and self._is_needed):
             raise error
         log.effect(f"no scope: {error.message}")
         self._scope = None
@@ -161,8 +194,9 @@ class Grouping:
             return
         from rootless.cgroup import limiting
 
-        strict = self._spec.limits != BEST_EFFORT
-        for problem in limiting.enforce(self._group, self._resources, self.choice, strict=strict):
+        for problem in limiting.enforce(
+            self._group, self._resources, self.choice, strict=self._is_strict
+        ):
             log.warn(f"not enforced: {problem.message}")
 
 

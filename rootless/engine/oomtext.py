@@ -27,7 +27,8 @@ def victim(kill: OomKill) -> str:
     """The largest process that it took, "" when that was not seen."""
     if not kill["pid"]:
         return ""
-    return f"{kill['command']} (process {kill['pid']}, {binary_size(kill['rss'])})"
+    size = f", {binary_size(kill['rss'])}" if kill["rss"] else ""
+    return f"{kill['command'] or 'a process without a name'} (process {kill['pid']}{size})"
 
 
 def whose_limit(kill: OomKill, top: str) -> str:
@@ -36,6 +37,8 @@ def whose_limit(kill: OomKill, top: str) -> str:
     size = f" of {binary_size(limit)}" if limit else ""
     if not path:
         return "the end of the host's memory"
+    if path.endswith("/*"):
+        return "a limit that the container has set itself"
     if path.startswith(top):
         return f"the container's limit{size}"
     return f"the limit{size} of {os.path.basename(path)}, which is not the container's own"

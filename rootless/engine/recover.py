@@ -10,7 +10,7 @@ import os
 import time
 
 from rootless import log
-from rootless.errors import RlError, describe_os_error
+from rootless.errors import HostError, RlError, describe_os_error
 from rootless.kernel import proc
 from rootless.store import containers, layers
 from rootless.tools import idmap
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # The exit code of a container whose end nobody saw.
 UNKNOWN_EXIT = 255
+# For processes that were sent SIGKILL; they may wait for a disk.
+_SECONDS_TO_END = 5.0
 
 
 def sweep(paths: Paths) -> None:
@@ -64,7 +66,7 @@ def _clear_if_abandoned(paths: Paths, container_id: str) -> None:
         log.effect(f"clear container {container_id[:12]}, which nobody looks after")
         state = containers.read_state(paths, container_id)
         _kill_processes(state)
-        _clear_group(state.get("cgroup", {}))
+        _clear_group(state.get("cgroup", {}), container_id)
         _settle(paths, container_id, record_or_nothing(paths, container_id), state)
         containers.remove_live_directory(paths, container_id)
     finally:
@@ -81,16 +83,24 @@ def _kill_processes(state: dict[str, Any]) -> None:
             log.warn(f"process {pid} ({name}) does not end")
 
 
-def _clear_group(cgroup: dict[str, str]) -> None:
-    """End what was left in the container's control group, and remove one that we made."""
-    if not os.path.isdir(cgroup.get("path", "")):
+def _clear_group(cgroup: dict[str, str], container_id: str) -> None:
+    """End what was left in the container's control group, and remove one that we made.
+
+    Raises HostError when its processes do not end.
+    """
+    from rootless.engine import grouping
+
+    top = cgroup.get("path") or grouping.place_without_systemd(container_id)
+    if not os.path.isdir(top):
         return
     from rootless.cgroup import choice, subtree
     from rootless.cgroup.group import Group
 
-    group = Group(cgroup["path"])
+    group = Group(top)
     group.kill()
-    if cgroup["manager"] == choice.CGROUPFS:
+    if not group.wait_until_empty(_SECONDS_TO_END):
+        raise HostError(f"cgroup {top}: its processes do not end", hint=f"cat {top}/*/cgroup.procs")
+    if cgroup.get("manager", choice.CGROUPFS) == choice.CGROUPFS:
         subtree.remove(group)
 
 

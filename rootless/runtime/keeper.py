@@ -132,7 +132,10 @@ def _end_orphans(request: Request, made: rootfs.Rootfs | None) -> None:
     from rootless.runtime import orphans
 
     if request["cgroup"] is not None:
-        Group(request["cgroup"]["top"]).kill()
+        try:
+            Group(request["cgroup"]["top"]).kill()
+        except OSError:
+            pass  # one by one, then
     orphans.end(made.server_pid if made else 0)
 
 

@@ -64,6 +64,7 @@ class OomWatch:
         count, self._kills = kills - self._kills, kills
         pid, command, rss = self._victim()
         limit_of = self._reached()
+        self._looked = 0.0
         self._note_processes()
         return {
             "at": time.time(), "count": count, "pid": pid, "command": command, "rss": rss,
@@ -99,14 +100,24 @@ class OomWatch:
 
 def _limit_counts(payload: str) -> dict[str, int]:
     """How often the limit of each group, from the payload's up, was what ended an allocation."""
-    counts = {}
+    counts: dict[str, int] = {}
     path = payload
     while True:
+        if path == os.path.dirname(payload):
+            # After its own: what it counts beyond that, it counts for groups that it has below.
+            counts[f"{payload}/*"] = _count_below(payload)
         try:
             counts[path] = group.numbers(group.read(f"{path}/memory.events.local")).get("oom", 0)
         except OSError:
             return counts  # the root has none
         path = os.path.dirname(path)
+
+
+def _count_below(payload: str) -> int:
+    try:
+        return group.numbers(group.read(f"{payload}/memory.events")).get("oom", 0)
+    except OSError:
+        return 0
 
 
 def _limit(directory: str) -> int:

@@ -30,6 +30,7 @@ def group(tmp_path: Path) -> Group:
     os.makedirs(made.top)
     made.make()
     Path(made.payload, "cgroup.kill").touch()
+    Path(made.top, "cgroup.events").write_text("populated 0\nfrozen 0\n")
     return made
 
 
@@ -46,12 +47,12 @@ def told(group: Group) -> str:
 
 
 def test_a_group_of_our_own_is_killed_and_then_removed(group: Group, removed: list[str]) -> None:
-    recover._clear_group({"manager": choices.CGROUPFS, "path": group.top})
+    recover._clear_group({"manager": choices.CGROUPFS, "path": group.top}, ONE)
     assert removed == [f"1{group.top}"]
 
 
 def test_a_scope_is_killed_and_ends_by_itself(group: Group, removed: list[str]) -> None:
-    recover._clear_group({"manager": choices.SYSTEMD, "path": group.top})
+    recover._clear_group({"manager": choices.SYSTEMD, "path": group.top}, ONE)
     assert told(group) == "1" and removed == []
 
 
@@ -60,7 +61,7 @@ def test_a_kernel_that_cannot_kill_groups(group: Group, monkeypatch: pytest.Monk
     removed: list[str] = []
     monkeypatch.setattr(subtree, "remove", lambda group: removed.append(group.top))
     os.unlink(f"{group.payload}/cgroup.kill")
-    recover._clear_group({"manager": choices.CGROUPFS, "path": group.top})
+    recover._clear_group({"manager": choices.CGROUPFS, "path": group.top}, ONE)
     assert removed == [group.top] and os.listdir(group.payload) == []
 
 
@@ -74,7 +75,7 @@ def test_a_kernel_that_cannot_kill_groups(group: Group, monkeypatch: pytest.Monk
     ids=str,
 )
 def test_no_group(cgroup: dict[str, str], removed: list[str]) -> None:
-    recover._clear_group(cgroup)
+    recover._clear_group(cgroup, ONE)
     assert removed == []
 
 
@@ -125,19 +126,16 @@ def test_a_group_that_cannot_be_cleared_is_tried_again(
     assert containers.live_ids(store) == []
 
 
-@pytest.mark.xfail(reason="the kernel kills a moment later, and nobody waits for it")
-def test_a_group_whose_processes_are_dying_is_not_forgotten(
-    store: Paths, group: Group, monkeypatch: pytest.MonkeyPatch
+def test_a_group_whose_processes_are_dying_is_waited_for(
+    store: Paths, group: Group, removed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The kernel kills a moment later; one that does not end is not forgotten."""
     abandon(store, group)
-    rmdir = os.rmdir
-
-    def refuse(path: str, **options: int) -> None:
-        if path == group.payload:
-            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), path)
-        rmdir(path, **options)
-
-    monkeypatch.setattr(os, "rmdir", refuse)
+    events = Path(group.top, "cgroup.events")
+    events.write_text("populated 1\nfrozen 0\n")
+    monkeypatch.setattr(recover, "_SECONDS_TO_END", 0.05)
     recover.sweep(store)
-    assert os.path.isdir(group.top)
-    assert containers.live_ids(store) == [ONE]
+    assert containers.live_ids(store) == [ONE] and removed == []
+    events.write_text("populated 0\nfrozen 0\n")
+    recover.sweep(store)
+    assert containers.live_ids(store) == [] and removed == [f"1{group.top}"]

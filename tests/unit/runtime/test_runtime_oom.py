@@ -44,8 +44,9 @@ class Payload:
         self.count_kills(0)
         self.hold()
 
-    def count_kills(self, count: int) -> None:
-        events = f"low 0\nhigh 0\nmax {count}\noom {count}\noom_kill {count}\n"
+    def count_kills(self, count: int, *, oom: int = 0) -> None:
+        """oom: how often a limit of the payload's group, or of one below it, was reached."""
+        events = f"low 0\nhigh 0\nmax {count}\noom {oom}\noom_kill {count}\n"
         (self.path / "memory.events").write_text(events)
 
     def count_oom(self, directory: Path, count: int) -> None:
@@ -231,6 +232,14 @@ def test_whose_limit_it_was(payload: Payload, watch: OomWatch) -> None:
     payload.count_kills(3)
     found = looked(watch)
     assert (found["limit_of"], found["limit"]) == ("", 0)
+
+
+def test_a_limit_below_the_payloads_own_group(payload: Payload, watch: OomWatch) -> None:
+    payload.count_kills(1, oom=1)
+    assert looked(watch)["limit_of"] == f"{payload.path}/*"
+    payload.count_oom(payload.path, 1)
+    payload.count_kills(2, oom=2)
+    assert looked(watch)["limit_of"] == str(payload.path)
 
 
 def test_the_nearest_limit_is_named(payload: Payload, watch: OomWatch) -> None:
