@@ -65,7 +65,8 @@ def test_a_failed_start_leaves_nothing(guest: Guest) -> None:
     user.run(f"{RUN} {IMAGE} no-such-command", code=127)
     user.run(f"{RUN} --cpuset-cpus 0 {IMAGE} true", code=125)
     assert left_over(user) == ""
-    assert user.run("rl ps -aq; ls ~/.local/share/rl/containers").stdout == ""
+    home = user.run("getent passwd $(id -un) | cut -d: -f6").stdout.strip()
+    assert user.run(f"rl ps -aq; ls {home}/.local/share/rl/containers").stdout == ""
 
 
 def test_stopping_the_scope_ends_the_container(guest: Guest) -> None:

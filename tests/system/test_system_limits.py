@@ -77,12 +77,12 @@ def test_an_oom_kill_within_is_said_and_kept(guest: Guest) -> None:
 def test_the_limit_of_a_slice_is_named_as_such(guest: Guest) -> None:
     user = guest.as_user("linger")
     manager = "XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user"
-    user.run(f"{manager} set-property --runtime app.slice MemoryMax=48M MemorySwapMax=0")
+    user.run(f"{manager} set-property --runtime app.slice MemoryMax=120M MemorySwapMax=0")
     try:
         done = user.run(f"{RUN} -m 1g {IMAGE} {HOG}", code=137)
     finally:
         user.run(f"{manager} revert app.slice")
-    assert "at the limit of 48MiB of app.slice, which is not the container's own" in done.stderr
+    assert "at the limit of 120MiB of app.slice, which is not the container's own" in done.stderr
 
 
 def test_a_fork_bomb_stops_at_the_limit_of_processes(guest: Guest) -> None:

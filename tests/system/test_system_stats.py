@@ -154,7 +154,7 @@ def test_what_a_group_above_binds(guest: Guest, tight_slice: str) -> None:
     assert memory["bound_by"]["used"] > memory["used"]
     assert (rows["cpu"]["effective"], rows["cpu"]["bound_by"]["name"]) == (1.5, tight_slice)
     # systemd's DefaultTasksMax= is less than its share for a user.
-    assert rows["pids"]["bound_by"]["name"] == "the container's scope"
+    assert rows["pids"]["bound_by"]["name"] == tight_slice
     assert f"{tight_slice}, " in said
     assert " / 400MiB" in said
 
