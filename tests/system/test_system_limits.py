@@ -78,8 +78,11 @@ def test_the_limit_of_a_slice_is_named_as_such(guest: Guest) -> None:
     user = guest.as_user("linger")
     manager = "XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user"
     user.run(f"{manager} set-property --runtime app.slice MemoryMax=120M MemorySwapMax=0")
+    # Not a program from the image: its own pages would be taken away and read again, and it would
+    # be a minute until the kernel finds that nothing helps.
+    command = f"cp /bin/busybox /t/ && exec /t/busybox {HOG}"
     try:
-        done = user.run(f"{RUN} -m 1g {IMAGE} {HOG}", code=137)
+        done = user.run(f"{RUN} -m 1g --tmpfs /t:exec {IMAGE} sh -c '{command}'", code=137)
     finally:
         user.run(f"{manager} revert app.slice")
     assert "at the limit of 120MiB of app.slice, which is not the container's own" in done.stderr

@@ -153,7 +153,7 @@ def test_what_a_group_above_binds(guest: Guest, tight_slice: str) -> None:
     assert (memory["effective"], memory["bound_by"]["name"]) == (400 * MIB, tight_slice)
     assert memory["bound_by"]["used"] > memory["used"]
     assert (rows["cpu"]["effective"], rows["cpu"]["bound_by"]["name"]) == (1.5, tight_slice)
-    # systemd's DefaultTasksMax= is less than its share for a user.
+    # Not by systemd's DefaultTasksMax=, which the scope does not get.
     assert rows["pids"]["bound_by"]["name"] == tight_slice
     assert f"{tight_slice}, " in said
     assert " / 400MiB" in said
