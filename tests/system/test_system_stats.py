@@ -171,12 +171,12 @@ def test_what_the_oom_killer_took(guest: Guest) -> None:
     assert (kill["command"], kill["count"], kill["limit"]) == ("tail", 1, 24 * MIB)
     assert document["memory_events"]["oom_kill"] == 1
     said = guest.said[-1].stderr
-    assert "at the container's limit of 24m" in said and "tail (process" in said
+    assert "at the container's limit of 24MiB" in said and "tail (process" in said
     assert "Memory: lost a process to the OOM killer 1 time" in said
     # Afterwards the record knows.
     user.run(f"rl run --name hog {run.rpartition('; sleep')[0]}'", code=137)
     done = user.run("rl limits hog; rl rm hog").stdout
-    assert "does not run" in done and "at the container's limit of 24m" in done
+    assert "does not run" in done and "at the container's limit of 24MiB" in done
     assert done.index("24MiB") > 0
 
 

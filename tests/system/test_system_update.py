@@ -40,7 +40,7 @@ def test_memory_below_what_is_used_ends_the_hog(guest: Guest) -> None:
         done = one.wait()
         assert done.code == 137
         assert "the kernel killed" in done.stderr
-        assert "the container's limit of 20m" in done.stderr
+        assert "the container's limit of 20MiB" in done.stderr
 
 
 def test_what_is_not_mentioned_stays(guest: Guest) -> None:
