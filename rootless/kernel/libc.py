@@ -63,6 +63,8 @@ _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
 # linux/openat2.h
 RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
 # asm-generic numbers, the same on every architecture since Linux 5.x: see syscalls(2).

@@ -22,6 +22,7 @@ PACKAGE = CHECKOUT / "rootless"
 FLOORS = {
     "errors": 0, "log": 0, "config": 0,
     "model": 1, "kernel": 2, "tools": 3, "store": 4, "image": 5, "net": 5, "cgroup": 5,
+    "procview": 5,
     "runtime": 6, "engine": 7, "cli": 8,
 }  # fmt: skip
 # The single modules of floor 0 may know those before them.

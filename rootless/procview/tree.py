@@ -1,0 +1,144 @@
+"""The files that are shown, as plain objects.
+
+The tree is fixed: made before the server is forked, and every fork of one process numbers it alike,
+so a new server goes on where a dead one ended. Only content changes, and what a directory of the
+host (rootless.procview.hostdir) has in it.
+"""
+
+from __future__ import annotations
+
+import errno
+import stat
+
+from rootless.procview import fuse
+from rootless.procview.fuse import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+# What cannot change while it is mounted may be remembered; the kernel counts in seconds.
+_FOR_EVER = 1 << 30
+
+
+class Node:
+    """Something with a number and attributes. Every method may raise fuse.Refusal.
+
+    number: set by Tree. valid: seconds for which the kernel may remember attributes and name.
+    """
+
+    __slots__ = ("number",)
+    kind = fuse.DT_REG
+    valid = _FOR_EVER
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def attributes(self, born: int) -> bytes:
+        """struct fuse_attr; `born`: the tree's age, seconds since the epoch."""
+        raise NotImplementedError
+
+    def content(self) -> bytes:
+        """The file's whole text."""
+        raise Refusal(errno.EISDIR)
+
+    def listing(self) -> bytes:
+        """The directory's whole content, made by fuse.dirents."""
+        raise Refusal(errno.ENOTDIR)
+
+    def lookup(self, name: bytes) -> Node:
+        """The file `name` in this directory."""
+        raise Refusal(errno.ENOTDIR)
+
+    def target(self) -> bytes:
+        """What the symbolic link says."""
+        raise Refusal(errno.EINVAL)
+
+    def below(self) -> Iterator[Node]:
+        """The fixed nodes under this one."""
+        return iter(())
+
+    def find(self, number: int) -> Node | None:
+        """The node under this one that has `number` without being fixed."""
+        return None
+
+
+class File(Node):
+    """A text made anew by `content` at each reading from the start."""
+
+    __slots__ = ("_content",)
+
+    def __init__(self, content: Callable[[], bytes]) -> None:
+        super().__init__()
+        self._content = content
+
+    def attributes(self, born: int) -> bytes:
+        """Size 0, as the files of /proc have it."""
+        return fuse.attributes(self.number, stat.S_IFREG | 0o444, seconds=born)
+
+    def content(self) -> bytes:
+        """The text as of now."""
+        return self._content()
+
+
+class Directory(Node):
+    """A fixed set of nodes."""
+
+    __slots__ = ("_children",)
+    kind = fuse.DT_DIR
+
+    def __init__(self, children: Mapping[bytes, Node]) -> None:
+        super().__init__()
+        self._children = dict(children)
+
+    def attributes(self, born: int) -> bytes:
+        """Those of a directory that anybody may list."""
+        return fuse.attributes(self.number, stat.S_IFDIR | 0o555, seconds=born)
+
+    def lookup(self, name: bytes) -> Node:
+        """The child `name`."""
+        try:
+            return self._children[name]
+        except KeyError:
+            raise Refusal(errno.ENOENT) from None
+
+    def listing(self) -> bytes:
+        """The children in the order in which they were given."""
+        rows = [(node.number, node.kind, name) for name, node in self._children.items()]
+        return fuse.dirents(dots(self.number) + rows)
+
+    def below(self) -> Iterator[Node]:
+        """Children, and what is under them."""
+        for node in self._children.values():
+            yield node
+            yield from node.below()
+
+
+def dots(number: int) -> list[tuple[int, int, bytes]]:
+    """The two rows that every listing starts with; the kernel knows better where `..` is."""
+    return [(number, fuse.DT_DIR, b"."), (number, fuse.DT_DIR, b"..")]
+
+
+class Tree:
+    """A root directory and the nodes under it by number."""
+
+    __slots__ = ("_fixed",)
+
+    def __init__(self, root: Node) -> None:
+        self._fixed = {fuse.ROOT_NODE: root}
+        for number, node in enumerate(root.below(), fuse.ROOT_NODE + 1):
+            self._fixed[number] = node
+        for number, node in self._fixed.items():
+            node.number = number
+
+    def find(self, number: int) -> Node:
+        """The node `number`. Raises Refusal(ESTALE) when there is none any more."""
+        node = self._fixed.get(number)
+        if node is not None:
+            return node
+        for fixed in self._fixed.values():
+            node = fixed.find(number)
+            if node is not None:
+                return node
+        # The VFS then looks the path up anew, by itself.
+        raise Refusal(errno.ESTALE)

@@ -1,0 +1,89 @@
+"""The side of the process that keeps the connection: another server when one has died.
+
+How a server is forked is the caller's business; see `Watched`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from rootless import log
+from rootless.kernel import signals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless.procview.server import Connection
+
+_MAX_DEATHS = 10
+_WITHIN_NS = 10 * 10**9
+
+
+class Watched:
+    """A server at work on `connection`, started at once and again after each death.
+
+    start: forks a process that runs server.serve and then ends with exit code 0, which means that
+    the connection is gone; returns its process id. fd: a pidfd of the server to poll, readable when
+    `look` has something to do, -1 when there is no server any more. Servers that die too fast are
+    given up with one warning and the connection is closed: readers get an error, none waits.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        start: Callable[[], int],
+        *,
+        max_deaths: int = _MAX_DEATHS,
+        within_ns: int = _WITHIN_NS,
+    ) -> None:
+        self._connection = connection
+        self._start = start
+        self._max_deaths = max_deaths
+        self._within_ns = within_ns
+        self._deaths: list[int] = []
+        self.pid = 0
+        self.fd = -1
+        self._fork()
+
+    def look(self) -> None:
+        """Replace the server that has died. Call it when `fd` is readable; it waits otherwise."""
+        if self.fd < 0:
+            return
+        status = self._reap()
+        if status == 0:
+            self._connection.close()
+        elif self._is_too_much(time.monotonic_ns()):
+            self._give_up(f"its server died {self._max_deaths} times")
+        else:
+            self._fork()
+
+    def stop(self) -> None:
+        """End the server, wait for it, and close the connection."""
+        if self.fd >= 0:
+            signals.pidfd_send_signal(self.fd, signals.SIGKILL)
+            self._reap()
+        self._connection.close()
+
+    def _fork(self) -> None:
+        try:
+            self.pid = self._start()
+            self.fd = os.pidfd_open(self.pid)
+        except OSError as error:
+            self._give_up(f"no process for it: {error.strerror}")
+
+    def _reap(self) -> int:
+        os.close(self.fd)
+        self.fd = -1
+        pid, self.pid = self.pid, 0
+        return os.waitpid(pid, 0)[1]
+
+    def _is_too_much(self, now: int) -> bool:
+        self._deaths = [when for when in self._deaths if now - when < self._within_ns]
+        self._deaths.append(now)
+        return len(self._deaths) >= self._max_deaths
+
+    def _give_up(self, reason: str) -> None:
+        log.warn(f"the view of /proc: {reason}; its files cannot be read any more")
+        self._connection.close()
