@@ -79,12 +79,14 @@ def container_spec(parsed: Parsed) -> ContainerSpec:
         shm_size=_shm_size(parsed.optional("shm-size")),
         storage_driver=parsed.text("storage-driver"),
         umask=_umask(parsed.optional("umask")),
-        timens=parsed.text("timens") == "private",
+        timens=parsed.text("timens"),
         sig_proxy=parsed.flag("sig-proxy"),
         cidfile=_absolute(parsed.text("cidfile")),
         no_hosts=parsed.flag("no-hosts"),
         quiet=parsed.flag("quiet"),
         replace=parsed.flag("replace"),
+        procview=parsed.text("procview"),
+        cpu_affinity=parsed.flag("cpu-affinity"),
         **_resources(parsed),
     )
 

@@ -56,6 +56,12 @@ _FILES = section(
     repeat("--device", "SOURCE[:TARGET][:PERMISSIONS]", "Add a device of the host"),
 )
 
+_VIEW = section(
+    "View of the machine",
+    value("--procview", "on|off|FILES", "Whether /proc shows the container's own memory, CPUs, …"),
+    flag("--cpu-affinity", "Run on no more CPUs than --cpus allows, so that nproc says so too"),
+)
+
 _NETWORK = section(
     "Network",
     value("--network --net", "MODE", "slirp4netns[:OPTIONS], pasta[:OPTIONS], host or none"),
@@ -84,7 +90,7 @@ _SECURITY = section(
     value("--ipc", "MODE", "IPC namespace", choices=("private", "shareable", "none", "host")),
     value("--uts", "MODE", "UTS namespace", choices=("private", "host")),
     value("--cgroupns", "MODE", "Cgroup namespace", choices=("private", "host")),
-    value("--timens", "MODE", "Time namespace", choices=("private", "host")),
+    value("--timens", "MODE", "Clock since boot; private: its own", choices=("private", "host")),
 )
 
 _EXPLAIN = section(
@@ -99,6 +105,7 @@ RUN_OPTIONS = (
     *_CONTAINER,
     *_IMAGE,
     *_FILES,
+    *_VIEW,
     *_NETWORK,
     *RESOURCE_OPTIONS,
     *START_OPTIONS,

@@ -6,6 +6,7 @@ import os
 import time
 
 from rootless import log
+from rootless.engine import plan_view
 from rootless.errors import InUseError
 from rootless.kernel import proc
 from rootless.model import names
@@ -83,8 +84,9 @@ class Place:
         return self._make_volumes(plan)
 
     def _make_layers(self, layers: list[str]) -> None:
-        for name, mode in (("l", 0o700), ("upper", 0o755), ("work", 0o700), ("merged", 0o700)):
-            os.mkdir(f"{self.directory}/{name}", mode)
+        for name in ("l", "work", "merged", plan_view.FOLDER):
+            os.mkdir(f"{self.directory}/{name}", 0o700)
+        os.mkdir(f"{self.directory}/upper")
         # mkdir(2) obeys the umask, but the upper directory is the container's "/".
         os.chmod(f"{self.directory}/upper", 0o755)
         for number, layer in enumerate(layers):

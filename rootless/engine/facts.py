@@ -17,8 +17,8 @@ class HostFacts:
     """The user and the host as a plan sees them."""
 
     __slots__ = (
-        "devices", "fuse_overlayfs", "gid", "has_mqueue", "hostname", "maps", "resolv",
-        "terminal_size", "uid", "user",
+        "devices", "fuse_overlayfs", "gid", "has_fuse", "has_mqueue", "has_pressure", "has_time",
+        "hostname", "maps", "resolv", "terminal_size", "uid", "user",
     )  # fmt: skip
 
     def __init__(
@@ -31,7 +31,10 @@ class HostFacts:
         resolv: str,
         fuse_overlayfs: str,
         terminal_size: tuple[int, int] | None,
+        has_fuse: bool,
         has_mqueue: bool,
+        has_pressure: bool,
+        has_time: bool,
         devices: list[str],
         user: str,
     ) -> None:
@@ -42,7 +45,10 @@ class HostFacts:
         self.resolv = resolv
         self.fuse_overlayfs = fuse_overlayfs
         self.terminal_size = terminal_size
+        self.has_fuse = has_fuse
         self.has_mqueue = has_mqueue
+        self.has_pressure = has_pressure
+        self.has_time = has_time
         self.devices = devices
         self.user = user
 
@@ -50,25 +56,24 @@ class HostFacts:
 def gather(maps: IdMaps | None = None, *, devices: bool = False) -> HostFacts:
     """Look at the host, with `devices` also at its device nodes.
 
-    fuse_overlayfs is "" where the program or /dev/fuse cannot be used."""
+    fuse_overlayfs is "" where the program or /dev/fuse cannot be used. has_pressure: of PSI;
+    has_time: the kernel has time namespaces."""
+    has_fuse = os.access("/dev/fuse", os.R_OK | os.W_OK)
     return HostFacts(
         uid=os.geteuid(),
         gid=os.getegid(),
         maps=maps or idmap.canonical_maps(),
         hostname=os.uname().nodename,
         resolv=_read("/etc/resolv.conf"),
-        fuse_overlayfs=_usable_fuse_overlayfs(),
+        fuse_overlayfs=(spawn.which("fuse-overlayfs") or "") if has_fuse else "",
+        has_fuse=has_fuse,
         terminal_size=_terminal_size(),
         user=idmap.user_name(),
         has_mqueue=os.path.isdir("/dev/mqueue"),
+        has_pressure=os.path.exists("/proc/pressure/cpu"),
+        has_time=os.path.exists("/proc/self/ns/time"),
         devices=_usable_devices() if devices else [],
     )
-
-
-def _usable_fuse_overlayfs() -> str:
-    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        return ""
-    return spawn.which("fuse-overlayfs") or ""
 
 
 def _read(path: str) -> str:

@@ -5,7 +5,7 @@ Nothing is read or made here; `--dry-run` prints the outcome and `engine.run` ap
 
 from __future__ import annotations
 
-from rootless.engine import plan_mounts, plan_process, plan_users, storage, userns
+from rootless.engine import plan_mounts, plan_process, plan_users, plan_view, storage, userns
 from rootless.errors import HostError, UsageError
 from rootless.model import mountspec, security
 from rootless.model.idmap import size_of, to_outside
@@ -62,7 +62,7 @@ class Plan:
 
     __slots__ = (
         "document", "driver", "files", "give", "image", "keep_groups", "namespace", "place",
-        "security", "volumes",
+        "security", "view", "volumes",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +77,7 @@ class Plan:
         namespace: UserNamespace,
         place: Place,
         security: SecurityChoice,
+        view: list[str],
         volumes: list[VolumeUse],
     ) -> None:
         self.document = document
@@ -88,13 +89,14 @@ class Plan:
         self.namespace = namespace
         self.place = place
         self.security = security
+        self.view = view
         self.volumes = volumes
 
 
 class _Choices:
     """What follows from the wish, the image and the host, before anything is written down."""
 
-    __slots__ = ("driver", "hostname", "namespace", "security", "volumes", "who")
+    __slots__ = ("driver", "hostname", "namespace", "security", "view", "volumes", "who")
 
     def __init__(
         self,
@@ -113,6 +115,7 @@ class _Choices:
             spec, image.config, self.namespace.default_user, image.passwd, image.group
         )
         self.volumes = _volumes(spec, image.config, place)
+        self.view = plan_view.choose(spec, facts)
 
 
 def build(
@@ -141,6 +144,7 @@ def build(
         namespace=chosen.namespace,
         place=place,
         security=chosen.security,
+        view=chosen.view,
         volumes=chosen.volumes,
     )
 
@@ -169,9 +173,10 @@ def _document(
             volumes=chosen.volumes, host_network=not network.new_namespace,
             tty_group=_maps_tty(chosen.namespace),
             host_mqueue=facts.has_mqueue, host_devices=facts.devices,
+            view=plan_view.mounts(chosen.view, place.directory),
         ),
         "annotations": dict(spec.annotations),
-        "linux": _linux(spec, chosen.security, chosen.namespace, network),
+        "linux": _linux(spec, facts, chosen, network),
     }  # fmt: skip
 
 
@@ -311,12 +316,13 @@ def _host_address(address: str, network: Driver) -> str:
 
 
 def _linux(
-    spec: ContainerSpec, choice: SecurityChoice, namespace: UserNamespace, network: Driver
+    spec: ContainerSpec, facts: HostFacts, chosen: _Choices, network: Driver
 ) -> dict[str, Any]:
+    choice, namespace = chosen.security, chosen.namespace
     linux: dict[str, Any] = {
         "uidMappings": _mappings(namespace.host.uids),
         "gidMappings": _mappings(namespace.host.gids),
-        "namespaces": [{"type": kind} for kind in _namespaces(spec, network)],
+        "namespaces": [{"type": kind} for kind in _namespaces(spec, facts, chosen, network)],
         "rootfsPropagation": "slave",
         "maskedPaths": list(choice.masked_paths),
         "readonlyPaths": list(choice.readonly_paths),
@@ -340,9 +346,19 @@ def _mappings(rows: tuple[tuple[int, int, int], ...]) -> list[dict[str, int]]:
     return [{"containerID": a, "hostID": b, "size": size} for a, b, size in rows]
 
 
-def _namespaces(spec: ContainerSpec, network: Driver) -> list[str]:
+def _namespaces(
+    spec: ContainerSpec, facts: HostFacts, chosen: _Choices, network: Driver
+) -> list[str]:
     kinds = ["user", "mount"]
     kinds += [kind for kind in ("pid", "ipc", "uts") if getattr(spec, kind) != "host"]
     kinds += ["cgroup"] if spec.cgroupns != "host" else []
     kinds += ["network"] if network.new_namespace else []
-    return kinds + (["time"] if spec.timens else [])
+    return kinds + (["time"] if _wants_time(spec, facts, chosen) else [])
+
+
+def _wants_time(spec: ContainerSpec, facts: HostFacts, chosen: _Choices) -> bool:
+    """With a clock that starts with the container, what the kernel says of times agrees with the
+    view: ps, sysinfo(2)."""
+    if spec.timens:
+        return spec.timens == "private"
+    return "uptime" in chosen.view and facts.has_time and spec.pid != "host"

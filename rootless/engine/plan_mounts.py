@@ -47,16 +47,19 @@ def build(
     tty_group: bool,
     host_mqueue: bool,
     host_devices: list[str],
+    view: list[Mount],
 ) -> list[Mount]:
     """The document's list.
 
     files: container path → host file. tty_group: gid 5 is mapped. host_mqueue: the host has a
-    /dev/mqueue to share. host_devices: what --privileged adds.
+    /dev/mqueue to share. host_devices: what --privileged adds. view: binds over files of /proc and
+    /sys (plan_view).
     """
     ours = _kernel_mounts(spec, security, host_network=host_network, tty_group=tty_group)
     if spec.ipc == "host":
         places = ["/dev/shm", "/dev/mqueue"] if host_mqueue else ["/dev/shm"]
         ours += [_mount("bind", place, place, ["rbind", *_SAFE]) for place in places]
+    ours += view
     ours += _devices(spec, host_devices if spec.privileged else [])
     users = [_of_user(mount, volumes) for mount in spec.mounts]
     users += [_of_volume(use, []) for use in volumes if use.target not in _targets(users)]

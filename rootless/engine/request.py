@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from rootless.engine import plan_view
 from rootless.model.idmap import size_of
 
 TYPE_CHECKING = False
@@ -103,6 +104,7 @@ def build(
         "interactive": spec.interactive,
         "init": spec.init,
         "keep_groups": made.keep_groups,
+        "view": f"{made.place.directory}/{plan_view.FOLDER}" if made.view else "",
         "remove": remove,
         "discard": spec.remove,
     }

@@ -33,6 +33,8 @@ class ContainerSpec(Value):
     stop_signal: "SIGTERM" or its like, None for the image's. resources: `linux.resources` of the
     OCI document. oom_score_adj: None for the caller's. cgroup_manager: systemd, cgroupfs, disabled,
     "" for whichever can. limits: strict, or best-effort for a run without what cannot be enforced.
+    procview: on, off, a list of files, "" for on where it is possible. cpu_affinity: pin to as many
+    CPUs as the quota allows. timens: private, host, "" for private where the view needs it.
     """
 
     __slots__ = (
@@ -45,6 +47,7 @@ class ContainerSpec(Value):
         "cgroupns",
         "cidfile",
         "command",
+        "cpu_affinity",
         "devices",
         "dns",
         "dns_option",
@@ -69,6 +72,7 @@ class ContainerSpec(Value):
         "platform",
         "ports",
         "privileged",
+        "procview",
         "publish_all",
         "pull",
         "quiet",
@@ -144,12 +148,14 @@ class ContainerSpec(Value):
         shm_size: int = DEFAULT_SHM_SIZE,
         storage_driver: str = "",
         umask: int = DEFAULT_UMASK,
-        timens: bool = False,
+        timens: str = "",
         sig_proxy: bool = True,
         cidfile: str = "",
         no_hosts: bool = False,
         quiet: bool = False,
         replace: bool = False,
+        procview: str = "",
+        cpu_affinity: bool = False,
         resources: dict[str, Any] | None = None,
         oom_score_adj: int | None = None,
         cgroup_manager: str = "",
@@ -208,6 +214,8 @@ class ContainerSpec(Value):
         self.no_hosts = no_hosts
         self.quiet = quiet
         self.replace = replace
+        self.procview = procview
+        self.cpu_affinity = cpu_affinity
         self.resources = resources or {}
         self.oom_score_adj = oom_score_adj
         self.cgroup_manager = cgroup_manager

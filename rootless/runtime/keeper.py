@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rootless.runtime.messages import Request
     from rootless.runtime.oom import OomWatch
     from rootless.runtime.stdio import Stdio
+    from rootless.runtime.view import View
 
 # How long the end of the file server may be on its way to us when init has already ended.
 _MOMENT_MS = 100
@@ -40,18 +41,20 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
     # The lock's descriptor comes along and stays open: see Place.claim.
     request: Request = received[0][0]
     made = None
+    view = None
     has_orphans = _adopts(request)
     try:
         leave_mounts_of_host()
+        view = _begin_view(request)
         made = rootfs.make(request["rootfs"])
         for path, uid, gid in request["give"]:
             rootfs.give(path, uid, gid)
-        _run_init(request, made, control, setup, stdio, has_orphans=has_orphans)
+        _run_init(request, made, view, control, setup, stdio, has_orphans=has_orphans)
     except BaseException as error:
         messages.send_failure(control, error, "setting up the root file system")
     if has_orphans:
-        _end_orphans(request, made)
-    _unwind(control, request, made)
+        _end_orphans(request, made, view)
+    _unwind(control, request, made, view)
 
 
 def _get_ready(*kept: int) -> None:
@@ -67,7 +70,7 @@ def _get_ready(*kept: int) -> None:
     for number in signals.FROM_TERMINAL:
         signals.signal(number, signals.SIG_IGN)
     # Loaded while the launcher still plans and the maps are being written.
-    from rootless.runtime import init  # noqa: F401
+    from rootless.runtime import init, view  # noqa: F401
     from rootless.tools import fuse_overlayfs  # noqa: F401
 
 
@@ -84,9 +87,18 @@ def leave_mounts_of_host() -> None:
     namespaces.keep_mounts_inside()
 
 
+def _begin_view(request: Request) -> View | None:
+    if not request["view"]:
+        return None
+    from rootless.runtime import view
+
+    return view.begin(request)
+
+
 def _run_init(
     request: Request,
     made: rootfs.Rootfs,
+    view: View | None,
     control: Channel,
     setup: Channel,
     stdio: Stdio,
@@ -101,7 +113,7 @@ def _run_init(
     now = time.monotonic_ns()
     control.send(messages.INIT, init_pid, made.server_pid, now, fds=[init_fd])
     watch = _oom_watch(request)
-    stays = _watch(control, init_pid, init_fd, made, watch, has_orphans=has_orphans)
+    stays = _watch(control, init_pid, init_fd, made, watch, view, has_orphans=has_orphans)
     if not stays and terminal is not None:
         terminal.restore()
 
@@ -128,7 +140,7 @@ def _oom_watch(request: Request) -> OomWatch | None:
         return None  # no memory controller has been delegated
 
 
-def _end_orphans(request: Request, made: rootfs.Rootfs | None) -> None:
+def _end_orphans(request: Request, made: rootfs.Rootfs | None, view: View | None) -> None:
     from rootless.runtime import orphans
 
     if request["cgroup"] is not None:
@@ -136,7 +148,7 @@ def _end_orphans(request: Request, made: rootfs.Rootfs | None) -> None:
             Group(request["cgroup"]["top"]).kill()
         except OSError:
             pass  # one by one, then
-    orphans.end(made.server_pid if made else 0)
+    orphans.end(made.server_pid if made else 0, view.pid if view else 0)
 
 
 def _start_init(request: Request, root: str, control: Channel, setup: Channel, stdio: Stdio) -> int:
@@ -181,6 +193,7 @@ def _watch(
     init_fd: int,
     made: rootfs.Rootfs,
     oom_watch: OomWatch | None,
+    view: View | None,
     *,
     has_orphans: bool,
 ) -> bool:
@@ -193,7 +206,7 @@ def _watch(
     if server_fd >= 0:
         watched.append(server_fd)
     spared = (init_pid, made.server_pid)
-    ready = _wait(control, watched, spared, oom_watch, has_orphans=has_orphans)
+    ready = _wait(control, watched, spared, oom_watch, view, has_orphans=has_orphans)
     if init_fd not in ready:
         if server_fd in ready:
             _tell(control, messages.DRIVER_DIED, made.complaint())
@@ -211,20 +224,25 @@ def _wait(
     watched: list[int],
     spared: tuple[int, ...],
     oom_watch: OomWatch | None,
+    view: View | None,
     *,
     has_orphans: bool,
 ) -> list[int]:
-    """Until one of `watched` is readable; OOM kills are reported meanwhile, orphans reaped."""
+    """Until one of `watched` is readable; OOM kills are reported meanwhile, orphans reaped, and
+    the view gets another server when its own has died."""
     changed = [oom_watch.fd] if oom_watch else []
     while True:
-        ready = wait_readable(watched, _INTERVAL_MS if has_orphans else None, changed=changed)
+        all_watched = [*watched, view.fd] if view and view.fd >= 0 else watched
+        ready = wait_readable(all_watched, _INTERVAL_MS if has_orphans else None, changed=changed)
+        if view and view.fd in ready:
+            view.look()
         _report_oom(control, oom_watch)
         if any(fd in watched for fd in ready):
             return ready
         if has_orphans:
             from rootless.runtime import orphans
 
-            orphans.reap(*spared)
+            orphans.reap(*spared, view.pid if view else 0)
 
 
 def _report_oom(control: Channel, oom_watch: OomWatch | None) -> None:
@@ -247,8 +265,12 @@ def _looks_like_a_dead_server(status: int) -> bool:
     return os.waitstatus_to_exitcode(status) in (EXIT_ENGINE, -signals.SIGBUS)
 
 
-def _unwind(control: Channel, request: Request, made: rootfs.Rootfs | None) -> None:
+def _unwind(
+    control: Channel, request: Request, made: rootfs.Rootfs | None, view: View | None
+) -> None:
     try:
+        if view is not None:
+            view.stop()
         if made is not None:
             made.unmount(discard=request["discard"])
         if request["remove"]:

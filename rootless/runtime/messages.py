@@ -86,6 +86,7 @@ if TYPE_CHECKING:
         interactive: bool  # the payload gets our standard input
         init: bool  # run the payload under a reaper
         keep_groups: bool
+        view: str  # directory to mount the view of the machine on, "" for none
         remove: list[str]  # what goes away afterwards, removed inside the user namespace
         discard: bool  # the writable layer need not be written back
 

@@ -70,7 +70,7 @@ def test_without_flags_everything_is_the_default() -> None:
         ("--ipc none", "ipc", "none"),
         ("--uts host", "uts", "host"),
         ("--cgroupns host", "cgroupns", "host"),
-        ("--timens private", "timens", True),
+        ("--timens private", "timens", "private"),
         ("--shm-size 1g", "shm_size", 1 << 30),
         ("--storage-driver vfs", "storage_driver", "vfs"),
         ("--umask 77", "umask", 0o77),

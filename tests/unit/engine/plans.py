@@ -42,7 +42,10 @@ def host(**changes: Any) -> HostFacts:
         "resolv": "search example.org\nnameserver 192.0.2.1\n",
         "fuse_overlayfs": "/usr/bin/fuse-overlayfs",
         "terminal_size": (24, 80),
+        "has_fuse": True,
         "has_mqueue": True,
+        "has_pressure": True,
+        "has_time": True,
         "devices": ["/dev/fuse"],
         "user": "ann",
     }

@@ -98,25 +98,34 @@ def test_a_flag_and_its_part_of_the_document(words: str, path: str, expected: An
 
 
 @pytest.mark.parametrize(
-    ("words", "without", "extra"),
+    ("words", "without"),
     [
-        ("", "", ""),
-        ("--pid host", "pid", ""),
-        ("--ipc host", "ipc", ""),
-        ("--ipc shareable", "", ""),
-        ("--uts host", "uts", ""),
-        ("--cgroupns host", "cgroup", ""),
-        ("--network host", "network", ""),
-        ("--network none", "", ""),
-        ("--timens private", "", "time"),
-        ("--privileged", "", ""),
+        ("", []),
+        # The clock of processes that are not the container's is the host's.
+        ("--pid host", ["pid", "time"]),
+        ("--pid host --timens private", ["pid"]),
+        ("--ipc host", ["ipc"]),
+        ("--ipc shareable", []),
+        ("--uts host", ["uts"]),
+        ("--cgroupns host", ["cgroup"]),
+        ("--network host", ["network"]),
+        ("--network none", []),
+        ("--timens host", ["time"]),
+        ("--procview off", ["time"]),
+        ("--procview meminfo", ["time"]),
+        ("--procview off --timens private", []),
+        ("--privileged", []),
     ],
 )
-def test_namespaces(words: str, without: str, extra: str) -> None:
-    usual = {"user", "mount", "pid", "ipc", "uts", "cgroup", "network"}
+def test_namespaces(words: str, without: list[str]) -> None:
+    usual = {"user", "mount", "pid", "ipc", "uts", "cgroup", "network", "time"}
     found = spaces(document_of(*words.split()))
-    assert set(found) == (usual - {without}) | ({extra} - {""})
+    assert set(found) == usual - set(without)
     assert len(found) == len(set(found))
+
+
+def test_a_kernel_without_time_namespaces() -> None:
+    assert "time" not in spaces(document_of(has_time=False))
 
 
 def test_the_maps_are_the_hosts_ids() -> None:

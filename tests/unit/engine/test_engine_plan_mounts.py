@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
+from rootless.engine import plan_view
 from tests.unit.engine.plans import CONTAINER_ID, SINGLE, document_of
 
-OURS = ("/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/sys/fs/cgroup")
+VIEW = (
+    *(f"/proc/{name}" for name in plan_view.FILES if name != "cpus"), "/sys/devices/system/cpu",
+)  # fmt: skip
+OURS = ("/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/sys/fs/cgroup", *VIEW)
 FILES = ("/etc/hostname", "/etc/resolv.conf", "/etc/hosts")
 
 

@@ -1,0 +1,122 @@
+"""The container's view of its machine: mounted by the keeper, answered by a fork of it.
+
+The answering process is outside of the container's namespaces and control group, so nothing that
+the container does stops it. It has no capability, and of descriptors only the connection and files
+of the host that anybody may read.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless import log
+from rootless.cgroup import hierarchy
+from rootless.kernel import libc, signals
+from rootless.kernel.channel import close_all_but
+from rootless.procview import server
+from rootless.procview.contents import Contents
+from rootless.procview.hostdir import PassThrough
+from rootless.procview.source import Host, Source, now_usec
+from rootless.procview.tree import Directory, File
+from rootless.procview.watched import Watched
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from rootless.procview.server import Connection
+    from rootless.runtime.messages import Request
+
+_SYSFS_CPUS = "/sys/devices/system/cpu"
+_OVERRIDDEN = ("online", "present", "possible", "offline")
+_PROC = ("meminfo", "cpuinfo", "stat", "uptime", "loadavg", "swaps", "diskstats", "vmstat")
+_PRESSURE = ("cpu", "memory", "io")
+
+
+class View:
+    """A view that is mounted at `place` and answered; `fd` is for poll(2), see `look`."""
+
+    def __init__(self, request: Request) -> None:
+        """Raises OSError where it cannot be mounted."""
+        self._place = request["view"]
+        self._host = Host()
+        self._cpus = os.open(_SYSFS_CPUS, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._connection: Connection = server.mount(self._place)
+        contents = Contents(_source(self._host, request))
+        self._root = _tree(contents, self._cpus)
+        self._watched = Watched(self._connection, self._fork)
+
+    @property
+    def fd(self) -> int:
+        """Readable when `look` has something to do; -1 when there is nothing to watch."""
+        return self._watched.fd
+
+    @property
+    def pid(self) -> int:
+        """Of the process that answers, 0 without one."""
+        return self._watched.pid
+
+    def look(self) -> None:
+        """Put another process in the place of one that has died."""
+        self._watched.look()
+
+    def stop(self) -> None:
+        """End it and take it off the keeper's namespace. Raises OSError."""
+        self._watched.stop()
+        log.effect(f"umount {self._place}")
+        libc.umount2(self._place, libc.MNT_DETACH)
+
+    def _fork(self) -> int:
+        pid = os.fork()
+        if pid == 0:
+            self._serve()
+        return pid
+
+    def _serve(self) -> NoReturn:
+        try:
+            libc.prctl(libc.PR_SET_PDEATHSIG, signals.SIGKILL)
+            libc.prctl_name("rl-view")
+            libc.set_command_line("rl-view")
+            close_all_but({0, 1, 2, self._connection.fd, self._cpus, *self._host.fds()})
+            server.serve(self._connection, self._root)
+        except BaseException as error:
+            log.warn(f"the view of /proc: {error!r}")
+            os._exit(1)
+        os._exit(0)
+
+
+def begin(request: Request) -> View | None:
+    """The view that `request` wants. Without one a container runs as well: a failure is told."""
+    if not request["view"]:
+        return None
+    try:
+        return View(request)
+    except OSError as error:
+        log.warn(f"the container sees the host's /proc: {error.strerror}")
+        return None
+
+
+def _source(host: Host, request: Request) -> Source:
+    cgroup = request["cgroup"]
+    found = hierarchy.discover()
+    own = cgroup["payload"] if cgroup else found.directory
+    levels = []
+    while len(own) > len(found.mount) > 0:
+        levels.append(own)
+        own = os.path.dirname(own)
+    return Source(host, levels, has_own=cgroup is not None, started_usec=now_usec())
+
+
+def _tree(contents: Contents, cpus: int) -> Directory:
+    def file(name: str) -> File:
+        return File(lambda: contents.text(name))
+
+    pressure = {name.encode(): file(f"pressure/{name}") for name in _PRESSURE}
+    overridden = {name.encode(): file(f"cpu/{name}") for name in _OVERRIDDEN}
+    return Directory(
+        {
+            **{name.encode(): file(name) for name in _PROC},
+            b"pressure": Directory(pressure),
+            b"cpus": PassThrough(cpus, overridden, contents.cpus),
+        }
+    )
