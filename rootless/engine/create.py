@@ -108,7 +108,7 @@ class Place:
         """
         pids = {
             "keeper": launch.keeper_pid, "init": launch.init_pid,
-            "server": launch.server_pid, "network": network_pid,
+            "server": launch.server_pid, "view": launch.view_pid, "network": network_pid,
         }  # fmt: skip
         state = {
             "boot": proc.boot_id(),

@@ -136,7 +136,7 @@ def of_container(live: Live) -> list[Process]:
         pids = groups.pids(live.group.payload)
     else:
         # Orphans come to the keeper where the container shares the host's pid namespace.
-        pids = _descendants(live.pid("keeper"), besides=live.pid("server"))
+        pids = _descendants(live.pid("keeper"), besides={live.pid("server"), live.pid("view")})
     found = (read(pid) for pid in sorted(set(pids)))
     return [process for process in found if process is not None]
 
@@ -159,13 +159,13 @@ def uptime() -> float:
     return float(_text("/proc/uptime").split()[0])
 
 
-def _descendants(top: int, *, besides: int) -> list[int]:
+def _descendants(top: int, *, besides: set[int]) -> list[int]:
     children: dict[int, list[int]] = {}
     for name in filter(str.isdecimal, os.listdir("/proc")):
         parent = _parent_of(int(name))
         children.setdefault(parent, []).append(int(name))
     found: list[int] = []
-    waiting = [pid for pid in children.get(top, ()) if pid != besides] if top else []
+    waiting = [pid for pid in children.get(top, ()) if pid not in besides] if top else []
     while waiting:
         pid = waiting.pop()
         found.append(pid)

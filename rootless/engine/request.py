@@ -104,7 +104,18 @@ def build(
         "interactive": spec.interactive,
         "init": spec.init,
         "keep_groups": made.keep_groups,
+        "most_cpus": _most_cpus(spec),
         "view": f"{made.place.directory}/{plan_view.FOLDER}" if made.view else "",
         "remove": remove,
         "discard": spec.remove,
     }
+
+
+def _most_cpus(spec: ContainerSpec) -> int:
+    """With --cpu-affinity: what the quota is worth, rounded up."""
+    cpu = spec.resources.get("cpu", {})
+    if not spec.cpu_affinity or cpu.get("quota", 0) <= 0:
+        return 0
+    from rootless.model.resources import PERIOD
+
+    return int(-(-cpu["quota"] // cpu.get("period", PERIOD)))

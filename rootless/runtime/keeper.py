@@ -111,7 +111,8 @@ def _run_init(
     _close_setup_side(setup, stdio)
     init_fd = os.pidfd_open(init_pid)
     now = time.monotonic_ns()
-    control.send(messages.INIT, init_pid, made.server_pid, now, fds=[init_fd])
+    helpers = (made.server_pid, view.pid if view else 0)
+    control.send(messages.INIT, init_pid, helpers, now, fds=[init_fd])
     watch = _oom_watch(request)
     stays = _watch(control, init_pid, init_fd, made, watch, view, has_orphans=has_orphans)
     if not stays and terminal is not None:

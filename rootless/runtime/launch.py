@@ -31,7 +31,7 @@ class Launch:
         self.keeper_pid = self._pending.pid
         self.init_pid = 0
         self._init_fd = -1
-        self.server_pid = 0
+        self.server_pid = self.view_pid = 0
         self.times: list[tuple[str, int]] = []
 
     def _keeper(self) -> None:
@@ -57,7 +57,8 @@ class Launch:
     def wait_for_init(self) -> int:
         """The pid of the container's first process, in our pid namespace."""
         message, fds = self._control_message(messages.INIT)
-        self.init_pid, self.server_pid = message[1], message[2]
+        self.init_pid = message[1]
+        self.server_pid, self.view_pid = message[2]
         # By descriptor: the pid itself may be somebody else's once the keeper has reaped it.
         self._init_fd = fds[0]
         self.times.append(("root file system mounted, init forked", message[3]))

@@ -5,7 +5,7 @@
     ── request (the lock) ─────▶
                                  mounts the root file system
                                  ── forks ──────────────────▶
-    ◀─ INIT pids (init's pidfd) ─                             unshares its namespaces
+    ◀─ INIT pids (init's pidfd) ─  init's, the helpers'        unshares its namespaces
     ◀─ NAMESPACES ────────────────────────────────────────────
     starts the network                                        mounts, enters the root
     ◀─ TERMINAL (one descriptor; with a terminal only) ───────
@@ -86,6 +86,7 @@ if TYPE_CHECKING:
         interactive: bool  # the payload gets our standard input
         init: bool  # run the payload under a reaper
         keep_groups: bool
+        most_cpus: int  # to be pinned to as many CPUs; 0 for all that there are
         view: str  # directory to mount the view of the machine on, "" for none
         remove: list[str]  # what goes away afterwards, removed inside the user namespace
         discard: bool  # the writable layer need not be written back

@@ -67,6 +67,8 @@ def start(request: Request, setup: Channel, stdio: Stdio, terminal: Terminal | N
     process = request["document"]["process"]
     os.umask(process["user"].get("umask", 0o022))
     _apply_limits(process)
+    if request["most_cpus"]:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: request["most_cpus"]])
     os.setsid()
     libc.join_new_session_keyring()
     _install_streams(process, stdio, terminal, interactive=request["interactive"])

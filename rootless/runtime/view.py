@@ -104,7 +104,10 @@ def _source(host: Host, request: Request) -> Source:
     while len(own) > len(found.mount) > 0:
         levels.append(own)
         own = os.path.dirname(own)
-    return Source(host, levels, has_own=cgroup is not None, started_usec=now_usec())
+    return Source(
+        host, levels, has_own=cgroup is not None, started_usec=now_usec(),
+        affinity=frozenset(os.sched_getaffinity(0)),
+    )  # fmt: skip
 
 
 def _tree(contents: Contents, cpus: int) -> Directory:

@@ -146,7 +146,7 @@ def test_dry_run_makes_nothing(
     assert document["process"]["args"] == ["echo", "ran"]
     assert document["hostname"] == "h"
     assert document["ociVersion"].startswith("1.")
-    assert {"user", "mount", "pid", "ipc", "uts", "cgroup", "network"} == {
+    assert {"user", "mount", "pid", "ipc", "uts", "cgroup", "network", "time"} == {
         each["type"] for each in document["linux"]["namespaces"]
     }
     targets = [mount["destination"] for mount in document["mounts"]]
