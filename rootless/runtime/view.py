@@ -104,9 +104,10 @@ def _source(host: Host, request: Request) -> Source:
     while len(own) > len(found.mount) > 0:
         levels.append(own)
         own = os.path.dirname(own)
+    cpus = sorted(os.sched_getaffinity(0))
     return Source(
         host, levels, has_own=cgroup is not None, started_usec=now_usec(),
-        affinity=frozenset(os.sched_getaffinity(0)),
+        affinity=frozenset(cpus[: request["most_cpus"] or None]),
     )  # fmt: skip
 
 
