@@ -64,10 +64,10 @@ class Layout:
             self.entries.append(key)
         elif name not in _COMPUTED:
             return b""
-        padding = rest[: len(rest) - len(rest.lstrip())]
         number = rest.split()[0]
-        place = b"%%(%b)%dd" % (key, len(padding) + len(number))
-        return name + colon + place + rest[len(padding) + len(number) :]
+        width = rest.index(number) + len(number)
+        # The blank is there also where a number needs more than its width.
+        return name + colon + b" %%(%b)%dd" % (key, width - 1) + rest[width:]
 
 
 def render(snapshot: Snapshot) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.procview.snapshot import keyed, number
+from rootless.procview.snapshot import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ def _room(snapshot: Snapshot, index: int, limit: int) -> int:
     current = number(snapshot.level(index, "memory.current"))
     if current is None:
         return limit
-    stat = keyed(snapshot.level(index, "memory.stat") or b"")
-    return max(0, limit - current + min(current, _reclaimable(stat)))
+    reclaimable = _reclaimable(snapshot.memory_stat(index))
+    return max(0, limit - current + min(current, reclaimable))
 
 
 def _reclaimable(stat: dict[bytes, bytes]) -> int:
@@ -98,9 +98,9 @@ def _measure_use(snapshot: Snapshot, memory: Memory, shown: int) -> None:
     memory.stat lags behind memory.current, and a limit may have been lowered below the use: where
     figures contradict each other they are cut, so that the sum of the parts stays the whole.
     """
-    memory.stat = stat = keyed(snapshot.level(shown, "memory.stat") or b"")
+    memory.stat = snapshot.memory_stat(shown)
     current = number(snapshot.level(shown, "memory.current")) or 0
-    reclaimable = _reclaimable(stat)
+    reclaimable = _reclaimable(memory.stat)
     memory.available = min(memory.available, memory.total)
     memory.free = max(0, min(memory.available - reclaimable, memory.total - current))
 

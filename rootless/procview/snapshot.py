@@ -64,11 +64,12 @@ class Facts:
 class Snapshot:
     """One moment. now_usec: its CLOCK_BOOTTIME in microseconds."""
 
-    __slots__ = ("_reader", "_texts", "elapsed_usec", "facts", "layouts", "now_usec")
+    __slots__ = ("_reader", "_stats", "_texts", "elapsed_usec", "facts", "layouts", "now_usec")
 
     def __init__(self, reader: Reader, facts: Facts, now_usec: int) -> None:
         self._reader = reader
         self._texts: dict[tuple[int, str], bytes | None] = {}
+        self._stats: dict[int, dict[bytes, bytes]] = {}
         self.facts = facts
         self.now_usec = now_usec
         self.elapsed_usec = max(0, now_usec - facts.started_usec)
@@ -92,6 +93,12 @@ class Snapshot:
     def own(self, file: str) -> bytes | None:
         """A file of the payload's group; None when it has none, or the group is not its own."""
         return self.level(0, file) if self.facts.has_own else None
+
+    def memory_stat(self, index: int) -> dict[bytes, bytes]:
+        """memory.stat of the group `index` steps above the payload's, taken apart."""
+        if index not in self._stats:
+            self._stats[index] = keyed(self.level(index, "memory.stat") or b"")
+        return self._stats[index]
 
     def tasks(self) -> Tasks | None:
         """What the container's threads do; None without a group of its own."""

@@ -31,7 +31,8 @@ def look(directory: str, proc: str = "/proc", most: int = MOST) -> Tasks | None:
     threads = _threads(directory)
     if threads is None:
         return None
-    step = max(1, -(-len(threads) // most))
+    # Odd, since threads often come in pairs that differ.
+    step = -(-len(threads) // most) | 1
     states = [_state(f"{proc}/{thread}/stat") for thread in threads[::step]]
     running, blocked = states.count(b"R") * step, states.count(b"D") * step
     last = _inner_pid(f"{proc}/{max(threads)}/status") if threads else 0

@@ -31,10 +31,9 @@ _PREFIXES = tuple(prefix.encode() for prefix in _EVENTS)
 
 def render(snapshot: Snapshot) -> bytes:
     """The text; the host's where no group counts for the container alone."""
-    text = snapshot.own("memory.stat")
-    if not text:
+    if not snapshot.own("memory.stat"):
         return snapshot.host("vmstat")
-    values = _values(snapshot, keyed(text))
+    values = _values(snapshot, snapshot.memory_stat(0))
     names = snapshot.host("vmstat").split()[::2]
     return b"".join([b"%b %d\n" % (name, values[name]) for name in names if name in values])
 
