@@ -71,8 +71,8 @@ def cpu_stat(user: int, system: int, nice: int | None = None) -> str:
 
 
 def memory_stat(**changes: int) -> str:
-    """memory.stat of the recorded group, with other values for some entries."""
-    lines = (DATA / "group-6.1" / "memory.stat").read_text().splitlines()
+    """memory.stat of a group as Linux 6.1 has it, with other values for some entries."""
+    lines = (DATA / "made-by-hand" / "memory.stat").read_text().splitlines()
     entries = {name: int(value) for name, value in (line.split() for line in lines)}
     assert changes.keys() <= entries.keys()
     return "".join(f"{name} {value}\n" for name, value in (entries | changes).items())
@@ -102,3 +102,13 @@ def fields(text: bytes) -> dict[str, int]:
 @pytest.fixture(name="fields", scope="session")
 def fields_fixture() -> Callable[[bytes], dict[str, int]]:
     return fields
+
+
+def recorded_group(name: str) -> dict[str, str]:
+    """The files of a group in data/."""
+    return {path.name: path.read_text() for path in (DATA / name).iterdir()}
+
+
+@pytest.fixture(name="recorded_group", scope="session")
+def recorded_group_fixture() -> Callable[[str], dict[str, str]]:
+    return recorded_group
