@@ -187,7 +187,7 @@ def test_files_are_read_by_everybody(place: str) -> None:
         view = View(place, constant())
         path = f"{place}/text"
         texts = [view.do(lambda: read_all(path)), view.do(lambda: as_uid(1000, path))]
-        pieces = [view.do(lambda size=size: read_all(path, size)) for size in (1, 7, 512, 4096)]
+        pieces = view.do(lambda: [read_all(path, size) for size in (1, 7, 512, 4096)])
         status = view.do(lambda: list(os.stat(path)))
         view.end()
         return texts + pieces, status
