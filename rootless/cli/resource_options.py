@@ -38,7 +38,7 @@ START_OPTIONS = section(
         "--cgroup-manager", "MANAGER", "Who makes the cgroup (default whichever can)",
         choices=("systemd", "cgroupfs", "disabled"),
     ),
-    value("--cgroup-parent", "NAME", "Slice of the user's systemd to make the scope in, such as batch.slice"),
+    value("--cgroup-parent", "NAME", "Slice of systemd to make the scope in, as batch.slice"),
     value("--cgroups", "HOW", "disabled: as --cgroup-manager disabled",
           default="enabled", choices=("enabled", "disabled")),
     value("--limits", "HOW", "best-effort: run also where a limit cannot be enforced",

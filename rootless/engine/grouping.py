@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BEST_EFFORT = "best-effort"
 _NAME_DIGITS = 12
+# For processes that were sent SIGKILL.
+_SECONDS_TO_END = 2.0
 
 
 def name_of(container_id: str) -> str:
@@ -95,7 +97,7 @@ class Grouping:
             self._scope = scope.Scope(
                 self._name,
                 keeper_pid,
-                description=f"rl container {name} ({self._spec.image or self._spec.rootfs})",
+                description=_description(name, self._spec.image or self._spec.rootfs),
                 weights=_weights(self._resources),
                 slice_name=self._spec.cgroup_parent,
                 hierarchy=self.choice.hierarchy,
@@ -122,16 +124,29 @@ class Grouping:
         return {"top": self._group.top, "payload": self._group.payload, "leave": leave}
 
     def discard(self) -> None:
-        """Take back what was made, once the keeper is gone. What cannot be is said."""
+        """Take back what the keeper, which is gone, has not taken back itself.
+
+        A keeper that was killed leaves processes that share the host's pid namespace. What cannot
+        be removed is said.
+        """
         if self._scope is not None:
             self._scope.forget()
-        elif self._group is not None and os.path.isdir(self._group.top):
-            from rootless.cgroup import subtree
-
-            try:
-                subtree.remove(self._group)
-            except OSError as error:
+        if self._group is None or not os.path.isdir(self._group.top):
+            return
+        try:
+            self._group.kill()
+            if self._scope is None:
+                self._remove(self._group)
+        except OSError as error:
+            # systemd removes a scope at its own time, also between our look and the write.
+            if self._scope is None:
                 log.warn(f"cgroup {self._group.top}: not removed: {error.strerror}")
+
+    def _remove(self, group: Group) -> None:
+        from rootless.cgroup import subtree
+
+        group.wait_until_empty(_SECONDS_TO_END)
+        subtree.remove(group)
 
     def add_helper(self, pid: int) -> None:
         """Have a process of ours that serves the container beside its keeper, where that can be."""
@@ -198,6 +213,12 @@ class Grouping:
             self._group, self._resources, self.choice, strict=self._is_strict
         ):
             log.warn(f"not enforced: {problem.message}")
+
+
+def _description(name: str, source: str) -> str:
+    """D-Bus takes UTF-8 only, systemctl(1) shows it on terminals: a path may be neither."""
+    shown = "".join(each if each.isprintable() else "?" for each in source)
+    return f"rl container {name} ({shown})"
 
 
 def _weights(resources: dict[str, Any]) -> dict[str, int]:

@@ -169,6 +169,7 @@ class Run:
         try:
             with Undo() as undo:
                 code = self._run_to_end(undo, place, network, remove)
+            self.grouping.discard()
             self._say_oom()
             self._note_exit(place, code)
             return code

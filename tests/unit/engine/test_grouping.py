@@ -6,6 +6,7 @@ everything. Which of it a kernel allows is for tests/system.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -244,6 +245,58 @@ def test_a_scope_ends_by_itself(host: Host) -> None:
     grouping = asked()
     grouping.discard()
     assert host.systemd.steps == ["scope", "forget"] and host.removed == []
+
+
+@pytest.mark.parametrize("manager", [choices.SYSTEMD, choices.CGROUPFS])
+def test_what_a_killed_keeper_has_left_is_ended(
+    host: Host, monkeypatch: pytest.MonkeyPatch, manager: str
+) -> None:
+    """First killed, then waited for, then removed; a scope is removed by systemd."""
+    host.has(manager)
+    host.makes_subtrees()
+    grouping = asked()
+    request = grouping.settle()
+    assert request is not None
+    killed = Path(request["payload"], "cgroup.kill")
+    waited: list[str] = []
+
+    def wait(group: Group, seconds: float) -> bool:
+        waited.append(f"{killed.read_text()} {host.removed}")
+        return True
+
+    monkeypatch.setattr(Group, "wait_until_empty", wait)
+    assert killed.read_text() == ""
+    grouping.discard()
+    assert killed.read_text() == "1"
+    is_ours = manager == choices.CGROUPFS
+    assert waited == (["1 []"] if is_ours else [])
+    assert host.removed == ([request["top"]] if is_ours else [])
+
+
+def test_a_scope_that_vanishes_meanwhile_is_no_problem(
+    host: Host, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    host.has(choices.SYSTEMD)
+    grouping = asked()
+    grouping.settle()
+
+    def fail(group: Group) -> bool:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    monkeypatch.setattr(Group, "kill", fail)
+    grouping.discard()
+    assert not [line for line in said if line.startswith("warn")]
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"), [("/x\n\x1b[31m", "/x??[31m"), ("/x\udcff", "/x?"), ("/ö x", "/ö x")]
+)
+def test_any_path_can_be_shown_in_the_description(host: Host, path: str, shown: str) -> None:
+    host.has(choices.SYSTEMD)
+    spec = spec_of()
+    spec.image, spec.rootfs = "", path
+    Grouping(spec).ask(CONTAINER_ID, "web", KEEPER)
+    assert host.systemd.asked[0][1][2]["description"] == f"rl container web ({shown})"
 
 
 def test_no_group(host: Host) -> None:
