@@ -14,7 +14,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from typing import Any
 
 _HEADER = 4
@@ -116,6 +116,12 @@ def close_all_but(kept: Collection[int], *, first: int = 3) -> None:
                 os.close(fd)
             except OSError:
                 continue  # the listing's own descriptor
+
+
+def close_all_of(fds: Iterable[int]) -> None:
+    """Close each of `fds` in this process."""
+    for fd in fds:
+        os.close(fd)
 
 
 def null_fd() -> int:

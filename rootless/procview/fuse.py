@@ -173,9 +173,9 @@ def attributes(node: int, mode: int, *, size: int = 0, seconds: int = 0) -> byte
     return _ATTR.pack(node, size, 0, seconds, seconds, seconds, 0, 0, 0, mode, 1, 0, 0, 0, BLOCK, 0)
 
 
-def entry(node: int, attr: bytes, valid: int) -> bytes:
-    """The answer to LOOKUP; the kernel may remember it for `valid` seconds."""
-    return _ENTRY_OUT.pack(node, 0, valid, valid, 0, 0) + attr
+def entry(node: int, attr: bytes, valid: int, attr_valid: int) -> bytes:
+    """The answer to LOOKUP; the kernel may remember the name and the attributes so many seconds."""
+    return _ENTRY_OUT.pack(node, 0, valid, attr_valid, 0, 0) + attr
 
 
 def known(attr: bytes, valid: int) -> bytes:

@@ -42,7 +42,7 @@ class PassThrough(Node):
 
     __slots__ = ("_cpus", "_fd", "_overrides", "_paths")
     kind = fuse.DT_DIR
-    valid = 0
+    valid = attr_valid = 0
 
     def __init__(
         self,
@@ -178,7 +178,7 @@ class HostNode(Node):
     """A file, directory or symbolic link at `path` below a PassThrough."""
 
     __slots__ = ("_path", "_top")
-    valid = 0
+    valid = attr_valid = 0
 
     def __init__(self, top: PassThrough, path: bytes, number: int) -> None:
         super().__init__()

@@ -91,11 +91,13 @@ class Session:
         folder = self._tree.find(request.node)
         node = folder.lookup(request.name())
         # A fixed file may hide behind a name that is not: what the folder says about it counts.
-        return fuse.entry(node.number, node.attributes(self._born), min(node.valid, folder.valid))
+        attr = node.attributes(self._born)
+        valid = min(node.valid, folder.valid)
+        return fuse.entry(node.number, attr, valid, min(node.attr_valid, valid))
 
     def _getattr(self, request: Request) -> bytes:
         node = self._tree.find(request.node)
-        return fuse.known(node.attributes(self._born), node.valid)
+        return fuse.known(node.attributes(self._born), node.attr_valid)
 
     def _readlink(self, request: Request) -> bytes:
         return self._tree.find(request.node).target()

@@ -19,17 +19,21 @@ if TYPE_CHECKING:
 
 # What cannot change while it is mounted may be remembered; the kernel counts in seconds.
 _FOR_EVER = 1 << 30
+# A text may grow by a digit.
+_SIZE_VALID = 1
 
 
 class Node:
     """Something with a number and attributes. Every method may raise fuse.Refusal.
 
-    number: set by Tree. valid: seconds for which the kernel may remember attributes and name.
+    number: set by Tree. valid, attr_valid: seconds for which the kernel may remember the name and
+    the attributes.
     """
 
     __slots__ = ("number",)
     kind = fuse.DT_REG
     valid = _FOR_EVER
+    attr_valid = _FOR_EVER
 
     def __init__(self) -> None:
         self.number = 0
@@ -64,17 +68,24 @@ class Node:
 
 
 class File(Node):
-    """A text made anew by `content` at each reading from the start."""
+    """A text made anew by `content` at each reading from the start.
 
-    __slots__ = ("_content",)
+    size: how long it is now. read(2) goes by the text, but sendfile(2), with which busybox's cat
+    copies, ends at the size; without one it is 0, as in /proc, and sendfile(2) copies nothing.
+    """
 
-    def __init__(self, content: Callable[[], bytes]) -> None:
+    __slots__ = ("_content", "_size", "attr_valid")
+
+    def __init__(self, content: Callable[[], bytes], size: Callable[[], int] | None = None) -> None:
         super().__init__()
         self._content = content
+        self._size = size
+        self.attr_valid = _SIZE_VALID if size else _FOR_EVER
 
     def attributes(self, born: int) -> bytes:
-        """Size 0, as the files of /proc have it."""
-        return fuse.attributes(self.number, stat.S_IFREG | 0o444, seconds=born)
+        """Those of a file that anybody may read."""
+        size = self._size() if self._size else 0
+        return fuse.attributes(self.number, stat.S_IFREG | 0o444, size=size, seconds=born)
 
     def content(self) -> bytes:
         """The text as of now."""

@@ -12,7 +12,7 @@ import time
 from rootless.cgroup.group import Group
 from rootless.errors import EXIT_ENGINE, HostError, RlError
 from rootless.kernel import libc, signals
-from rootless.kernel.channel import close_all_but, null_fd, wait_readable
+from rootless.kernel.channel import close_all_but, close_all_of, null_fd, wait_readable
 from rootless.runtime import messages, namespaces, rootfs
 
 TYPE_CHECKING = False
@@ -107,7 +107,8 @@ def _run_init(
 ) -> None:
     """From the fork of the container's first process to its end."""
     terminal = _terminal_of_user(request)
-    init_pid = _start_init(request, made.path, control, setup, stdio)
+    private = view.private if view else []
+    init_pid = _start_init(request, made.path, control, setup, stdio, private)
     _close_setup_side(setup, stdio)
     init_fd = os.pidfd_open(init_pid)
     now = time.monotonic_ns()
@@ -152,18 +153,27 @@ def _end_orphans(request: Request, made: rootfs.Rootfs | None, view: View | None
     orphans.end(made.server_pid if made else 0, view.pid if view else 0)
 
 
-def _start_init(request: Request, root: str, control: Channel, setup: Channel, stdio: Stdio) -> int:
+def _start_init(
+    request: Request,
+    root: str,
+    control: Channel,
+    setup: Channel,
+    stdio: Stdio,
+    private: list[int],
+) -> int:
+    """Fork the container's first process; its pid. private: descriptors that it may not have."""
     from rootless.runtime import init, payload
 
     payload.load_everything(request)
     if request["inner_maps"] is not None:
         from rootless.runtime import nested
 
-        return nested.start_init(request, root, control, setup, stdio)
+        return nested.start_init(request, root, control, setup, stdio, private)
     namespaces.enter_for_children(request["document"]["linux"]["namespaces"])
     pid = os.fork()
     if pid == 0:
         control.close()
+        close_all_of(private)
         namespaces.enter_cgroup(request)
         init.main(request, root, setup, stdio)
     return pid
@@ -212,6 +222,8 @@ def _watch(
         if server_fd in ready:
             _tell(control, messages.DRIVER_DIED, made.complaint())
         signals.pidfd_send_signal(init_fd, signals.SIGKILL)
+        # It may wait for the view, also on its way out.
+        _wait(control, [init_fd], spared, oom_watch, view, has_orphans=has_orphans)
     status = os.waitpid(init_pid, 0)[1]
     if init_fd in ready and server_fd >= 0 and _looks_like_a_dead_server(status):
         # About to be seen as dead: a process closes its files before its end is reported.

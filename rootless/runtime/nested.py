@@ -11,7 +11,7 @@ import os
 
 from rootless.errors import RuntimeSetupError
 from rootless.kernel import libc
-from rootless.kernel.channel import Channel, pair
+from rootless.kernel.channel import Channel, close_all_of, pair
 from rootless.kernel.mounts import fd_path
 from rootless.model.idmap import format_map, to_inside, to_outside
 from rootless.runtime import messages, namespaces
@@ -24,8 +24,17 @@ if TYPE_CHECKING:
     from rootless.runtime.stdio import Stdio
 
 
-def start_init(request: Request, root: str, control: Channel, setup: Channel, stdio: Stdio) -> int:
+def start_init(
+    request: Request,
+    root: str,
+    control: Channel,
+    setup: Channel,
+    stdio: Stdio,
+    private: list[int],
+) -> int:
     """Fork the container's first process inside a nested user namespace; its pid.
+
+    private: descriptors that it may not have.
 
     An intermediate process makes the namespaces and ends; the keeper inherits init from it.
     """
@@ -37,6 +46,7 @@ def start_init(request: Request, root: str, control: Channel, setup: Channel, st
     if middle == 0:
         control.close()
         keeper_end.close()
+        close_all_of(private)
         _run_middle(request, root_tree, setup, stdio, middle_end)
     middle_end.close()
     for fd in opened:

@@ -56,6 +56,12 @@ class View:
         """Of the process that answers, 0 without one."""
         return self._watched.pid
 
+    @property
+    def private(self) -> list[int]:
+        """Descriptors that no other process may keep: one that waits for the view while it has the
+        connection itself could not be killed, were the view to end."""
+        return [self._connection.fd, self._cpus, *self._host.fds()]
+
     def look(self) -> None:
         """Put another process in the place of one that has died."""
         self._watched.look()
@@ -113,7 +119,7 @@ def _source(host: Host, request: Request) -> Source:
 
 def _tree(contents: Contents, cpus: int) -> Directory:
     def file(name: str) -> File:
-        return File(lambda: contents.text(name))
+        return File(lambda: contents.text(name), size=lambda: len(contents.text(name)))
 
     pressure = {name.encode(): file(f"pressure/{name}") for name in _PRESSURE}
     overridden = {name.encode(): file(f"cpu/{name}") for name in _OVERRIDDEN}

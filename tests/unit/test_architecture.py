@@ -276,7 +276,9 @@ def test_the_deny_list_sees_a_heavy_import() -> None:
 # The areas that a run goes through, whole: a heavy import at the top of any of their modules is
 # paid for at each start, or will be by the next change. A real run is looked at in
 # tests/user/test_start_path.py.
-START_PATH = ("errors", "log", "config", "model", "kernel", "tools", "runtime", "net", "cgroup")
+START_PATH = (
+    "errors", "log", "config", "model", "kernel", "tools", "runtime", "net", "cgroup", "procview",
+)  # fmt: skip
 # Imported inside functions, for what the usual start does not do.
 NOT_ON_IT = {"rootless.runtime.copytree": "fills new volumes and copies of images"}
 

@@ -25,7 +25,7 @@ def init_body(major: int, minor: int) -> bytes:
     [
         (fuse.init(fuse.Request(request(fuse.INIT, init_body(7, 45)))), 64),
         (fuse.attributes(1, 0o100444), 88),
-        (fuse.entry(2, fuse.attributes(2, 0o100444), 0), 128),
+        (fuse.entry(2, fuse.attributes(2, 0o100444), 0, 0), 128),
         (fuse.known(fuse.attributes(2, 0o100444), 0), 104),
         (fuse.opened(1), 16),
         (fuse.statfs(), 80),
