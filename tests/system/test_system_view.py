@@ -1,0 +1,111 @@
+"""The view of the machine under limits that are enforced, read by busybox's and Debian's programs."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.system.guest import Guest, Session
+
+RUN = "rl run --rm --net none"
+IMAGE = "localhost/busybox"
+# The guest's own programs and libraries: procps, util-linux, coreutils, Python.
+PROGRAMS = "-v /usr:/usr:ro -v /usr/lib64:/lib64:ro"
+SPIN = "while :; do :; done"
+MIB = 1024
+
+
+def run(user: Session, flags: str, script: str) -> str:
+    return user.run(f"{RUN} {flags} {IMAGE} sh -c '{script}'", timeout=120).stdout
+
+
+@pytest.mark.parametrize("kind", ["linger", "ssh"])
+def test_memory_is_that_of_the_limit(guest: Guest, kind: str) -> None:
+    text = run(guest.as_user(kind), "-m 64m --memory-swap 96m", "cat /proc/meminfo /proc/swaps")
+    rows = dict(re.findall(r"^(\w+): +(\d+) kB$", text, re.M))
+    assert (rows["MemTotal"], rows["SwapTotal"]) == (str(64 * MIB), str(32 * MIB))
+    assert 0 < int(rows["MemFree"]) <= int(rows["MemAvailable"]) < 64 * MIB
+
+
+def test_free_of_procps_adds_up(guest: Guest) -> None:
+    text = run(guest.as_user("linger"), f"-m 64m {PROGRAMS}", "/usr/bin/free -k")
+    total, used, free, _, cache, _ = map(int, text.splitlines()[1].split()[1:])
+    assert total == 64 * MIB
+    assert abs(total - used - free - cache) <= 8, text
+
+
+@pytest.mark.parametrize(("cpus", "count"), [("1", 1), ("0.5", 1), ("1.5", 2)])
+def test_cpus_are_those_of_the_quota(guest: Guest, cpus: str, count: int) -> None:
+    script = (
+        "grep -c ^processor /proc/cpuinfo; grep -c ^cpu[0-9] /proc/stat;"
+        "cat /sys/devices/system/cpu/online; ls -d /sys/devices/system/cpu/cpu[0-9]* | wc -l;"
+        "/usr/bin/nproc --all; /usr/bin/nproc; /usr/bin/lscpu | grep ^CPU.s.:;"
+        '/usr/bin/python3 -c "import os; print(os.cpu_count())"'
+    )
+    text = run(guest.as_user("linger"), f"--cpus {cpus} --cpu-affinity {PROGRAMS}", script)
+    online = "0" if count == 1 else f"0-{count - 1}"
+    number = str(count)
+    expected = [number, number, online, number, number, number, "CPU(s):", number, number]
+    assert text.split() == expected
+
+
+def test_an_update_shows_at_the_next_reading(guest: Guest) -> None:
+    look = "head -1 /proc/meminfo; grep -c ^processor /proc/cpuinfo"
+    script = f"{look}; until [ -e /s/go ]; do sleep 0.1; done; {look}"
+    flags = f"--name grows -m 256m --cpus 1 -v /tmp/view:/s {IMAGE}"
+    done = guest.as_user("linger").run(
+        f"mkdir -p /tmp/view; {RUN} {flags} sh -c '{script}' > /tmp/view/out &"
+        " until [ $(wc -l < /tmp/view/out) = 2 ]; do sleep 0.1; done;"
+        " rl update -m 512m --memory-swap 600m --cpus 2 grows; touch /tmp/view/go; wait;"
+        " cat /tmp/view/out; rm -r /tmp/view"
+    )
+    words = done.stdout.replace("grows\n", "").split()
+    assert words == ["MemTotal:", "262144", "kB", "1", "MemTotal:", "524288", "kB", "2"]
+
+
+def test_the_limit_of_a_slice_above_shows(guest: Guest) -> None:
+    user, root = guest.as_user("linger"), guest.as_user("root")
+    unit = f"user-{user.run('id -u').stdout.strip()}.slice"
+    root.run(f"systemctl set-property --runtime {unit} MemoryMax=400M CPUQuota=100%")
+    try:
+        text = run(user, "-m 1g", "head -1 /proc/meminfo; grep -c ^processor /proc/cpuinfo")
+    finally:
+        root.run(f"systemctl set-property --runtime {unit} MemoryMax=infinity CPUQuota=")
+    assert text.split() == ["MemTotal:", str(400 * MIB), "kB", "1"]
+
+
+def idle(text: str) -> float:
+    """Percent idle in top's last picture."""
+    return float(re.findall(r"([\d.]+) id", text)[-1])
+
+
+def test_top_shows_the_containers_own_load(guest: Guest) -> None:
+    """Half of one CPU inside; outside a heavier load, which does not show in another container."""
+    user = guest.as_user("linger")
+    top = "/usr/bin/top -b -n 2 -d 2 | grep Cpu"
+    busy = run(user, f"--cpus 0.5 {PROGRAMS}", f"({SPIN}) & {top}; kill %1")
+    assert 30 <= idle(busy) <= 70, busy
+    outside = f"timeout 20 sh -c '{SPIN}' & timeout 20 sh -c '{SPIN}' & "
+    done = user.run(f"{outside} {RUN} --cpus 1 {PROGRAMS} {IMAGE} sh -c '{top}'", timeout=120)
+    assert idle(done.stdout) >= 80, done
+
+
+def test_times_agree(guest: Guest) -> None:
+    script = "cat /proc/uptime; /usr/bin/ps -o etimes= -p 1; /usr/bin/uptime -p; uptime"
+    text = run(guest.as_user("linger"), PROGRAMS, script)
+    uptime, elapsed, pretty, busybox = text.splitlines()
+    assert 0 <= float(uptime.split()[0]) < 60
+    assert 0 <= int(elapsed) < 60
+    assert pretty.strip() in ("up 0 minutes", "up")
+    assert "up 0 min" in busybox
+
+
+def test_pressure_and_load_are_the_containers_own(guest: Guest) -> None:
+    user = guest.as_user("linger")
+    spin = f"timeout 30 sh -c '{SPIN}' & "
+    script = "sleep 3; cat /proc/loadavg; cat /proc/pressure/cpu"
+    done = user.run(f"{spin} {spin} {RUN} {IMAGE} sh -c '{script}'", timeout=120)
+    load, *pressure = done.stdout.splitlines()
+    assert float(load.split()[0]) < 0.5, done
+    assert pressure[0].startswith("some avg10=")
