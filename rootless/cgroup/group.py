@@ -15,6 +15,11 @@ from rootless import log
 from rootless.errors import HostError
 from rootless.kernel.channel import wait_readable
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_TO_LOOK = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PAYLOAD = "payload"
 _HELPERS = "helpers"
 
@@ -73,15 +78,19 @@ class Group:
 
     def remove(self) -> bool:
         """Remove the three directories; whether nothing is left. Processes in them prevent it."""
-        for path in (*_below(self.payload), self.payload, self.helpers, self.top):
-            try:
-                os.rmdir(path)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
-                    raise
+        _unless_in_use(self.clear)
+        for path in (self.payload, self.helpers, self.top):
+            _unless_in_use(os.rmdir, path)
         return not os.path.isdir(self.top)
+
+    def clear(self) -> None:
+        """Remove the groups that the container has made below its own. Raises OSError.
+
+        systemd cannot, when they go deeper than it can name.
+        """
+        # A directory has a link more for each one in it.
+        if os.stat(self.payload).st_nlink != 2:
+            _remove_below(self.payload)
 
 
 def read(path: str) -> str:
@@ -151,7 +160,7 @@ def numbers(text: str) -> dict[str, int]:
 
 
 def _below(directory: str) -> list[str]:
-    """What the container has made below its own group, the deepest first.
+    """What the container has made below its own group.
 
     Without recursion: how deep it goes is the container's choice.
     """
@@ -166,7 +175,45 @@ def _below(directory: str) -> list[str]:
             continue  # gone, or nested beyond what a path can name
         found += folders
         pending += folders
-    return found[::-1]
+    return found
+
+
+def _remove_below(directory: str) -> None:
+    """Each step from an open directory: how deep it goes, also beyond what a path can name, is the
+    container's choice."""
+    fd = os.open(directory, _TO_LOOK)
+    names: list[str] = []
+    try:
+        while (name := _folder_in(fd)) or names:
+            if name:
+                names.append(name)
+            fd = _step(fd, name or "..")
+            if not name:
+                os.rmdir(names.pop(), dir_fd=fd)
+    finally:
+        os.close(fd)
+
+
+def _folder_in(fd: int) -> str:
+    with os.scandir(fd) as entries:
+        found = (entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        return next(found, "")
+
+
+def _step(fd: int, name: str) -> int:
+    there = os.open(name, _TO_LOOK, dir_fd=fd)
+    os.close(fd)
+    return there
+
+
+def _unless_in_use(remove: Callable[..., None], *args: str) -> None:
+    try:
+        remove(*args)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
+            raise
 
 
 def _wait_for(path: str, key: str, value: int, seconds: float) -> bool:

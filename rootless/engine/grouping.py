@@ -97,7 +97,7 @@ class Grouping:
             self._scope = scope.Scope(
                 self._name,
                 keeper_pid,
-                description=_description(name, self._spec.image or self._spec.rootfs),
+                description=_description(name, self._spec.image or self._spec.rootfs or ""),
                 weights=_weights(self._resources),
                 slice_name=self._spec.cgroup_parent,
                 hierarchy=self.choice.hierarchy,

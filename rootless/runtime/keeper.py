@@ -301,8 +301,19 @@ def _unwind(
 def _leave_cgroup(request: Request) -> None:
     """A scope ends with its last process; what we made ourselves we remove ourselves."""
     cgroup = request["cgroup"]
-    if cgroup is None or not cgroup["leave"]:
+    if cgroup is None:
+        return
+    group = Group(cgroup["top"])
+    if not cgroup["leave"]:
+        _clear(group)
         return
     from rootless.cgroup import subtree
 
-    subtree.remove(Group(cgroup["top"]), leave=True)
+    subtree.remove(group, leave=True)
+
+
+def _clear(group: Group) -> None:
+    try:
+        group.clear()
+    except OSError:
+        pass  # systemd tries as well

@@ -143,6 +143,28 @@ def test_remove_takes_what_the_container_made_too(group: Group) -> None:
     assert group.remove()
 
 
+def test_remove_goes_deeper_than_a_path_can(group: Group) -> None:
+    """And needs no descriptor for each step."""
+    fd = os.open(group.payload, os.O_RDONLY)
+    for _ in range(1100):
+        os.mkdir("n" * 20, dir_fd=fd)
+        below = os.open("n" * 20, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    assert group.remove()
+    assert not os.path.exists(group.top)
+
+
+def test_clear_leaves_the_groups_that_we_made(group: Group) -> None:
+    os.makedirs(f"{group.payload}/a/b")
+    os.makedirs(f"{group.payload}/c")
+    put(group.payload, memory_max="max")
+    group.clear()
+    assert os.listdir(group.payload) == ["memory.max"]
+    assert sorted(os.listdir(group.top)) == ["helpers", "payload"]
+
+
 @pytest.mark.parametrize("number", [errno.EBUSY, errno.ENOTEMPTY])
 def test_remove_leaves_what_is_in_use(
     group: Group, monkeypatch: pytest.MonkeyPatch, number: int
