@@ -40,7 +40,7 @@ class Live:
         return str(self.state.get("cgroup", {}).get("manager", ""))
 
     def pid(self, name: str) -> int:
-        """The pid of "init", "keeper", "server", "view" or "network"; 0 where it is not that any more."""
+        """The pid of "init", "keeper", "server", "view" or "network"; 0 when it is not it."""
         pid, started = self.state.get("processes", {}).get(name, (0, 0))
         return int(pid) if proc.is_alive(pid, started) else 0
 
