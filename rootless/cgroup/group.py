@@ -1,8 +1,10 @@
-"""One container's control group: a directory with `payload` and `helpers` below it.
+"""One container's control group: a directory with `payload/container` and `helpers` below it.
 
-The payload's limits are files of `payload`, the root of its cgroup namespace, so that what runs
-there finds them where it looks. Our own processes (keeper, file server, network) are beside it: a
-limit reached by the payload must not stop what serves and unmakes it.
+The limits are files of `payload`, which the container cannot reach: its cgroup namespace begins at
+`payload/container`, where all its processes are. The same figures stand there, so that what runs
+finds them where it looks; a container with enough capabilities may change those, and gains nothing.
+Our own processes (keeper, file server, network) are beside it: a limit reached by the payload must
+not stop what serves and unmakes it.
 """
 
 from __future__ import annotations
@@ -21,33 +23,36 @@ if TYPE_CHECKING:
 
 _TO_LOOK = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PAYLOAD = "payload"
+_CONTAINER = "container"
 _HELPERS = "helpers"
 
 
 class Group:
     """The group below directory `top`; nothing is looked up or made before a method is called."""
 
-    __slots__ = ("helpers", "payload", "top")
+    __slots__ = ("container", "helpers", "payload", "top")
 
     def __init__(self, top: str) -> None:
         self.top = top
         self.payload = f"{top}/{_PAYLOAD}"
+        self.container = f"{self.payload}/{_CONTAINER}"
         self.helpers = f"{top}/{_HELPERS}"
 
     def make(self) -> None:
-        """Make the two groups below. Raises OSError."""
-        for path in (self.payload, self.helpers):
+        """Make the groups below. Raises OSError."""
+        for path in (self.payload, self.container, self.helpers):
             try:
                 os.mkdir(path, 0o755)
             except FileExistsError:
                 pass
 
     def delegate(self) -> None:
-        """Let the payload's group have every controller there is. No process may be in `top`.
+        """Let the groups below have every controller there is. No process may be in `top`.
 
         Raises OSError.
         """
-        pass_on(self.top, read(f"{self.top}/cgroup.controllers").split())
+        for path in (self.top, self.payload):
+            pass_on(path, read(f"{path}/cgroup.controllers").split())
 
     def controllers(self) -> list[str]:
         """What can be limited: the payload's cgroup.controllers. Raises OSError."""
@@ -77,9 +82,9 @@ class Group:
             return True
 
     def remove(self) -> bool:
-        """Remove the three directories; whether nothing is left. Processes in them prevent it."""
+        """Remove all of its directories; whether nothing is left. Processes in them prevent it."""
         _unless_in_use(self.clear)
-        for path in (self.payload, self.helpers, self.top):
+        for path in (self.container, self.payload, self.helpers, self.top):
             _unless_in_use(os.rmdir, path)
         return not os.path.isdir(self.top)
 
@@ -89,8 +94,8 @@ class Group:
         systemd cannot, when they go deeper than it can name.
         """
         # A directory has a link more for each one in it.
-        if os.stat(self.payload).st_nlink != 2:
-            _remove_below(self.payload)
+        if os.stat(self.container).st_nlink != 2:
+            _remove_below(self.container)
 
 
 def read(path: str) -> str:

@@ -99,7 +99,8 @@ class _Writer:
             self._write(setting.instead)
 
     def _write(self, setting: Setting) -> None:
-        self._write_file(f"{self._group.payload}/{setting.file}", setting.text)
+        for directory in (self._group.payload, self._group.container):
+            self._write_file(f"{directory}/{setting.file}", setting.text)
         if self._weigh_top and setting.file in resources.WEIGHT_FILES:
             self._write_file(f"{self._group.top}/{setting.file}", setting.text)
 

@@ -121,7 +121,7 @@ class Grouping:
         if self._group is None:
             return None
         leave = self.choice.manager == choices.CGROUPFS
-        return {"top": self._group.top, "payload": self._group.payload, "leave": leave}
+        return {"top": self._group.top, "container": self._group.container, "leave": leave}
 
     def discard(self) -> None:
         """Take back what the keeper, which is gone, has not taken back itself.

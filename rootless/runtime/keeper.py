@@ -137,7 +137,7 @@ def _oom_watch(request: Request) -> OomWatch | None:
     from rootless.runtime import oom
 
     try:
-        return oom.OomWatch(cgroup["payload"])
+        return oom.OomWatch(cgroup["container"])
     except OSError:
         return None  # no memory controller has been delegated
 

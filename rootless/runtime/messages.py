@@ -65,11 +65,11 @@ if TYPE_CHECKING:
     class CgroupRequest(TypedDict):
         """The container's control group, made and limited; the keeper is in it already.
 
-        top, payload: directories. leave: the keeper has to get out of it and remove it.
+        top, container: directories, the latter the root of its cgroup namespace. leave: the keeper has to get out of it and remove it.
         """
 
         top: str
-        payload: str
+        container: str
         leave: bool
 
     class Request(TypedDict):

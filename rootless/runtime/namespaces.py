@@ -51,7 +51,7 @@ def enter_cgroup(request: Request) -> None:
     """Put this process into the payload's control group: before its cgroup namespace is made,
     whose root is where it then is. Raises RlError."""
     if request["cgroup"] is not None:
-        group.enter(request["cgroup"]["payload"])
+        group.enter(request["cgroup"]["container"])
 
 
 def keep_mounts_inside() -> None:

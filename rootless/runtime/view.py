@@ -105,7 +105,7 @@ def begin(request: Request) -> View | None:
 def _source(host: Host, request: Request) -> Source:
     cgroup = request["cgroup"]
     found = hierarchy.discover()
-    own = cgroup["payload"] if cgroup else found.directory
+    own = cgroup["container"] if cgroup else found.directory
     levels = []
     while len(own) > len(found.mount) > 0:
         levels.append(own)
