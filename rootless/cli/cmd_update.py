@@ -17,6 +17,9 @@ def update(parsed: Parsed) -> int:
     if not parsed.values:
         raise UsageError("rl update: no limit is given", hint="rl update --memory 512m …")
     wanted = resource_flags.requested(parsed)
+    if not wanted:
+        # docker's 0 is no wish; to change nothing in silence would look like a success.
+        raise UsageError("rl update: 0 changes nothing", hint="rl update --pids-limit -1 …")
     places = paths.discover()
     recover.tidy(places)
 

@@ -105,6 +105,7 @@ def build(
         "init": spec.init,
         "keep_groups": made.keep_groups,
         "most_cpus": _most_cpus(spec),
+        "started_ns": 0,
         "view": f"{made.place.directory}/{plan_view.FOLDER}" if made.view else "",
         "remove": remove,
         "discard": spec.remove,

@@ -40,6 +40,7 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
         return
     # The lock's descriptor comes along and stays open: see Place.claim.
     request: Request = received[0][0]
+    request["started_ns"] = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     made = None
     view = None
     has_orphans = _adopts(request)
@@ -169,7 +170,7 @@ def _start_init(
         from rootless.runtime import nested
 
         return nested.start_init(request, root, control, setup, stdio, private)
-    namespaces.enter_for_children(request["document"]["linux"]["namespaces"])
+    namespaces.enter_for_children(request["document"]["linux"]["namespaces"], request["started_ns"])
     pid = os.fork()
     if pid == 0:
         control.close()

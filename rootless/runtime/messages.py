@@ -65,7 +65,8 @@ if TYPE_CHECKING:
     class CgroupRequest(TypedDict):
         """The container's control group, made and limited; the keeper is in it already.
 
-        top, container: directories, the latter the root of its cgroup namespace. leave: the keeper has to get out of it and remove it.
+        top, container: directories, the latter the root of its cgroup namespace. leave: the keeper
+        has to get out of it and remove it.
         """
 
         top: str
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
         init: bool  # run the payload under a reaper
         keep_groups: bool
         most_cpus: int  # to be pinned to as many CPUs; 0 for all that there are
+        started_ns: int  # CLOCK_BOOTTIME at the start of the container, noted by the keeper
         view: str  # directory to mount the view of the machine on, "" for none
         remove: list[str]  # what goes away afterwards, removed inside the user namespace
         discard: bool  # the writable layer need not be written back

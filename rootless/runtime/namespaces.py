@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 
 from rootless.cgroup import group
 from rootless.kernel import libc
@@ -37,14 +36,17 @@ def enter(namespaces: list[dict[str, str]]) -> None:
         keep_mounts_inside()
 
 
-def enter_for_children(namespaces: list[dict[str, str]]) -> None:
-    """Unshare or join pid and time, for the child that is forked next."""
+def enter_for_children(namespaces: list[dict[str, str]], started_ns: int) -> None:
+    """Unshare or join pid and time, for the child that is forked next.
+
+    started_ns: of CLOCK_BOOTTIME, where a clock of its own begins.
+    """
     for namespace in namespaces:
         if namespace["type"] == "pid":
             _enter(namespace, libc.CLONE_NEWPID)
         elif namespace["type"] == "time":
             _enter(namespace, libc.CLONE_NEWTIME)
-            _start_clocks_at_zero()
+            _start_clock(started_ns)
 
 
 def enter_cgroup(request: Request) -> None:
@@ -74,8 +76,13 @@ def _join(path: str, flag: int) -> None:
         os.close(fd)
 
 
-def _start_clocks_at_zero() -> None:
-    """Uptime of the container counts from now (time_namespaces(7))."""
-    seconds = int(time.clock_gettime(time.CLOCK_BOOTTIME))
+def _start_clock(started_ns: int) -> None:
+    """Uptime of the container counts from then (time_namespaces(7)).
+
+    To the nanosecond: by the view's uptime and the kernel's start times ps would otherwise find
+    processes that are yet to start.
+    """
+    # Of a negative time the nanoseconds still count forwards.
+    seconds, nanoseconds = divmod(-started_ns, 10**9)
     with open("/proc/self/timens_offsets", "w") as file:
-        file.write(f"boottime {-seconds} 0\n")
+        file.write(f"boottime {seconds} {nanoseconds}\n")

@@ -136,7 +136,9 @@ def _run_middle(
             os._exit(1)
         _become_root(request)
         libc.prctl(libc.PR_SET_DUMPABLE, 1)
-        namespaces.enter_for_children(request["document"]["linux"]["namespaces"])
+        namespaces.enter_for_children(
+            request["document"]["linux"]["namespaces"], request["started_ns"]
+        )
         pid = os.fork()
         if pid == 0:
             channel.close()

@@ -16,7 +16,7 @@ from rootless.kernel.channel import close_all_but
 from rootless.procview import server
 from rootless.procview.contents import Contents
 from rootless.procview.hostdir import PassThrough
-from rootless.procview.source import Host, Source, now_usec
+from rootless.procview.source import Host, Source
 from rootless.procview.tree import Directory, File
 from rootless.procview.watched import Watched
 
@@ -112,7 +112,7 @@ def _source(host: Host, request: Request) -> Source:
         own = os.path.dirname(own)
     cpus = sorted(os.sched_getaffinity(0))
     return Source(
-        host, levels, has_own=cgroup is not None, started_usec=now_usec(),
+        host, levels, has_own=cgroup is not None, started_usec=request["started_ns"] // 1000,
         affinity=frozenset(cpus[: request["most_cpus"] or None]),
     )  # fmt: skip
 
