@@ -10,17 +10,19 @@ import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rootless.cgroup import group as groups
 from rootless.cgroup.group import Group
 from rootless.errors import EXIT_ENGINE, HostError
+from rootless.runtime import namespaces
 
 
 @pytest.fixture
 def group(tmp_path: Path) -> Group:
-    """A group with its two children, and no file in any of them."""
+    """A group with all that is below it, and no file in any of them."""
     (tmp_path / "top").mkdir()
     made = Group(f"{tmp_path}/top")
     made.make()
@@ -40,13 +42,16 @@ def text_of(path: str) -> str:
 def test_nothing_is_made_before_it_is_asked_for(tmp_path: Path) -> None:
     group = Group(f"{tmp_path}/top")
     assert (group.payload, group.helpers) == (f"{tmp_path}/top/payload", f"{tmp_path}/top/helpers")
+    assert group.container == f"{tmp_path}/top/payload/container"
     assert os.listdir(tmp_path) == []
 
 
 def test_make(group: Group) -> None:
     assert sorted(os.listdir(group.top)) == ["helpers", "payload"]
+    assert os.listdir(group.payload) == ["container"]
     group.make()
-    assert os.stat(group.payload).st_mode & 0o777 == 0o755 & ~current_mask()
+    for path in (group.payload, group.container, group.helpers):
+        assert os.stat(path).st_mode & 0o777 == 0o755 & ~current_mask()
 
 
 def current_mask() -> int:
@@ -60,17 +65,41 @@ def test_make_needs_the_group(tmp_path: Path) -> None:
         Group(f"{tmp_path}/no-such").make()
 
 
-def test_delegate_passes_on_all_there_is(group: Group) -> None:
+def test_the_namespace_begins_below_the_group_that_limits(group: Group) -> None:
+    """Where a process is when its cgroup namespace is made is all that it can ever write to."""
+    for path in (group.top, group.payload, group.container):
+        put(path, cgroup_procs="")
+    request: Any = {"cgroup": {"top": group.top, "container": group.container, "leave": False}}
+    namespaces.enter_cgroup(request)
+    assert os.path.dirname(group.container) == group.payload
+    assert text_of(f"{group.container}/cgroup.procs") == "0"
+    assert text_of(f"{group.payload}/cgroup.procs") == text_of(f"{group.top}/cgroup.procs") == ""
+
+
+def test_delegate_passes_on_all_there_is(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the top down: the payload's group has only what has been passed on to it."""
     put(group.top, cgroup_controllers="cpu memory pids\n", cgroup_subtree_control="")
+    put(group.payload, cgroup_controllers="\n", cgroup_subtree_control="")
+    write = groups.write
+
+    def arrive(path: str, text: str) -> None:
+        write(path, text)
+        if path == f"{group.top}/cgroup.subtree_control":
+            put(group.payload, cgroup_controllers="memory pids\n")
+
+    monkeypatch.setattr(groups, "write", arrive)
     group.delegate()
     assert text_of(f"{group.top}/cgroup.subtree_control") == "+cpu +memory +pids"
+    assert text_of(f"{group.payload}/cgroup.subtree_control") == "+memory +pids"
 
 
 def test_delegate_without_controllers_writes_nothing(group: Group) -> None:
-    """Nothing could be written here: the file is missing."""
-    put(group.top, cgroup_controllers="\n")
+    """Nothing could be written here: the files are missing."""
+    for path in (group.top, group.payload):
+        put(path, cgroup_controllers="\n")
     group.delegate()
-    assert not os.path.exists(f"{group.top}/cgroup.subtree_control")
+    for path in (group.top, group.payload):
+        assert not os.path.exists(f"{path}/cgroup.subtree_control")
 
 
 def test_controllers_are_those_of_the_payload(group: Group) -> None:
@@ -131,13 +160,14 @@ def test_kill_on_an_old_kernel(group: Group) -> None:
 
 
 def test_kill_when_nobody_is_left(group: Group) -> None:
+    os.rmdir(group.container)
     os.rmdir(group.payload)
     assert group.kill()
 
 
 def test_remove_takes_what_the_container_made_too(group: Group) -> None:
-    os.makedirs(f"{group.payload}/a/b/c")
-    os.makedirs(f"{group.payload}/d")
+    os.makedirs(f"{group.container}/a/b/c")
+    os.makedirs(f"{group.container}/d")
     assert group.remove()
     assert not os.path.exists(group.top)
     assert group.remove()
@@ -145,7 +175,7 @@ def test_remove_takes_what_the_container_made_too(group: Group) -> None:
 
 def test_remove_goes_deeper_than_a_path_can(group: Group) -> None:
     """And needs no descriptor for each step."""
-    fd = os.open(group.payload, os.O_RDONLY)
+    fd = os.open(group.container, os.O_RDONLY)
     for _ in range(1100):
         os.mkdir("n" * 20, dir_fd=fd)
         below = os.open("n" * 20, os.O_RDONLY, dir_fd=fd)
@@ -157,21 +187,25 @@ def test_remove_goes_deeper_than_a_path_can(group: Group) -> None:
 
 
 def test_clear_leaves_the_groups_that_we_made(group: Group) -> None:
-    os.makedirs(f"{group.payload}/a/b")
-    os.makedirs(f"{group.payload}/c")
-    put(group.payload, memory_max="max")
+    os.makedirs(f"{group.container}/a/b")
+    os.makedirs(f"{group.container}/c")
+    for path in (group.payload, group.container):
+        put(path, memory_max="max")
     group.clear()
-    assert os.listdir(group.payload) == ["memory.max"]
+    assert os.listdir(group.container) == ["memory.max"]
+    assert sorted(os.listdir(group.payload)) == ["container", "memory.max"]
     assert sorted(os.listdir(group.top)) == ["helpers", "payload"]
 
 
 @pytest.mark.parametrize("number", [errno.EBUSY, errno.ENOTEMPTY])
+@pytest.mark.parametrize(("used", "left"), [("payload", []), ("container", ["container"])])
 def test_remove_leaves_what_is_in_use(
-    group: Group, monkeypatch: pytest.MonkeyPatch, number: int
+    group: Group, monkeypatch: pytest.MonkeyPatch, number: int, used: str, left: list[str]
 ) -> None:
-    refuse(monkeypatch, group.payload, number)
+    refuse(monkeypatch, getattr(group, used), number)
     assert not group.remove()
     assert os.listdir(group.top) == ["payload"]
+    assert os.listdir(group.payload) == left
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, path: str, number: int) -> None:
@@ -233,11 +267,12 @@ def test_enter_fails_with_the_engines_code(tmp_path: Path) -> None:
 
 
 def test_pids_of_a_group_and_all_below(group: Group) -> None:
-    os.makedirs(f"{group.payload}/a/b")
-    os.makedirs(f"{group.payload}/threaded")
-    put(group.payload, cgroup_procs="10\n11\n")
-    put(f"{group.payload}/a", cgroup_procs="")
-    put(f"{group.payload}/a/b", cgroup_procs="12\n")
+    os.makedirs(f"{group.container}/a/b")
+    os.makedirs(f"{group.container}/threaded")
+    put(group.payload, cgroup_procs="")
+    put(group.container, cgroup_procs="10\n11\n")
+    put(f"{group.container}/a", cgroup_procs="")
+    put(f"{group.container}/a/b", cgroup_procs="12\n")
     put(group.helpers, cgroup_procs="99\n")
     assert groups.pids(group.payload) == [10, 11, 12]
     assert groups.pids(f"{group.payload}/gone") == []

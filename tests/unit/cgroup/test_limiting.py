@@ -18,7 +18,7 @@ import pytest
 from rootless import log
 from rootless.cgroup import choice as choices
 from rootless.cgroup import group as groups
-from rootless.cgroup import limiting
+from rootless.cgroup import limiting, resources
 from rootless.cgroup.choice import Choice
 from rootless.cgroup.group import Group
 from rootless.cgroup.hierarchy import HYBRID, V2, Hierarchy
@@ -48,13 +48,29 @@ def fill(directory: str, files: dict[str, str]) -> None:
         Path(directory, name).write_text(text)
 
 
+def fill_both(group: Group, files: dict[str, str]) -> None:
+    """Where limits are, and where the container looks for them."""
+    for directory in (group.payload, group.container):
+        fill(directory, files)
+
+
+def lack(group: Group, name: str) -> None:
+    for directory in (group.payload, group.container):
+        os.unlink(f"{directory}/{name}")
+
+
+def in_both(name: str, text: str) -> list[tuple[str, str]]:
+    """The two writes of one setting."""
+    return [(f"payload/{name}", text), (f"container/{name}", text)]
+
+
 @pytest.fixture
 def group(tmp_path: Path) -> Group:
     """A fresh group as the kernel shows it, below the mount `tmp_path`/cg."""
-    for path in ("cg/own/rl-1/payload", "cg/own/rl-1/helpers"):
-        (tmp_path / path).mkdir(parents=True)
+    (tmp_path / "cg/own/rl-1").mkdir(parents=True)
     made = Group(f"{tmp_path}/cg/own/rl-1")
-    fill(made.payload, FRESH)
+    made.make()
+    fill_both(made, FRESH)
     fill(made.top, {name: FRESH[name] for name in ("cgroup.controllers", *WEIGHTS)})
     for path in ("cg", "cg/own"):
         fill(f"{tmp_path}/{path}", {"cgroup.controllers": FRESH["cgroup.controllers"]})
@@ -127,13 +143,36 @@ def test_each_wish_in_its_file(group: Group, cgroupfs: Choice, kernel: Kernel) -
     )
     assert enforce(group, cgroupfs, wanted) == []
     assert kernel.written == [
-        ("payload/memory.swap.max", "0"),
-        ("payload/memory.max", str(64 * MIB)),
-        ("payload/cpu.max", "50000 100000"),
-        ("payload/cpuset.cpus", "0-3"),
-        ("payload/pids.max", "9"),
+        *in_both("memory.swap.max", "0"),
+        *in_both("memory.max", str(64 * MIB)),
+        *in_both("cpu.max", "50000 100000"),
+        *in_both("cpuset.cpus", "0-3"),
+        *in_both("pids.max", "9"),
     ]
-    assert Path(group.payload, "pids.max").read_text() == "9"
+    assert text_of(group.payload, "pids.max") == text_of(group.container, "pids.max") == "9"
+
+
+def test_a_limit_holds_above_the_namespace_and_is_seen_in_it(
+    group: Group, cgroupfs: Choice
+) -> None:
+    """What the container can write to is the lower of two, and not what limits it."""
+    wanted = limits(
+        memory={"limit": 64 * MIB, "swap": 64 * MIB, "reservation": MIB},
+        cpu={"quota": 50000, "period": 100000, "shares": 1024, "cpus": "0-3"},
+        pids={"limit": 9},
+        blockIO={"weight": 500, **throttled((8, MIB))},
+    )
+    assert enforce(group, cgroupfs, wanted) == []
+    assert os.path.dirname(group.container) == group.payload
+    written = resources.settings(wanted)
+    assert len(written) == 9
+    for one in written:
+        texts = [text_of(directory, one.file) for directory in (group.payload, group.container)]
+        assert texts[0].startswith(one.text) and texts[0] == texts[1]
+
+
+def text_of(directory: str, name: str) -> str:
+    return Path(directory, name).read_text()
 
 
 def test_our_own_group_is_weighed_as_a_whole_too(
@@ -142,25 +181,25 @@ def test_our_own_group_is_weighed_as_a_whole_too(
     wanted = limits(cpu={"shares": 1024}, blockIO={"weight": 500})
     assert enforce(group, cgroupfs, wanted) == []
     assert kernel.written == [
-        ("payload/cpu.weight", "39"),
+        *in_both("cpu.weight", "39"),
         ("rl-1/cpu.weight", "39"),
-        ("payload/io.bfq.weight", "500"),
+        *in_both("io.bfq.weight", "500"),
         ("rl-1/io.bfq.weight", "500"),
     ]
 
 
 def test_a_scope_is_weighed_by_systemd(group: Group, by_systemd: Choice, kernel: Kernel) -> None:
     assert enforce(group, by_systemd, limits(cpu={"shares": 1024})) == []
-    assert kernel.written == [("payload/cpu.weight", "39")]
+    assert kernel.written == in_both("cpu.weight", "39")
 
 
 def test_the_other_file_where_the_first_is_missing(
     group: Group, by_systemd: Choice, kernel: Kernel
 ) -> None:
-    os.unlink(f"{group.payload}/io.bfq.weight")
+    lack(group, "io.bfq.weight")
     assert enforce(group, by_systemd, limits(blockIO={"weight": 500})) == []
-    assert kernel.written == [("payload/io.weight", "4950")]
-    os.unlink(f"{group.payload}/io.weight")
+    assert kernel.written == in_both("io.weight", "4950")
+    lack(group, "io.weight")
     with pytest.raises(HostError) as caught:
         enforce(group, by_systemd, limits(blockIO={"weight": 500}))
     expected = "--blkio-weight 500: this kernel has no io.weight, nor io.bfq.weight"
@@ -169,34 +208,42 @@ def test_the_other_file_where_the_first_is_missing(
 
 def test_what_limits_nothing_may_fail(group: Group, by_systemd: Choice, kernel: Kernel) -> None:
     """A kernel without swap accounting, and docker's default for swap."""
-    os.unlink(f"{group.payload}/memory.swap.max")
+    lack(group, "memory.swap.max")
     assert enforce(group, by_systemd, limits(memory={"limit": 8 * MIB, "swap": 16 * MIB})) == []
-    assert kernel.written == [("payload/memory.max", str(8 * MIB))]
+    assert kernel.written == in_both("memory.max", str(8 * MIB))
 
 
 def test_what_limits_something_may_not(group: Group, by_systemd: Choice) -> None:
-    os.unlink(f"{group.payload}/memory.swap.max")
+    lack(group, "memory.swap.max")
     with pytest.raises(HostError) as caught:
         enforce(group, by_systemd, limits(memory={"limit": 8 * MIB, "swap": 8 * MIB}))
     assert caught.value.message == "--memory-swap 8m: this kernel has no memory.swap.max"
 
 
-def test_all_or_nothing(group: Group, cgroupfs: Choice, kernel: Kernel, said: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("refused", "before"),
+    [("payload/pids.max", []), ("container/pids.max", [("payload/pids.max", "max")])],
+)
+def test_all_or_nothing(
+    group: Group, cgroupfs: Choice, kernel: Kernel, said: list[str],
+    refused: str, before: list[tuple[str, str]],
+) -> None:  # fmt: skip
     wanted = limits(
         memory={"limit": 8 * MIB, "swap": 8 * MIB}, cpu={"shares": 1024, "quota": 5000},
         pids={"limit": 9},
     )  # fmt: skip
-    kernel.refused["payload/pids.max"] = errno.EINVAL
+    kernel.refused[refused] = errno.EINVAL
     with pytest.raises(HostError) as caught:
         enforce(group, cgroupfs, wanted)
     assert caught.value.message == "--pids-limit 9: pids.max: Invalid argument"
     assert caught.value.exit_code == EXIT_ENGINE
-    assert kernel.written[6:] == [
-        ("payload/cpu.max", "max 100000"),
+    assert kernel.written[kernel.written.index((refused, "9")) + 1 :] == [
+        *before,
+        *reversed(in_both("cpu.max", "max 100000")),
         ("rl-1/cpu.weight", "100"),
-        ("payload/cpu.weight", "100"),
-        ("payload/memory.max", "max"),
-        ("payload/memory.swap.max", "max"),
+        *reversed(in_both("cpu.weight", "100")),
+        *reversed(in_both("memory.max", "max")),
+        *reversed(in_both("memory.swap.max", "max")),
     ]
     assert not [line for line in said if line.startswith("warning")]
 
@@ -206,7 +253,7 @@ def test_best_effort_keeps_what_works(group: Group, cgroupfs: Choice, kernel: Ke
     wanted = limits(memory={"limit": 8 * MIB}, pids={"limit": 9})
     problems = enforce(group, cgroupfs, wanted, strict=False)
     assert problems == ["--memory 8m: memory.max: Device or resource busy"]
-    assert [name for name, _ in kernel.written] == ["payload/memory.max", "payload/pids.max"]
+    assert kernel.written == [("payload/memory.max", str(8 * MIB)), *in_both("pids.max", "9")]
 
 
 def test_a_missing_controller_before_anything_is_written(
@@ -236,7 +283,7 @@ def test_best_effort_without_a_controller(group: Group, cgroupfs: Choice, kernel
         "--cpu-shares 2",
         "--pids-limit 9",
     ]
-    assert kernel.written == [("payload/memory.max", str(8 * MIB))]
+    assert kernel.written == in_both("memory.max", str(8 * MIB))
 
 
 def test_only_a_start_has_best_effort_to_offer(group: Group, cgroupfs: Choice) -> None:
@@ -267,7 +314,10 @@ def test_fewer_cpus_than_asked_for(group: Group, cgroupfs: Choice, kernel: Kerne
         enforce(group, cgroupfs, limits(cpu={"cpus": "0-3"}))
     expected = "--cpuset-cpus 0-3: the groups above this container have only 0-1"
     assert (caught.value.message, caught.value.hint) == (expected, "--cpuset-cpus 0-1")
-    assert kernel.written == [("payload/cpuset.cpus", "0-3"), ("payload/cpuset.cpus", "\n")]
+    assert kernel.written == [
+        *in_both("cpuset.cpus", "0-3"),
+        *reversed(in_both("cpuset.cpus", "\n")),
+    ]
 
 
 @pytest.mark.parametrize("text", ["0-3", "0,1,2,3", "3,0-2"])
@@ -278,9 +328,9 @@ def test_lists_of_cpus_are_compared_as_sets(group: Group, cgroupfs: Choice, text
 def test_other_files_of_cpuset_have_nothing_beside_them(
     group: Group, cgroupfs: Choice, kernel: Kernel
 ) -> None:
-    fill(group.payload, {"cpuset.cpus.partition": "member\n"})
+    fill_both(group, {"cpuset.cpus.partition": "member\n"})
     assert enforce(group, cgroupfs, limits(unified={"cpuset.cpus.partition": "root"})) == []
-    assert kernel.written == [("payload/cpuset.cpus.partition", "root")]
+    assert kernel.written == in_both("cpuset.cpus.partition", "root")
 
 
 def throttled(*devices: tuple[int, int]) -> dict[str, Any]:
@@ -299,15 +349,14 @@ def throttled(*devices: tuple[int, int]) -> dict[str, Any]:
 def test_rates_of_a_disk_are_taken_back_by_device(
     group: Group, cgroupfs: Choice, kernel: Kernel, old: str, expected: str
 ) -> None:
-    fill(group.payload, {"io.max": old})
+    fill_both(group, {"io.max": old, "memory.high": "max\n"})
     kernel.refused["payload/memory.high"] = errno.EINVAL
-    fill(group.payload, {"memory.high": "max\n"})
     wanted = limits(blockIO=throttled((8, MIB)), unified={"memory.high": "1"})
-    with pytest.raises(HostError):
+    with pytest.raises(HostError, match=r"memory\.high"):
         enforce(group, cgroupfs, wanted)
-    assert [text for name, text in kernel.written if name == "payload/io.max"] == [
-        "8:0 rbps=1048576",
-        expected,
+    assert [one for one in kernel.written if one[0].endswith("/io.max")] == [
+        *in_both("io.max", "8:0 rbps=1048576"),
+        *reversed(in_both("io.max", expected)),
     ]
 
 
@@ -319,7 +368,7 @@ def test_what_cannot_be_taken_back_is_told_and_the_rest_goes_on(
     write = kernel.write
 
     def busy(path: str, text: str) -> None:
-        if (os.path.basename(path), text) == ("memory.max", "max"):
+        if (path, text) == (f"{group.container}/memory.max", "max"):
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
         write(path, text)
 
@@ -327,14 +376,19 @@ def test_what_cannot_be_taken_back_is_told_and_the_rest_goes_on(
     with pytest.raises(HostError, match="--cpu-quota 5000"):
         wanted = limits(memory={"limit": 8 * MIB, "swap": 8 * MIB}, cpu={"quota": 5000})
         enforce(group, by_systemd, wanted)
-    assert Path(group.payload, "memory.swap.max").read_text() == "max"
+    assert text_of(group.payload, "memory.max") == "max"
+    for directory in (group.payload, group.container):
+        assert text_of(directory, "memory.swap.max") == "max"
     (warning,) = [line for line in said if line.startswith("warning")]
     assert warning.startswith(f"warning: {group.payload}: an old limit could not be set again:")
 
 
 def test_effects_are_told(group: Group, by_systemd: Choice, said: list[str]) -> None:
     enforce(group, by_systemd, limits(pids={"limit": 9}))
-    assert said == [f"debug: write '9' to {group.payload}/pids.max"]
+    assert said == [
+        f"debug: write '9' to {group.payload}/pids.max",
+        f"debug: write '9' to {group.container}/pids.max",
+    ]
 
 
 def test_delegation_of_a_group(group: Group, cgroupfs: Choice) -> None:

@@ -39,10 +39,17 @@ def add(paths: Paths, *, group: str = "", started: int | None = None, **more: An
 @pytest.fixture
 def group(tmp_path: Path) -> Path:
     payload = tmp_path / "group" / "payload"
-    payload.mkdir(parents=True)
+    (payload / "container").mkdir(parents=True)
     (payload / "cgroup.events").write_text("populated 1\nfrozen 0\n")
     (payload / "cgroup.freeze").write_text("0\n")
     return payload
+
+
+def fill(group: Path) -> None:
+    """The kernel's files for a limit on processes."""
+    (group / "cgroup.controllers").write_text("pids memory\n")
+    for directory in (group, group / "container"):
+        (directory / "pids.max").write_text("max\n")
 
 
 def freeze(group: Path, *, by: str = "1") -> None:
@@ -144,22 +151,22 @@ def test_an_update_while_it_starts_is_refused(paths: Paths) -> None:
 
 
 def test_an_update_writes_the_group_and_then_the_record(paths: Paths, group: Path) -> None:
-    (group / "cgroup.controllers").write_text("pids memory\n")
-    (group / "pids.max").write_text("max\n")
+    fill(group)
     add(paths, group=str(group.parent), resources={"cpu": {"cpus": "0"}})
     # The CPUs, which this group has no controller for, were asked for with best effort.
     update.update(paths, "aaa", {"pids": {"limit": 5}})
-    assert (group / "pids.max").read_text().startswith("5")
+    for directory in (group, group / "container"):
+        assert (directory / "pids.max").read_text().startswith("5")
     record = containers.read_record(paths, ID)
     assert record["resources"] == {"cpu": {"cpus": "0"}, "pids": {"limit": 5}}
 
 
 def test_a_refused_update_changes_nothing(paths: Paths, group: Path) -> None:
-    (group / "cgroup.controllers").write_text("pids memory\n")
-    (group / "pids.max").write_text("max\n")
+    fill(group)
     add(paths, group=str(group.parent))
     wish = {"pids": {"limit": 5}, "unified": {"memory.nothing": "1"}}
     with pytest.raises(HostError, match=r"memory\.nothing"):
         update.update(paths, "aaa", wish)
-    assert (group / "pids.max").read_text().startswith("max")
+    for directory in (group, group / "container"):
+        assert (directory / "pids.max").read_text().startswith("max")
     assert "resources" not in containers.read_record(paths, ID)

@@ -56,9 +56,9 @@ def fill(path: Path) -> None:
 
 
 def make_group(path: Path) -> Group:
-    """The group at `path`, its children made already and with the kernel's files."""
+    """The group at `path`, all below it made already and with the kernel's files."""
     group = Group(str(path))
-    for directory in (group.top, group.payload, group.helpers):
+    for directory in (group.top, group.payload, group.container, group.helpers):
         Path(directory).mkdir()
         fill(Path(directory))
     return group
@@ -171,9 +171,11 @@ def test_a_scope_from_the_question_to_the_end(host: Host) -> None:
     }
     assert grouping.facts() == {}
     group = host.systemd.group
-    assert grouping.settle() == {"top": group.top, "payload": group.payload, "leave": False}
+    assert grouping.settle() == {"top": group.top, "container": group.container, "leave": False}
     assert procs(group.helpers) == "42" and procs(group.top) == procs(group.payload) == ""
-    assert Path(group.top, "cgroup.subtree_control").read_text() == "+memory +pids"
+    for directory in (group.top, group.payload):
+        assert Path(directory, "cgroup.subtree_control").read_text() == "+memory +pids"
+    assert Path(group.container, "cgroup.subtree_control").read_text() == ""
     assert grouping.facts() == {"manager": "systemd", "path": group.top}
 
 
@@ -218,11 +220,12 @@ def test_our_own_subtree(host: Host, words: tuple[str, ...]) -> None:
     request = grouping.settle()
     top = f"{host.own}/{NAME}"
     assert made == [(str(host.own), NAME, bool(words))]
-    assert request == {"top": top, "payload": f"{top}/payload", "leave": True}
+    assert request == {"top": top, "container": f"{top}/payload/container", "leave": True}
     assert procs(f"{top}/helpers") == "42"
     assert grouping.facts() == {"manager": "cgroupfs", "path": top}
-    written = Path(top, "payload/pids.max").read_text()
-    assert written.startswith("9" if words else "max")
+    for part in ("payload", "payload/container"):
+        written = Path(top, part, "pids.max").read_text()
+        assert written.startswith("9" if words else "max")
     grouping.discard()
     assert host.removed == [top]
 
@@ -257,7 +260,7 @@ def test_what_a_killed_keeper_has_left_is_ended(
     grouping = asked()
     request = grouping.settle()
     assert request is not None
-    killed = Path(request["payload"], "cgroup.kill")
+    killed = Path(request["top"], "payload/cgroup.kill")
     waited: list[str] = []
 
     def wait(group: Group, seconds: float) -> bool:
