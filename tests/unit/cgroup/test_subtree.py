@@ -118,7 +118,8 @@ def base(fs: Cgroupfs) -> str:
 
 
 def listed(base: str) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(base) if entry.is_dir())
+    with os.scandir(base) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir())
 
 
 def assert_untouched(fs: Cgroupfs) -> None:
