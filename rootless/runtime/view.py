@@ -11,7 +11,7 @@ import os
 
 from rootless import log
 from rootless.cgroup import hierarchy
-from rootless.kernel import libc, signals
+from rootless.kernel import capabilities, libc, signals
 from rootless.kernel.channel import close_all_but
 from rootless.procview import server
 from rootless.procview.contents import Contents
@@ -84,6 +84,9 @@ class View:
             libc.prctl_name("rl-view")
             libc.set_command_line("rl-view")
             close_all_but({0, 1, 2, self._connection.fd, self._cpus, *self._host.fds()})
+            # It answers whatever the container asks: what it may do is read what everybody may.
+            capabilities.set_sets({})
+            libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
             server.serve(self._connection, self._root)
         except BaseException as error:
             log.warn(f"the view of /proc: {error!r}")
