@@ -138,8 +138,12 @@ def _not_delegated(controller: str, where: Delegation) -> tuple[str, str]:
     above = [group for group, names in where.chain if controller in names]
     reexec = f"XDG_RUNTIME_DIR=/run/user/{where.uid} systemctl --user daemon-reexec"
     if any(where.user_service in group.split("/") for group in above):
-        # A manager looks for its controllers when it starts.
-        return f"the user's systemd has not noticed the {controller} controller yet", reexec
+        # A manager looks for its controllers when it starts; 257 not when it is re-executed.
+        restart = f"sudo systemctl restart {where.user_service}"
+        return (
+            f"the user's systemd has not noticed the {controller} controller yet",
+            f"{reexec}; or, which ends what it runs: {restart}",
+        )
     install = f"sudo install -D -m 0644 {shlex.quote(config.shipped(DROP_IN))} {_DROP_IN_TARGET}"
     return (
         f"the {controller} controller is not delegated to {where.user_service}",

@@ -26,11 +26,11 @@ def test_systemd_shows_the_container(guest: Guest) -> None:
     user = guest.as_user("linger")
     show = (
         "export XDG_RUNTIME_DIR=/run/user/$(id -u); systemctl --user status 'rl-*.scope' --no-pager"
-        "; systemd-cgls --no-pager /user.slice/user-$(id -u).slice"
+        "; echo ====; systemd-cgls --no-pager /user.slice/user-$(id -u).slice"
     )
     start = f"rl run --rm --name shown {IMAGE} sleep 60 &"
     done = user.run(f"{start} {UP.format('shown')}; {show}; rl rm -f shown; wait")
-    status, _, tree = done.stdout.partition("Control group ")
+    status, _, tree = done.stdout.partition("====")
     assert "rl container shown (localhost/busybox)" in status
     assert "Active: active (running)" in status
     for text in (status, tree):

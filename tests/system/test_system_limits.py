@@ -153,6 +153,7 @@ def test_an_administrator_follows_the_hint(guest: Guest) -> None:
     try:
         root.run(for_root.replace("sudo ", ""))
         user.run(for_user)
+        notice_new_controllers(guest)
         done = user.run(f"{RUN} --cpuset-cpus 1 {IMAGE} grep Cpus_allowed_list /proc/self/status")
         assert done.stdout.split() == ["Cpus_allowed_list:", "1"]
         write = "dd if=/dev/zero of=/x bs=512k count=6 oflag=direct conv=fsync 2>&1"
@@ -164,6 +165,16 @@ def test_an_administrator_follows_the_hint(guest: Guest) -> None:
     finally:
         root.run(f"rm -r {target}; systemctl daemon-reload")
         user.run(for_user)
+
+
+def notice_new_controllers(guest: Guest) -> None:
+    """What newer ones of systemd need beside: the second half of the second hint."""
+    user, root = guest.as_user("linger"), guest.as_user("root")
+    done = user.run(f"{RUN} --cpuset-cpus 1 {IMAGE} true", code=None)
+    if done.returncode:
+        error, hint = refusal(done)
+        assert "has not noticed the cpuset controller yet" in error
+        root.run(hint.rpartition(": ")[2].replace("sudo ", ""))
 
 
 def test_without_a_manager_linger_is_the_way(guest: Guest) -> None:

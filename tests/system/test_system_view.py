@@ -11,7 +11,10 @@ from tests.system.guest import Guest, Session
 RUN = "rl run --rm --net none"
 IMAGE = "localhost/busybox"
 # The guest's own programs: procps, util-linux, coreutils, Python; run by their own loader.
-PROGRAMS = "-v /usr:/host:ro -e PYTHONHOME=/host -e TERM=dumb -e TERMINFO=/host/lib/terminfo"
+PROGRAMS = (
+    "-v /usr:/host:ro -e PYTHONHOME=/host"
+    " -e TERM=dumb -e TERMINFO_DIRS=/host/lib/terminfo:/host/share/terminfo"
+)
 LIBRARIES = "/host/lib/x86_64-linux-gnu"
 HOST = f"{LIBRARIES}/ld-linux-x86-64.so.2 --library-path {LIBRARIES} /host/bin"
 SPIN = "while :; do :; done"

@@ -65,7 +65,9 @@ def test_a_controller_that_the_users_systemd_does_not_know_yet() -> None:
     chain = [*on(ALL).chain, (f"{SERVICE}/app.slice", BY_DEFAULT)]
     error = explain(on(chain=chain))
     assert "has not noticed the cpuset controller yet" in error.message
-    assert error.hint == "XDG_RUNTIME_DIR=/run/user/1000 systemctl --user daemon-reexec"
+    first, _, second = error.hint.partition("; or, which ends what it runs: ")
+    assert first == "XDG_RUNTIME_DIR=/run/user/1000 systemctl --user daemon-reexec"
+    assert second == "sudo systemctl restart user@1000.service"
 
 
 @pytest.mark.parametrize(
