@@ -101,11 +101,13 @@ class OomWatch:
 def _limit_counts(payload: str) -> dict[str, int]:
     """How often the limit of each group, from the payload's up, was what ended an allocation."""
     counts: dict[str, int] = {}
+    # Read before its own: a kill in between must not look like one of a group below.
+    below = _count_below(payload)
     path = payload
     while True:
         if path == os.path.dirname(payload):
             # After its own: what it counts beyond that, it counts for groups that it has below.
-            counts[f"{payload}/*"] = _count_below(payload)
+            counts[f"{payload}/*"] = below
         try:
             counts[path] = group.numbers(group.read(f"{path}/memory.events.local")).get("oom", 0)
         except OSError:
