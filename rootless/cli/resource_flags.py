@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import stat
 
-from rootless.cli.resource_options import RESOURCE_OPTIONS, STRICT
+from rootless.cli.resource_options import RESOURCE_OPTIONS
 from rootless.errors import UsageError
 from rootless.model import resources as model
+from rootless.model.container import STRICT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

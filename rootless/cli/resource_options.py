@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from rootless.cli.options import flag, repeat, section, value
-
-STRICT = "strict"
-BEST_EFFORT = "best-effort"
+from rootless.model.container import BEST_EFFORT, STRICT
 
 # docker-update(1) and podman-update(1): what a running container's cgroup can change to.
 RESOURCE_OPTIONS = section(

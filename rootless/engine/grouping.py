@@ -8,6 +8,7 @@ from rootless import log
 from rootless.cgroup import choice as choices
 from rootless.cgroup import group as groups
 from rootless.errors import HostError, RlError
+from rootless.model.container import BEST_EFFORT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from rootless.model.container import ContainerSpec
     from rootless.runtime.messages import CgroupRequest
 
-BEST_EFFORT = "best-effort"
 _NAME_DIGITS = 12
 # For processes that were sent SIGKILL.
 _SECONDS_TO_END = 2.0

@@ -11,6 +11,7 @@ import os
 
 from rootless.cgroup import group as groups
 from rootless.engine import images
+from rootless.kernel import proctable
 from rootless.model.idmap import parse_map, to_inside
 
 TYPE_CHECKING = False
@@ -160,17 +161,9 @@ def uptime() -> float:
 
 
 def _descendants(top: int, *, besides: set[int]) -> list[int]:
-    children: dict[int, list[int]] = {}
-    for name in filter(str.isdecimal, os.listdir("/proc")):
-        parent = _parent_of(int(name))
-        children.setdefault(parent, []).append(int(name))
-    found: list[int] = []
-    waiting = [pid for pid in children.get(top, ()) if pid not in besides] if top else []
-    while waiting:
-        pid = waiting.pop()
-        found.append(pid)
-        waiting += children.get(pid, ())
-    return found
+    """Also those that have ended and are still listed."""
+    parents = {int(name): _parent_of(int(name)) for name in os.listdir("/proc") if name.isdecimal()}
+    return proctable.descendants(parents, top, besides=besides) if top else []
 
 
 def _parent_of(pid: int) -> int:

@@ -6,6 +6,10 @@ import os
 
 from rootless.model.value import Value
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping
+
 _TICK_USEC = 1_000_000 // os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGESIZE")
 
@@ -55,13 +59,23 @@ def _read_one(name: str) -> Process | None:
 
 def family(table: dict[int, Process], root: int) -> list[Process]:
     """The process `root` and all that descend from it, as far as they are in `table`."""
+    if root not in table:
+        return []
+    parents = {pid: process.parent for pid, process in table.items()}
+    return [table[pid] for pid in (root, *descendants(parents, root))]
+
+
+def descendants(
+    parents: Mapping[int, int], root: int, *, besides: Container[int] = ()
+) -> list[int]:
+    """All that descend from `root`, by the parent of each pid, without its children `besides`."""
     children: dict[int, list[int]] = {}
-    for pid, process in table.items():
-        children.setdefault(process.parent, []).append(pid)
-    pids, found = [root], []
-    while pids:
-        pid = pids.pop()
-        if pid in table:
-            found.append(table[pid])
-            pids += children.get(pid, [])
+    for pid, parent in parents.items():
+        children.setdefault(parent, []).append(pid)
+    found: list[int] = []
+    waiting = [pid for pid in children.get(root, ()) if pid not in besides]
+    while waiting:
+        pid = waiting.pop()
+        found.append(pid)
+        waiting += children.get(pid, ())
     return found

@@ -18,6 +18,8 @@ DEFAULT_SHM_SIZE = 64 * 1024 * 1024
 DEFAULT_UMASK = 0o022
 # podman-pull(1), "--policy".
 PULL_POLICIES = ("always", "missing", "newer", "never")
+# --limits: what becomes of a limit that cannot be enforced.
+STRICT, BEST_EFFORT = "strict", "best-effort"
 STORAGE_DRIVERS = ("fuse-overlayfs", "overlay", "vfs")
 
 
@@ -160,7 +162,7 @@ class ContainerSpec(Value):
         oom_score_adj: int | None = None,
         cgroup_manager: str = "",
         cgroup_parent: str = "",
-        limits: str = "strict",
+        limits: str = STRICT,
     ) -> None:
         self.image = image
         self.rootfs = rootfs

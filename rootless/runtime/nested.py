@@ -49,8 +49,7 @@ def start_init(
         close_all_of(private)
         _run_middle(request, root_tree, setup, stdio, middle_end)
     middle_end.close()
-    for fd in opened:
-        os.close(fd)
+    close_all_of(opened)
     try:
         return _serve_middle(request, keeper_end, middle)
     finally:

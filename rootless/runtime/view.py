@@ -14,7 +14,7 @@ from rootless.cgroup import hierarchy
 from rootless.kernel import capabilities, libc, signals
 from rootless.kernel.channel import close_all_but
 from rootless.procview import server
-from rootless.procview.contents import Contents
+from rootless.procview.contents import FILES, Contents
 from rootless.procview.hostdir import PassThrough
 from rootless.procview.source import Host, Source
 from rootless.procview.tree import Directory, File
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from rootless.runtime.messages import Request
 
 _SYSFS_CPUS = "/sys/devices/system/cpu"
-_OVERRIDDEN = ("online", "present", "possible", "offline")
-_PROC = ("meminfo", "cpuinfo", "stat", "uptime", "loadavg", "swaps", "diskstats", "vmstat")
-_PRESSURE = ("cpu", "memory", "io")
 
 
 class View:
@@ -108,11 +105,10 @@ def begin(request: Request) -> View | None:
 def _source(host: Host, request: Request) -> Source:
     cgroup = request["cgroup"]
     found = hierarchy.discover()
-    own = cgroup["container"] if cgroup else found.directory
-    levels = []
-    while len(own) > len(found.mount) > 0:
-        levels.append(own)
-        own = os.path.dirname(own)
+    own = cgroup["container"][len(found.mount) :] if cgroup else found.own
+    # From below, and without the root, which has no limits.
+    above = reversed(hierarchy.ancestors(own)[1:])
+    levels = [hierarchy.directory(found.mount, group) for group in above]
     cpus = sorted(os.sched_getaffinity(0))
     return Source(
         host, levels, has_own=cgroup is not None, started_usec=request["started_ns"] // 1000,
@@ -121,15 +117,19 @@ def _source(host: Host, request: Request) -> Source:
 
 
 def _tree(contents: Contents, cpus: int) -> Directory:
-    def file(name: str) -> File:
-        return File(lambda: contents.text(name), size=lambda: len(contents.text(name)))
-
-    pressure = {name.encode(): file(f"pressure/{name}") for name in _PRESSURE}
-    overridden = {name.encode(): file(f"cpu/{name}") for name in _OVERRIDDEN}
+    """All of FILES: those of sysfs in the directory of CPUs, the others as /proc has them."""
+    folders: dict[str, dict[bytes, File]] = {"": {}, "cpu": {}, "pressure": {}}
+    for path in FILES:
+        folder, _, name = path.rpartition("/")
+        folders[folder][name.encode()] = _file(contents, path)
     return Directory(
         {
-            **{name.encode(): file(name) for name in _PROC},
-            b"pressure": Directory(pressure),
-            b"cpus": PassThrough(cpus, overridden, contents.cpus),
+            **folders[""],
+            b"pressure": Directory(folders["pressure"]),
+            b"cpus": PassThrough(cpus, folders["cpu"], contents.cpus),
         }
     )
+
+
+def _file(contents: Contents, name: str) -> File:
+    return File(lambda: contents.text(name), size=lambda: len(contents.text(name)))

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,14 +114,6 @@ def test_without_a_group(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("has no cgroup of its own, so no limit of its own: this host has v1")
     assert lines[1].startswith("It shares /user.slice/session-1.scope with other processes")
-
-
-@pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
-    (tmp_path / "r").mkdir(mode=0o700)
-    monkeypatch.setenv("RL_ROOT", str(tmp_path / "s"))
-    monkeypatch.setenv("RL_RUNTIME_DIR", str(tmp_path / "r"))
-    return Paths(str(tmp_path / "s"), str(tmp_path / "r"))
 
 
 def keep(places: Paths, **more: Any) -> None:

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,14 +15,6 @@ from rootless.store import containers
 from rootless.store.paths import Paths
 
 HEADS = "CONTAINER ID NAME CPU % MEM USAGE / LIMIT MEM % NET I/O BLOCK I/O PIDS"
-
-
-@pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
-    (tmp_path / "r").mkdir(mode=0o700)
-    monkeypatch.setenv("RL_ROOT", str(tmp_path / "s"))
-    monkeypatch.setenv("RL_RUNTIME_DIR", str(tmp_path / "r"))
-    return Paths(str(tmp_path / "s"), str(tmp_path / "r"))
 
 
 @pytest.fixture(autouse=True)
