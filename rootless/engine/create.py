@@ -99,6 +99,14 @@ class Place:
                 copy_up.append((use.path, use.target))
         return copy_up
 
+    def write_config(self, document: dict[str, Any], seccomp: dict[str, Any]) -> None:
+        """Keep the OCI runtime document, for who enters the container later.
+
+        seccomp: its `linux.seccomp`, empty for none; init gets that compiled.
+        """
+        linux = {**document["linux"], "seccomp": seccomp} if seccomp else document["linux"]
+        containers.write_config(self.paths, self.id, {**document, "linux": linux})
+
     def write_state(
         self, launch: Launch, network_pid: int, cgroup: dict[str, str], *, remove: list[str]
     ) -> None:

@@ -157,6 +157,7 @@ class Run:
             copy_up = place.fill(made, record)
         document = _seccomp_document(made)
         program = seccomp.program_for(document, self.paths.cache) if document else b""
+        place.write_config(made.document, document)
         remove = containers.trees_of(self.paths, place.id, record) if spec.remove else []
         self.timeline.mark("planned")
         cgroup = self.grouping.settle()

@@ -160,17 +160,33 @@ def _not_found(text: str) -> NotFoundError:
 
 def read_record(paths: Paths, container_id: str) -> Record:
     """The record of a container. Raises NotFoundError, StoreError when it is damaged."""
-    path = f"{directory(paths, container_id)}/container.json"
+    return _read_document(paths, container_id, "container.json")
+
+
+def _read_document(paths: Paths, container_id: str, name: str) -> dict[str, Any]:
+    path = f"{directory(paths, container_id)}/{name}"
     try:
         with open(path, "rb") as file:
-            record = jsontext.loads(file.read())
+            document = jsontext.loads(file.read())
     except FileNotFoundError:
         raise _not_found(container_id) from None
     except ValueError as error:
         raise StoreError(f"{path}: damaged: {error}", hint=f"rl rm -f {container_id}") from None
-    if not isinstance(record, dict):
+    if not isinstance(document, dict):
         raise StoreError(f"{path}: damaged", hint=f"rl rm -f {container_id}")
-    return record
+    return document
+
+
+def write_config(paths: Paths, container_id: str, document: dict[str, Any]) -> None:
+    """Keep the OCI runtime document of a container's last start."""
+    path = f"{directory(paths, container_id)}/config.json"
+    # A normal user of the host need not see the environment.
+    files.write_atomic(path, jsontext.dumps(document).encode(), mode=0o600)
+
+
+def read_config(paths: Paths, container_id: str) -> dict[str, Any]:
+    """The document that write_config kept. Raises NotFoundError, StoreError when damaged."""
+    return _read_document(paths, container_id, "config.json")
 
 
 def trees_of(paths: Paths, container_id: str, record: Record) -> list[str]:
