@@ -6,6 +6,7 @@ and its like), parents before what lies below them. A user's mount on one of our
 
 from __future__ import annotations
 
+from rootless.engine import plan_view
 from rootless.errors import UsageError
 from rootless.model import mountspec
 
@@ -69,7 +70,9 @@ def build(
     files_of_ours = [one for one in _files(spec, files) if one["destination"] not in taken]
     later = files_of_ours + users
     later.sort(key=lambda mount: mount["destination"].count("/"))
-    return [mount for mount in ours if not _is_hidden(mount["destination"], taken)] + later
+    ours = [mount for mount in ours if not _is_hidden(mount["destination"], taken)]
+    hidden = [*security.masked_paths, *security.readonly_paths, *taken]
+    return plan_view.with_bare_copies(ours, view, hidden) + later
 
 
 def _is_hidden(destination: str, taken: set[str]) -> bool:

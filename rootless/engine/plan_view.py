@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rootless.engine.facts import HostFacts
     from rootless.model.container import ContainerSpec
 
+    Mount = dict[str, Any]
+
 FOLDER = "view"
 _PRESSURE = ("pressure/cpu", "pressure/memory", "pressure/io")
 _PROC = (
@@ -21,6 +23,8 @@ _PROC = (
 )  # fmt: skip
 _CPUS = "cpus"
 FILES = (*_PROC, _CPUS)
+# Where the kernel shows itself.
+_KERNELS = ("/proc", "/sys")
 _HINT = "sudo chmod 0666 /dev/fuse"
 
 
@@ -50,7 +54,7 @@ def _named(text: str) -> list[str]:
     return names
 
 
-def mounts(names: list[str], directory: str) -> list[dict[str, Any]]:
+def mounts(names: list[str], directory: str) -> list[Mount]:
     """The binds of `names`; directory: the container's."""
     return [
         {
@@ -65,3 +69,37 @@ def mounts(names: list[str], directory: str) -> list[dict[str, Any]]:
 
 def _target(name: str) -> str:
     return "/sys/devices/system/cpu" if name == _CPUS else f"/proc/{name}"
+
+
+def with_bare_copies(ours: list[Mount], view: list[Mount], hidden: list[str]) -> list[Mount]:
+    """`ours`, with /proc and /sys once more each, bare, where only `view` covers parts of them.
+
+    hidden: the paths that masks and the user's mounts cover. In a user namespace below the
+    container's the kernel mounts a proc or sysfs only if one is in sight, anywhere in the mount
+    namespace, of which nothing is covered: what the container may not see, those below may not
+    either (mount_too_revealing() in fs/namespace.c). The view hides nothing that would need that.
+    The bare ones are mounted on directories of what the /proc and /sys that everybody sees then
+    cover: no path leads to them, and none of their files is taken for the view's.
+    """
+    seen = {one["destination"]: one for one in ours if one["destination"] in _KERNELS}
+    covered = [one["destination"] for one in view]
+    bases, bare = {}, []
+    for place, mount in seen.items():
+        base, directory = _bare_place(mount)
+        if base in seen and _is_any_below(place, covered) and not _is_any_below(place, hidden):
+            bases[base] = dict(seen[base])
+            bare.append({**mount, "destination": directory})
+    return [*bases.values(), *bare, *ours]
+
+
+def _bare_place(mount: Mount) -> tuple[str, str]:
+    """What holds a bare one of `mount`, and where there; these directories every kernel has."""
+    if mount["type"] == "sysfs":
+        # No second one on the first: all of one network namespace are one file system (EBUSY).
+        return "/proc", "/proc/driver"
+    place = mount["destination"]
+    return place, f"{place}/fs"
+
+
+def _is_any_below(place: str, paths: list[str]) -> bool:
+    return any(path.startswith(f"{place}/") for path in paths)

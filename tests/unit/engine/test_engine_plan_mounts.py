@@ -37,6 +37,27 @@ def test_order_is_ours_then_the_others_by_depth() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [
+        ("--privileged", ["/proc", "/proc/fs", "/proc/driver", *OURS]),
+        ("--privileged --net host", ["/proc", "/sys", "/proc/fs", "/sys/fs", "/proc"]),
+        ("--privileged --procview meminfo", ["/proc", "/proc/fs", "/proc"]),
+        ("--privileged --procview cpus", ["/proc", "/proc/driver", "/proc"]),
+        ("--privileged --procview off", ["/proc", "/dev"]),
+        ("--privileged -v vol:/proc", ["/dev"]),
+        ("--privileged -v vol:/proc/kcore", ["/proc", "/proc/driver", "/proc"]),
+        ("--security-opt unmask=/proc/*", ["/proc", "/proc/fs", "/proc", "/dev"]),
+        ("--security-opt unmask=/sys/*", ["/proc", "/proc/driver", "/proc", "/dev"]),
+        ("", ["/proc", "/dev"]),
+    ],
+)
+def test_a_bare_proc_and_sysfs_stay_where_nothing_is_to_be_hidden(
+    words: str, first: list[str]
+) -> None:
+    assert targets(*words.split())[: len(first)] == first
+
+
 def test_a_volume_at_etc_does_not_hide_our_files() -> None:
     assert targets("-v", "vol:/etc") == [*OURS, "/etc", *FILES]
     assert targets("-v", "vol:/etc/hosts").count("/etc/hosts") == 1
