@@ -21,9 +21,20 @@ from rootless.procview.source import now_usec
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
     from rootless.procview.snapshot import Snapshot
     from rootless.procview.source import Source
+
+    class Keeper(Protocol):
+        """What outlives a server: page.Page, for one."""
+
+        def keep(self, state: bytes) -> None:
+            """See page.Page."""
+
+        def kept(self) -> bytes:
+            """See page.Page."""
+
 
 # A tick of the kernel's clock: so long all answers are of one moment.
 _TICK_USEC = 10_000
@@ -39,17 +50,23 @@ _PURE: dict[str, Callable[[Snapshot], bytes]] = {
     "cpu/offline": cpus.offline,
 }
 _PRESSURE = {f"pressure/{name}": name for name in ("cpu", "memory", "io", "irq")}
+# What they say depends on what they have said before.
+_COUNTING = ("stat", "uptime", "loadavg")
 # Those below cpu/ belong into /sys/devices/system/cpu, the others into /proc.
-FILES = (*_PURE, *_PRESSURE, "stat", "uptime", "loadavg")
+FILES = (*_PURE, *_PRESSURE, *_COUNTING)
 
 
 class Contents:
-    """What the files say, of one Source. Not for several threads."""
+    """What the files say, of one Source. Not for several threads.
 
-    __slots__ = ("_load", "_snapshot", "_source", "_texts", "_times")
+    keeper: where counters are kept for the next server, before they are in any answer.
+    """
 
-    def __init__(self, source: Source) -> None:
+    __slots__ = ("_keeper", "_load", "_snapshot", "_source", "_texts", "_times")
+
+    def __init__(self, source: Source, keeper: Keeper) -> None:
         self._source = source
+        self._keeper = keeper
         self._times = CpuTimes()
         self._load = LoadState()
         self._snapshot = source.snapshot()
@@ -71,15 +88,12 @@ class Contents:
         """Whether the host has the file `name` at all: pressure depends on how it was booted."""
         return name.startswith("cpu/") or bool(self._fresh().host(name))
 
-    def save(self) -> tuple[list[int], list[float]]:
-        """What the next server needs so that no counter falls back: plain numbers."""
-        return self._times.save(), self._load.save()
-
-    def restore(self, saved: tuple[list[int], list[float]]) -> None:
-        """Go on from what save() gave."""
-        times, load = saved
-        self._times.restore(times)
-        self._load.restore(load)
+    def resume(self) -> None:
+        """Go on where a server before this one was killed, so that no counter falls back."""
+        kept = self._keeper.kept()
+        if kept:
+            self._load.restore(kept[: loadavg.SAVED_SIZE])
+            self._times.restore(kept[loadavg.SAVED_SIZE :])
 
     def _fresh(self) -> Snapshot:
         if not 0 <= now_usec() - self._snapshot.now_usec < _TICK_USEC:
@@ -88,12 +102,17 @@ class Contents:
         return self._snapshot
 
     def _render(self, name: str, snapshot: Snapshot) -> bytes:
+        if name in _COUNTING:
+            text = self._count(name, snapshot)
+            self._keeper.keep(self._load.save() + self._times.save())
+            return text
+        if name in _PRESSURE:
+            return pressure.render(snapshot, _PRESSURE[name])
+        return _PURE[name](snapshot)
+
+    def _count(self, name: str, snapshot: Snapshot) -> bytes:
         if name == "stat":
             return stat.render(snapshot, self._times)
         if name == "uptime":
             return uptime.render(snapshot, self._times)
-        if name == "loadavg":
-            return loadavg.render(snapshot, self._load)
-        if name in _PRESSURE:
-            return pressure.render(snapshot, _PRESSURE[name])
-        return _PURE[name](snapshot)
+        return loadavg.render(snapshot, self._load)

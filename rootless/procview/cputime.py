@@ -7,6 +7,8 @@ change when the number of CPUs does; the sums up to then are kept here.
 
 from __future__ import annotations
 
+import struct
+
 from rootless.procview import cpus
 from rootless.procview.snapshot import keyed
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     Times = tuple[int, int, int, int]
 
 _ZERO = (0, 0, 0, 0)
+# count, changed_usec, total, start; after it the bases, four numbers each.
+_HEAD = struct.Struct("=10Q")
+_TIMES = struct.Struct("=4Q")
 
 
 class CpuTimes:
@@ -27,7 +32,7 @@ class CpuTimes:
     changed_usec: how long the container had run then.
     """
 
-    __slots__ = ("bases", "changed_usec", "count", "start", "total")
+    __slots__ = ("_tail", "bases", "changed_usec", "count", "start", "total")
 
     def __init__(self) -> None:
         self.total: Times = _ZERO
@@ -35,6 +40,7 @@ class CpuTimes:
         self.bases: list[Times] = []
         self.count = 0
         self.changed_usec = 0
+        self._tail = b""
 
     def advance(self, elapsed_usec: int, count: int, used: tuple[int, int, int]) -> None:
         """Take notice of the CPU time `used` (user, nice, system) so far, on `count` CPUs now."""
@@ -55,6 +61,7 @@ class CpuTimes:
         self.start = self.total
         self.changed_usec = elapsed_usec
         self.count = count
+        self._tail = b"".join([_TIMES.pack(*base) for base in self.bases])
 
     def of(self, index: int) -> Times:
         """One CPU's counters."""
@@ -69,16 +76,17 @@ class CpuTimes:
             base[3] + (total[3] - start[3]) // count,
         )
 
-    def save(self) -> list[int]:
-        """What a successor needs to go on: plain numbers, for restore()."""
-        flat = [number for base in self.bases for number in base]
-        return [self.count, self.changed_usec, *self.total, *self.start, *flat]
+    def save(self) -> bytes:
+        """What a successor needs to go on, for restore()."""
+        return _HEAD.pack(self.count, self.changed_usec, *self.total, *self.start) + self._tail
 
-    def restore(self, saved: list[int]) -> None:
+    def restore(self, saved: bytes) -> None:
         """Go on from what save() gave."""
-        self.count, self.changed_usec, *rest = saved
-        fours = [(a, b, c, d) for a, b, c, d in zip(*[iter(rest)] * 4)]
-        self.total, self.start, *self.bases = fours
+        head = _HEAD.unpack_from(saved)
+        self.count, self.changed_usec = head[:2]
+        self.total, self.start = head[2:6], head[6:]
+        self._tail = saved[_HEAD.size :]
+        self.bases = list(_TIMES.iter_unpack(self._tail))
 
 
 def update(times: CpuTimes, snapshot: Snapshot) -> bool:

@@ -6,6 +6,7 @@ happened since the last reading is told by the CPU time that the group has used 
 
 from __future__ import annotations
 
+import struct
 from math import exp
 
 from rootless.procview import cpus
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 _SPANS = 60.0, 300.0, 900.0
 # The kernel's own step, in seconds: for so long a count of threads stands for the time before it.
 _STEP = 5.0
+# read_usec, used_usec, averages.
+_SAVED = struct.Struct("=QQ3d")
+SAVED_SIZE = _SAVED.size
 
 
 class LoadState:
@@ -52,14 +56,13 @@ class LoadState:
         pairs = zip(self.averages, factors)
         self.averages = [old * factor + load * (1 - factor) for old, factor in pairs]
 
-    def save(self) -> list[float]:
+    def save(self) -> bytes:
         """What a successor needs to go on, for restore()."""
-        return [self.read_usec, self.used_usec, *self.averages]
+        return _SAVED.pack(self.read_usec, self.used_usec, *self.averages)
 
-    def restore(self, saved: list[float]) -> None:
+    def restore(self, saved: bytes) -> None:
         """Go on from what save() gave."""
-        self.read_usec, self.used_usec = int(saved[0]), int(saved[1])
-        self.averages = list(saved[2:])
+        self.read_usec, self.used_usec, *self.averages = _SAVED.unpack(saved)
 
 
 def _mean(busy: float, running: int, count: int) -> float:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from rootless.procview.server import Connection
 
-_MAX_DEATHS = 10
+# Of servers that answered nothing. Somebody may kill one after the other, some of them before they
+# have come up. So many forks cost a tenth of a second.
+_MAX_DEATHS = 50
 _WITHIN_NS = 10 * 10**9
 
 
@@ -26,8 +28,10 @@ class Watched:
 
     start: forks a process that runs server.serve and then ends with exit code 0, which means that
     the connection is gone; returns its process id. fd: a pidfd of the server to poll, readable when
-    `look` has something to do, -1 when there is no server any more. Servers that die too fast are
-    given up with one warning and the connection is closed: readers get an error, none waits.
+    `look` has something to do, -1 when there is no server any more. When `max_deaths` of them
+    have died within `within_ns` without a single answer, they are given up with one warning and the
+    connection is closed: readers get an error, none waits. Those that die at their work do not
+    count: it is from outside that they are killed.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class Watched:
         self._max_deaths = max_deaths
         self._within_ns = within_ns
         self._deaths: list[int] = []
+        self._progress = connection.page.progress()
         self.pid = 0
         self.fd = -1
         self._fork()
@@ -55,7 +60,7 @@ class Watched:
         if status == 0:
             self._connection.close()
         elif self._is_too_much(time.monotonic_ns()):
-            self._give_up(f"its server died {self._max_deaths} times")
+            self._give_up(f"its server died {self._max_deaths} times, and answered nothing")
         else:
             self._fork()
 
@@ -80,6 +85,9 @@ class Watched:
         return os.waitpid(pid, 0)[1]
 
     def _is_too_much(self, now: int) -> bool:
+        before, self._progress = self._progress, self._connection.page.progress()
+        if before != self._progress:
+            return False
         self._deaths = [when for when in self._deaths if now - when < self._within_ns]
         self._deaths.append(now)
         return len(self._deaths) >= self._max_deaths

@@ -39,8 +39,8 @@ class View:
         self._host = Host()
         self._cpus = os.open(_SYSFS_CPUS, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._connection: Connection = server.mount(self._place)
-        contents = Contents(_source(self._host, request))
-        self._root = _tree(contents, self._cpus)
+        self._contents = Contents(_source(self._host, request), self._connection.page)
+        self._root = _tree(self._contents, self._cpus)
         self._watched = Watched(self._connection, self._fork)
 
     @property
@@ -84,6 +84,7 @@ class View:
             # It answers whatever the container asks: what it may do is read what everybody may.
             capabilities.set_sets({})
             libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
+            self._contents.resume()
             server.serve(self._connection, self._root)
         except BaseException as error:
             log.warn(f"the view of /proc: {error!r}")

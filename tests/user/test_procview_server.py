@@ -1,14 +1,8 @@
-"""The file server on real mounts: readers of every kind, and servers that are killed.
-
-Whatever goes wrong, nothing may hang. A request that a dead server had read makes its reader
-unkillable until the connection ends, so the process that holds the connection, the one inside of
-the user namespace, has an alarm: when it dies, its descriptor closes and the kernel lets go of all.
-"""
+"""The file server on real mounts: readers of every kind, and servers that are killed."""
 
 from __future__ import annotations
 
 import errno
-import marshal
 import mmap
 import os
 import random
@@ -29,9 +23,8 @@ from rootless.procview.hostdir import PassThrough
 from rootless.procview.session import Session
 from rootless.procview.tree import Directory, File, Node
 from rootless.procview.watched import Watched
-from rootless.tools import idmap
+from tests.user.fuse_tasks import SECONDS, Task, fork, inside, read_all
 
-SECONDS = 40
 TEXT = b"".join(b"line %06d\n" % number for number in range(500))
 KILLS = 100
 
@@ -50,55 +43,6 @@ def place(short_dir: Path) -> str:
     return str(path)
 
 
-def fork(function: Callable[[], None]) -> int:
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        signal.alarm(SECONDS)
-        function()
-        code = 0
-    except BaseException as error:
-        os.write(2, f"child: {error!r}\n".encode())
-    finally:
-        os._exit(code)
-
-
-class Task:
-    """A function in a process of its own; `result` is what it returned, or its errno's name.
-
-    The process has no copy of the connection's descriptor. A reader that has one keeps alive the
-    connection that it waits for, and nothing but an abort as root ends that.
-    """
-
-    def __init__(self, function: Callable[[], Any], connection: server.Connection) -> None:
-        self.raw = b""
-        self.fd, write_end = os.pipe()
-
-        def report() -> None:
-            connection.close()
-            try:
-                outcome = function()
-            except OSError as error:
-                outcome = errno.errorcode[error.errno or 0]
-            os.write(write_end, marshal.dumps(outcome))
-
-        self.pid = fork(report)
-        os.close(write_end)
-
-    def is_over(self) -> bool:
-        """Take what can be read. The end comes when the process does: its exit closes its files."""
-        part = os.read(self.fd, 65536)
-        self.raw += part
-        return not part
-
-    def result(self) -> Any:
-        os.close(self.fd)
-        os.waitpid(self.pid, 0)
-        return marshal.loads(self.raw)
-
-
 class View:
     """A tree mounted at `place` in a mount namespace of our own, with a watched server."""
 
@@ -109,9 +53,13 @@ class View:
         libc.mount(None, "/", None, libc.MS_REC | libc.MS_PRIVATE)
         self.connection = server.mount(place)
         self.place = place
-        self.watched = Watched(
-            self.connection, lambda: fork(lambda: serve(self.connection, root)), **limits
-        )
+        self.servers = 0
+
+        def start() -> int:
+            self.servers += 1
+            return fork(lambda: serve(self.connection, root))
+
+        self.watched = Watched(self.connection, start, **limits)
 
     def start(self, function: Callable[[], Any]) -> Task:
         return Task(function, self.connection)
@@ -141,24 +89,6 @@ class View:
         assert (self.watched.fd, self.connection.fd) == (-1, -1)
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
-
-
-def inside(function: Callable[[], Any]) -> Any:
-    """`function` as root of a user namespace, for a limited time."""
-
-    def limited() -> Any:
-        signal.alarm(SECONDS)
-        return function()
-
-    return idmap.call(limited)
-
-
-def read_all(path: str, size: int = 65536) -> bytes:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        return b"".join(iter(lambda: os.read(fd, size), b""))
-    finally:
-        os.close(fd)
 
 
 def shared_counter() -> Callable[[], int]:
@@ -363,11 +293,10 @@ def test_a_reader_gets_its_text_when_the_server_dies_while_making_it(place: str)
         return sum(read_all(f"{place}/text") == TEXT for _ in range(KILLS))
 
     def run() -> Any:
-        view = View(place, root, max_deaths=10**6)
+        view = View(place, root)
         good = view.do(reader)
-        deaths = len(view.watched._deaths)
         view.end()
-        return good, deaths
+        return good, view.servers - 1
 
     assert inside(run) == (KILLS, KILLS)
 
@@ -398,11 +327,10 @@ def test_every_single_request_may_be_the_last_of_its_server(place: str, stage: s
 
     def run() -> Any:
         # From INIT on: each server answers what its forerunner has left, and dies of the next.
-        view = View(place, constant(), serve=dies_at(stage), max_deaths=10**6)
+        view = View(place, constant(), serve=dies_at(stage))
         seen = view.do(use)
-        deaths = len(view.watched._deaths)
         view.watched.stop()
-        return seen, deaths
+        return seen, view.servers - 1
 
     seen, deaths = inside(run)
     assert seen == [TEXT, TEXT, b"", ["text"], 0, 255]
@@ -419,7 +347,7 @@ def test_a_hundred_kills_at_any_moment(place: str) -> None:
         return good, bad
 
     def run() -> Any:
-        view = View(place, constant(), max_deaths=10**6)
+        view = View(place, constant())
         chance = random.Random(4)
         tasks = [view.start(reader) for _ in range(4)]
         for _ in range(KILLS):
@@ -463,7 +391,7 @@ def test_a_text_that_kills_every_server_becomes_an_error(place: str) -> None:
     })  # fmt: skip
 
     def run() -> Any:
-        view = View(place, root, max_deaths=20)
+        view = View(place, root)
         seen = [
             view.do(lambda: read_all(f"{place}/deadly")),
             view.do(lambda: read_all(f"{place}/text")),
@@ -472,6 +400,34 @@ def test_a_text_that_kills_every_server_becomes_an_error(place: str) -> None:
         return seen
 
     assert inside(run) == ["EIO", TEXT]
+
+
+def test_whoever_asks_again_and_again_for_a_deadly_text_ends_the_view(place: str) -> None:
+    """Each such request costs a few forks, and the keeper's time is not the container's."""
+    root = Directory({
+        b"deadly": File(lambda: killed_in_the_middle(lambda: 1, TEXT)),
+        b"text": File(lambda: TEXT),
+    })  # fmt: skip
+
+    def insist() -> list[Any]:
+        seen = []
+        for _ in range(100):
+            # What is answered in between does not help.
+            for name in ("deadly", "text"):
+                try:
+                    seen.append(read_all(f"{place}/{name}"))
+                except OSError as error:
+                    seen.append(errno.errorcode[error.errno or 0])
+        return seen
+
+    def run() -> Any:
+        view = View(place, root)
+        return view.do(insist), view.servers, view.watched.fd
+
+    seen, servers, left = inside(run)
+    assert seen[:4] == ["EIO", TEXT] * 2
+    assert seen[-2:] == ["ENOTCONN"] * 2
+    assert 50 <= servers < 100 and left == -1
 
 
 def test_servers_that_die_too_fast_are_given_up(place: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from rootless.procview import source as sources
 from rootless.procview import tasks
 from rootless.procview.contents import FILES, Contents
+from rootless.procview.page import Page
 from rootless.procview.source import Host, Source
 from rootless.procview.tasks import Tasks
 
@@ -171,7 +172,7 @@ def test_a_group_without_threads_and_none(group: Path, tmp_path: Path) -> None:
 
 
 def test_every_file_has_a_text(source: Source) -> None:
-    contents = Contents(source)
+    contents = Contents(source, Page())
     texts = {name: contents.text(name) for name in FILES if contents.has(name)}
     assert set(FILES) - set(texts) == {"pressure/irq"}
     assert texts["meminfo"].startswith(b"MemTotal:         262144 kB\n")
@@ -186,7 +187,7 @@ def test_every_file_has_a_text(source: Source) -> None:
 
 
 def test_a_text_holds_for_a_tick(source: Source, group: Path, clock: list[int]) -> None:
-    contents = Contents(source)
+    contents = Contents(source, Page())
     first = contents.text("meminfo")
     (group / "memory.current").write_text("209715200\n")
     clock[0] += 9_999
@@ -198,11 +199,20 @@ def test_a_text_holds_for_a_tick(source: Source, group: Path, clock: list[int]) 
 def test_contents_go_on_in_another_server(
     source: Source, group: Path, clock: list[int], cpu_stat: Any
 ) -> None:
-    first, second = Contents(source), Contents(source)
+    page = Page()
+    first, second, third = (Contents(source, page) for _ in range(3))
+    second.resume()
+    assert page.kept() == b""
     (group / "cpu.max").write_text("200000 100000\n")
     first.text("stat")
     (group / "cpu.max").write_text("100000 100000\n")
     clock[0] += 20_000
     expected = first.text("stat"), first.text("loadavg")
-    second.restore(first.save())
+    second.resume()
     assert (second.text("stat"), second.text("loadavg")) == expected
+    # Each reading is kept before it is known to anybody.
+    clock[0] += 20_000
+    uptime = second.text("uptime")
+    (group / "cpu.stat").write_text(cpu_stat(0, 0))
+    third.resume()
+    assert (third.text("uptime"), third.text("stat")) == (uptime, second.text("stat"))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
+import random
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.user.conftest import Rl
-from tests.user.run.conftest import Leftovers, Sh
+from tests.user.run.conftest import Background, Sh, wait_until
 
 FILES = ("meminfo", "cpuinfo", "stat", "uptime", "loadavg", "swaps", "diskstats", "vmstat")
 
@@ -90,42 +91,108 @@ def test_the_container_neither_sees_nor_holds_what_answers(sh: Sh) -> None:
     assert sh(f"{script}; true", "--init").stdout.split() == ["0", "0"]
 
 
-def view_of(rl: Rl) -> int:
-    """The process that answers for the only container."""
-    (state,) = Path(rl.runtime).glob("*/*/state.json")
-    pid: int = json.loads(state.read_text())["processes"]["view"][0]
-    return pid
+class Running:
+    """A container whose view is looked at from outside."""
+
+    def __init__(self, container: Background) -> None:
+        self.keeper = container.pid("keeper")
+
+    def view(self) -> int:
+        """The process that answers, once there is one."""
+        return int(str(wait_until(self._views)).strip("[]"))
+
+    def _views(self) -> list[int]:
+        children = Path(f"/proc/{self.keeper}/task/{self.keeper}/children").read_text().split()
+        return [int(pid) for pid in children if name_of(pid) == "rl-view\n"]
 
 
-def views_of(keeper: int) -> list[int]:
-    children = Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()
-    return [int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text() == "rl-view\n"]
+def name_of(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text()
+    except OSError:
+        return ""  # just killed
 
 
-def test_readers_get_answers_while_it_is_killed(
-    rl: Rl, busybox_image: str, leftovers: Leftovers
+# Reads files of the view until it is told to stop, each as a whole, and looks whether that is what
+# it has to be. How many it has read is the last thing that it says.
+READER = """
+function check(file, first, last, least,    line, count, result) {
+    while ((result = (getline line < file)) > 0) {
+        if (!count++ && line !~ first) print "begins wrong:", file, line
+    }
+    if (result < 0 || close(file)) print "failed:", file
+    if (line !~ last || count < least) print "ends wrong:", file, count, line
+    read++
+}
+BEGIN {
+    while (system("test -e /w/stop")) for (i = 0; i < 20; i++) {
+        check("/proc/meminfo", "^MemTotal: +[0-9]+ kB$", "^[A-Za-z0-9_]+: +[0-9]+( kB)?$", 10)
+        check("/proc/stat", "^cpu  [0-9]+ ", "^softirq [0-9]", 9)
+        check("/proc/uptime", "^[0-9]+[.][0-9]+ [0-9]+[.][0-9]+$", "^[0-9]", 1)
+        check("/proc/cpuinfo", "^processor", ".?", 3)
+        check("/sys/devices/system/cpu/online", "^0", "^[0-9-]+$", 1)
+    }
+    print "read", read
+}
+"""
+READERS = 4
+KILLS = 100
+
+
+def test_readers_get_answers_while_it_is_killed_a_hundred_times(
+    background: Callable[..., Background], work: Path
 ) -> None:
+    (work / "reader.awk").write_text(READER)
     script = (
-        "i=0; while [ $i -lt 300 ]; do grep -q MemTotal /proc/meminfo || echo wrong;"
-        " grep -q ^cpu /proc/stat || echo wrong; i=$((i+1)); done; echo $i"
+        "echo started;"
+        f" for i in $(seq {READERS}); do awk -f /w/reader.awk >/w/said$i 2>&1 & done; wait;"
+        " cat /proc/meminfo >/w/last; exec sleep 60"
     )
-    process = rl.popen(
-        "run", "--rm", "--net=none", "--name=v", busybox_image, "sh", "-c", script,
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
-    deadline = time.monotonic() + 20
-    while not leftovers.live() or not list(Path(rl.runtime).glob("*/*/state.json")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    keeper = int(Path(f"/proc/{view_of(rl)}/stat").read_text().split()[3])
-    killed = 0
-    for _ in range(8):
-        for pid in views_of(keeper):
-            os.kill(pid, signal.SIGKILL)
-            killed += 1
-        time.sleep(0.15)
-        if process.poll() is not None:
-            break
-    out, _ = process.communicate(timeout=60)
-    assert (out, process.returncode) == (b"300\n", 0)
-    assert killed >= 3
+    container = background(script, "--net=none", f"--volume={work}:/w")
+    running = Running(container)
+    wait_until(lambda: len(list(work.glob("said*"))) == READERS)
+    chance = random.Random(4)
+    killed = set()
+    for _ in range(KILLS):
+        pid = running.view()
+        killed.add(pid)
+        # From its first moments, when it takes over what the last one left, to full work.
+        time.sleep(chance.uniform(0, 0.02))
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda pid=pid: pid not in running._views())
+    assert len(killed) == KILLS
+    (work / "stop").touch()
+    wait_until((work / "last").exists, 30)
+    for number in range(1, READERS + 1):
+        said = (work / f"said{number}").read_text().split()
+        assert said[0] == "read" and len(said) == 2, said
+        assert int(said[1]) > KILLS
+    # Nothing waits for an answer that never comes: all of it ends.
+    assert container.end() == 128 + signal.SIGKILL
+    assert not Path(f"/proc/{running.keeper}").exists()
+
+
+def test_an_idle_container_does_not_wake_anything_up(
+    background: Callable[..., Background], work: Path
+) -> None:
+    os.mkfifo(work / "pipe")
+    script = "cat /proc/meminfo; cat /w/pipe; cat /proc/stat >/w/stat; exec sleep 60"
+    container = background(script, "--net=none", f"--volume={work}:/w")
+    running = Running(container)
+    pids = {"keeper": running.keeper, "view": running.view(), "server": container.pid("server")}
+    time.sleep(1)  # for what is done just after the start
+    before = {name: switches(pid) for name, pid in pids.items()}
+    time.sleep(3)
+    assert {name: switches(pid) for name, pid in pids.items()} == before
+    # The same counter, when there is something to do.
+    (work / "pipe").write_text("")
+    wait_until(lambda: (work / "stat").exists() and (work / "stat").read_text())
+    assert switches(pids["view"]) > before["view"]
+    container.end()
+
+
+def switches(pid: int) -> int:
+    """How often a process went to sleep, so: woke up."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (count,) = (line.split()[1] for line in lines if line.startswith("voluntary_ctxt"))
+    return int(count)
