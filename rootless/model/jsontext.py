@@ -49,6 +49,11 @@ def loads(text: str | bytes) -> Any:
     return value
 
 
+def quoted(text: str) -> str:
+    """`text` as a JSON string in ASCII; half a surrogate pair (surrogateescape) is kept as such."""
+    return _json.encode_basestring_ascii(text)
+
+
 def dumps(value: Any) -> str:
     """`value` as JSON in ASCII. Raises TypeError for what JSON cannot say."""
     return "".join(_encode(value, 0))
