@@ -23,7 +23,7 @@ run format "$python" -m ruff format --check --quiet .
 run mypy "$python" -m mypy --no-error-summary
 run spelling "$python" -m codespell_lib
 if command -v shellcheck >/dev/null; then
-    run shellcheck shellcheck dev .ci/run packaging/*.sh tests/system/*.sh
+    run shellcheck shellcheck dev .ci/run packaging/*.sh tests/bench/*.sh tests/system/*.sh
 else
     echo 'lint: shellcheck is not installed: sudo apt-get install shellcheck'
     failed="$failed shellcheck"

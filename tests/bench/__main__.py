@@ -1,8 +1,8 @@
-"""`./dev bench`: one table of medians, ours beside podman, bubblewrap and crun, all in one run.
+"""`./dev bench`: tables of medians, ours beside podman, bubblewrap, crun and LXCFS, all in one run.
 
 No value fails anything: a time-out in a test says more about the machine than about the program.
-Give names of rows to measure only those (start, none, fifty, pull, memory, steps). Only on request:
-scope, which boots the virtual machine of the system tests.
+Give names of rows to measure only those (start, none, fifty, pull, memory, view, steps). Only on
+request: scope, which boots the virtual machine of the system tests.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[2]))
 
 import images
+import view
 from engines import Bubblewrap, Crun, Podman, Rl, installed
 from measure import (
     MEBIBYTE,
@@ -40,7 +41,7 @@ from measure import (
 from rootless.store import trees
 from rootless.tools import idmap
 
-ROWS = ("start", "none", "fifty", "pull", "memory", "steps")
+ROWS = ("start", "none", "fifty", "pull", "memory", "view", "steps")
 IN_A_GUEST = "scope"
 COLUMNS = ("rl", "podman", "bubblewrap", "crun")
 AT_ONCE = 50
@@ -185,6 +186,16 @@ class Bench:
                 time.sleep(0.5)  # for what is freed just after the start
                 return True
         return False
+
+    def view(self) -> None:
+        """What answers for /proc in a container, beside LXCFS."""
+        ours = next((engine for engine in self.engines if engine.name == "rl"), None)
+        if ours is None:
+            return
+        try:
+            view.compare(ours, self.image, self.rounds, report)
+        except Failed as error:
+            report(f"the view of /proc: {error}")
 
     def steps(self) -> None:
         """Where the milliseconds of one start went, in the words of `rl` itself."""

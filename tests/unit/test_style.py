@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parents[2]
-SCRIPTS = sorted([CHECKOUT / "dev", *CHECKOUT.glob("packaging/*.sh")])
+SCRIPTS = sorted(
+    [CHECKOUT / "dev", *CHECKOUT.glob("packaging/*.sh"), *CHECKOUT.glob("tests/**/*.sh")]
+)
 SOURCES = sorted([*CHECKOUT.glob("rootless/**/*.py"), *CHECKOUT.glob("tests/**/*.py")])
 
 
