@@ -99,14 +99,19 @@ class Refusal(Exception):
 
 
 class Request:
-    """One request of the kernel. Raises Refusal(EIO) when `raw` is none: cut off or padded."""
+    """One request of the kernel. Raises Refusal(EIO) when `raw` is none: cut off or padded.
 
-    __slots__ = ("body", "node", "opcode", "unique")
+    reader: the thread that asks, as the pid namespace counts in which the file system was mounted;
+    0 for one from outside of that.
+    """
+
+    __slots__ = ("body", "node", "opcode", "reader", "unique")
 
     def __init__(self, raw: bytes) -> None:
         if len(raw) < HEADER_SIZE:
             raise Refusal(errno.EIO)
-        length, self.opcode, self.unique, self.node, *_ = _IN_HEADER.unpack_from(raw)
+        head = _IN_HEADER.unpack_from(raw)
+        length, self.opcode, self.unique, self.node, _, _, self.reader, _ = head
         if length != len(raw):
             raise Refusal(errno.EIO)
         self.body = raw[HEADER_SIZE:]

@@ -36,19 +36,19 @@ class PassThrough(Node):
     """The directory of descriptor `fd` (O_PATH is enough), read-only.
 
     overrides: files in place of the host's, by name, present even where the host has none.
-    cpus: called at each look; its Nth number is the CPU of the host that is shown as cpuN. Without
-    it all are shown under their own numbers.
+    cpus: called at each look, with the reader; its Nth number is the CPU of the host that is shown
+    as cpuN. Without it all are shown under their own numbers.
     """
 
     __slots__ = ("_cpus", "_fd", "_overrides", "_paths")
     kind = fuse.DT_DIR
-    valid = attr_valid = 0
+    valid = 0
 
     def __init__(
         self,
         fd: int,
         overrides: Mapping[bytes, File] | None = None,
-        cpus: Callable[[], Sequence[int]] | None = None,
+        cpus: Callable[[int], Sequence[int]] | None = None,
     ) -> None:
         super().__init__()
         self._fd = fd
@@ -56,21 +56,26 @@ class PassThrough(Node):
         self._cpus = cpus
         self._paths: dict[int, bytes] = {}
 
-    def attributes(self, born: int) -> bytes:
+    @property
+    def attr_valid(self) -> int:
+        """Nothing is remembered."""
+        return 0
+
+    def attributes(self, born: int, reader: int) -> bytes:
         """Those of a directory that anybody may list."""
         return fuse.attributes(self.number, stat.S_IFDIR | 0o555, seconds=born)
 
-    def lookup(self, name: bytes) -> Node:
+    def lookup(self, name: bytes, reader: int) -> Node:
         """An override, or the host's file behind `name`."""
         if name in self._overrides:
             return self._overrides[name]
-        return self.host_node(self._host_name(name))
+        return self.host_node(self._host_name(name, reader))
 
-    def listing(self) -> bytes:
+    def listing(self, reader: int) -> bytes:
         """What the host has, with the overrides and the CPUs that are shown."""
         rows = [row for row in self.rows(b".") if not self._is_replaced(row[2])]
         rows += [(node.number, node.kind, name) for name, node in self._overrides.items()]
-        return fuse.dirents(dots(self.number) + rows + self._cpu_rows())
+        return fuse.dirents(dots(self.number) + rows + self._cpu_rows(reader))
 
     def below(self) -> Iterator[Node]:
         """The overrides."""
@@ -156,21 +161,21 @@ class PassThrough(Node):
     def _is_replaced(self, name: bytes) -> bool:
         return name in self._overrides or (self._cpus is not None and _cpu_number(name) is not None)
 
-    def _host_name(self, name: bytes) -> bytes:
+    def _host_name(self, name: bytes, reader: int) -> bytes:
         number = _cpu_number(name)
         if self._cpus is None or number is None:
             return name
-        cpus = self._cpus()
+        cpus = self._cpus(reader)
         if number >= len(cpus):
             raise Refusal(errno.ENOENT)
         return b"cpu%d" % cpus[number]
 
-    def _cpu_rows(self) -> list[tuple[int, int, bytes]]:
+    def _cpu_rows(self, reader: int) -> list[tuple[int, int, bytes]]:
         if self._cpus is None:
             return []
         return [
             (self.number_of(b"cpu%d" % cpu), fuse.DT_DIR, b"cpu%d" % number)
-            for number, cpu in enumerate(self._cpus())
+            for number, cpu in enumerate(self._cpus(reader))
         ]
 
 
@@ -178,7 +183,7 @@ class HostNode(Node):
     """A file, directory or symbolic link at `path` below a PassThrough."""
 
     __slots__ = ("_path", "_top")
-    valid = attr_valid = 0
+    valid = 0
 
     def __init__(self, top: PassThrough, path: bytes, number: int) -> None:
         super().__init__()
@@ -186,7 +191,12 @@ class HostNode(Node):
         self._path = path
         self.number = number
 
-    def attributes(self, born: int) -> bytes:
+    @property
+    def attr_valid(self) -> int:
+        """Nothing is remembered."""
+        return 0
+
+    def attributes(self, born: int, reader: int) -> bytes:
         """The host's size and time, root as the owner, nothing that may be written."""
         status = self._top.status(self._path)
         kind = stat.S_IFMT(status.st_mode)
@@ -195,15 +205,15 @@ class HostNode(Node):
         seconds = max(0, int(status.st_mtime))
         return fuse.attributes(self.number, mode, size=status.st_size, seconds=seconds)
 
-    def lookup(self, name: bytes) -> Node:
+    def lookup(self, name: bytes, reader: int) -> Node:
         """The file `name` in this directory of the host."""
         return self._top.host_node(join(self._path, name))
 
-    def listing(self) -> bytes:
+    def listing(self, reader: int) -> bytes:
         """What the host's directory has in it."""
         return fuse.dirents(dots(self.number) + self._top.rows(self._path))
 
-    def content(self) -> bytes:
+    def content(self, reader: int) -> bytes:
         """The file's text."""
         # O_NONBLOCK: no reader may wait for a pipe that somebody put there.
         fd = self._top.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)

@@ -70,7 +70,8 @@ def _apply_limits(snapshot: Snapshot, memory: Memory) -> int | None:
             memory.total = max(limit, PAGE)
             binding = index
         memory.available = min(memory.available, _room(snapshot, index, limit))
-    return 0 if snapshot.own("memory.stat") and snapshot.own("memory.current") else binding
+    own = snapshot.own_level("memory.stat", "memory.current")
+    return binding if own is None else own
 
 
 def limit_of(snapshot: Snapshot, index: int) -> int | None:

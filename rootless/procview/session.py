@@ -89,15 +89,16 @@ class Session:
 
     def _lookup(self, request: Request) -> bytes:
         folder = self._tree.find(request.node)
-        node = folder.lookup(request.name())
+        node = folder.lookup(request.name(), request.reader)
         # A fixed file may hide behind a name that is not: what the folder says about it counts.
-        attr = node.attributes(self._born)
+        attr = node.attributes(self._born, request.reader)
         valid = min(node.valid, folder.valid)
         return fuse.entry(node.number, attr, valid, min(node.attr_valid, valid))
 
     def _getattr(self, request: Request) -> bytes:
         node = self._tree.find(request.node)
-        return fuse.known(node.attributes(self._born), node.attr_valid)
+        attr = node.attributes(self._born, request.reader)
+        return fuse.known(attr, node.attr_valid)
 
     def _readlink(self, request: Request) -> bytes:
         return self._tree.find(request.node).target()
@@ -118,18 +119,20 @@ class Session:
     def _read(self, request: Request) -> bytes:
         handle, offset, size = request.fields(fuse.READ_IN)
         node = self._tree.find(request.node)
-        return self._content(node.content, handle, offset)[offset : offset + size]
+        content = self._content(node.content, request.reader, handle, offset)
+        return content[offset : offset + size]
 
     def _readdir(self, request: Request) -> bytes:
         handle, offset, size = request.fields(fuse.READ_IN)
         node = self._tree.find(request.node)
         # Another key: a file's text must never be taken for a listing.
-        return fuse.some_dirents(self._content(node.listing, ~handle, offset), offset, size)
+        listing = self._content(node.listing, request.reader, ~handle, offset)
+        return fuse.some_dirents(listing, offset, size)
 
-    def _content(self, make: Callable[[], bytes], key: int, offset: int) -> bytes:
+    def _content(self, make: Callable[[int], bytes], reader: int, key: int, offset: int) -> bytes:
         content = self._kept.get(key) if offset else None
         if content is None:
-            content = make()
+            content = make(reader)
             self._keep(key, content)
         return content
 

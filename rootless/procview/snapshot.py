@@ -35,13 +35,14 @@ class Facts:
 
     started_usec: CLOCK_BOOTTIME at its start, in microseconds; boot_usec: when the host booted,
     microseconds since the epoch; host_idle_usec: how long its CPUs, added up, had been idle at the
-    container's start. depth: how many groups are looked at: the payload's own, then
-    each one above it. has_own: whether the first of these is the container's alone; without, it is
-    the one that the payload happens to be in. affinity: the CPUs to which the container was
-    confined by other means than a group, None for all.
+    container's start. depth: how many groups are looked at: that of the readers, then each
+    one above it. own: how many of the first of these are the container's alone: one, and those
+    nested in it for readers in there; with 0 the first is what the payload happens to be in.
+    affinity: the CPUs to which the container was confined by other means than a group, None for
+    all.
     """
 
-    __slots__ = ("affinity", "boot_usec", "depth", "has_own", "host_idle_usec", "started_usec")
+    __slots__ = ("affinity", "boot_usec", "depth", "host_idle_usec", "own", "started_usec")
 
     def __init__(
         self,
@@ -49,14 +50,14 @@ class Facts:
         boot_usec: int,
         *,
         depth: int = 0,
-        has_own: bool = False,
+        own: int = 0,
         affinity: frozenset[int] | None = None,
         host_idle_usec: int = 0,
     ) -> None:
         self.started_usec = started_usec
         self.boot_usec = boot_usec
         self.depth = depth
-        self.has_own = has_own
+        self.own = own
         self.affinity = affinity
         self.host_idle_usec = host_idle_usec
 
@@ -84,25 +85,40 @@ class Snapshot:
         return self._texts[key] or b""
 
     def level(self, index: int, file: str) -> bytes | None:
-        """A file of the group `index` steps above the payload's; None when it has none."""
+        """A file of the group `index` steps above the readers'; None when it has none."""
         key = index, file
         if key not in self._texts:
             self._texts[key] = self._reader.level(index, file)
         return self._texts[key]
 
     def own(self, file: str) -> bytes | None:
-        """A file of the payload's group; None when it has none, or the group is not its own."""
-        return self.level(0, file) if self.facts.has_own else None
+        """A file of the nearest group of the container's own that has it; None without one.
+
+        A group nested in the container need not have all controllers: what it uses of the others
+        is counted with the group above it.
+        """
+        for index in range(self.facts.own):
+            text = self.level(index, file)
+            if text is not None:
+                return text
+        return None
+
+    def own_level(self, *files: str) -> int | None:
+        """Which group it is whose file `own` gives: the nearest that has all of `files`."""
+        for index in range(self.facts.own):
+            if all(self.level(index, file) is not None for file in files):
+                return index
+        return None
 
     def memory_stat(self, index: int) -> dict[bytes, bytes]:
-        """memory.stat of the group `index` steps above the payload's, taken apart."""
+        """memory.stat of the group `index` steps above the readers', taken apart."""
         if index not in self._stats:
             self._stats[index] = keyed(self.level(index, "memory.stat") or b"")
         return self._stats[index]
 
     def tasks(self) -> Tasks | None:
-        """What the container's threads do; None without a group of its own."""
-        return self._reader.tasks() if self.facts.has_own else None
+        """What the threads of the group do; None without a group of its own."""
+        return self._reader.tasks() if self.facts.own else None
 
 
 def keyed(text: bytes) -> dict[bytes, bytes]:

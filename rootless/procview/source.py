@@ -68,32 +68,66 @@ class Host:
         return [fd for fd in self._fds.values() if fd >= 0]
 
 
+class Level:
+    """The files of one group."""
+
+    __slots__ = ("_absent", "_fds", "directory")
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        self._fds: dict[str, int] = {}
+        self._absent: dict[str, int] = {}
+
+    def read(self, file: str, now: int) -> bytes | None:
+        """A file of the group as of `now` (see now_usec); None for one that cannot be read."""
+        fd = self._fds.get(file)
+        if fd is None:
+            fd = self._find(file, now)
+        try:
+            return os.pread(fd, _SIZE, 0) if fd >= 0 else None
+        except OSError:
+            return None  # ENODEV: the group is gone; EOPNOTSUPP: not counted
+
+    def _find(self, file: str, now: int) -> int:
+        if now < self._absent.get(file, 0):
+            return _MISSING
+        fd = _open(f"{self.directory}/{file}")
+        if fd >= 0:
+            self._fds[file] = fd
+        else:
+            self._absent[file] = now + _ABSENT_USEC
+        return fd
+
+    def close(self) -> None:
+        """Close the files."""
+        while self._fds:
+            os.close(self._fds.popitem()[1])
+
+
 class Source:
     """One group's view of a host.
 
-    levels: the directory of the payload's group, then of each one above it, up to where cgroup2 is
-    mounted, without the root, which has no limits; none where they are not known. has_own: whether
-    the first is the container's alone. The rest: see snapshot.Facts.
+    levels: the readers' group, then each one above it, up to where cgroup2 is mounted, without the
+    root, which has no limits; none where they are not known. The rest: see snapshot.Facts.
     """
 
     def __init__(
         self,
         host: Host,
-        levels: Sequence[str],
+        levels: Sequence[Level],
         *,
-        has_own: bool,
+        own: int,
         started_usec: int,
         affinity: frozenset[int] | None = None,
     ) -> None:
         self.layouts: dict[str, object] = {}
         self.facts = Facts(
-            started_usec, host.boot_usec, depth=len(levels), has_own=has_own, affinity=affinity,
+            started_usec, host.boot_usec, depth=len(levels), own=own, affinity=affinity,
             host_idle_usec=host.idle_usec,
         )  # fmt: skip
         self._host = host
         self._levels = list(levels)
-        self._fds: dict[tuple[int, str], int] = {}
-        self._absent: dict[tuple[int, str], int] = {}
+        self._inherited = 0
         self._tasks: Tasks | None = None
         self._tasks_usec = 0
         self._now = 0
@@ -109,37 +143,33 @@ class Source:
 
     def level(self, index: int, file: str) -> bytes | None:
         """See snapshot.Reader."""
-        key = index, file
-        fd = self._fds.get(key)
-        if fd is None:
-            fd = self._find(key)
-        try:
-            return os.pread(fd, _SIZE, 0) if fd >= 0 else None
-        except OSError:
-            return None  # ENODEV: the group is gone; EOPNOTSUPP: not counted
+        return self._levels[index].read(file, self._now)
 
     def tasks(self) -> Tasks | None:
         """See snapshot.Reader; at most half a second old."""
         if self._tasks is None or self._now - self._tasks_usec > _TASKS_USEC:
-            self._tasks = tasks.look(self._levels[0])
+            self._tasks = tasks.look(self._levels[0].directory)
             self._tasks_usec = self._now
         return self._tasks
 
-    def close(self) -> None:
-        """Close the descriptors of the groups' files."""
-        while self._fds:
-            os.close(self._fds.popitem()[1])
+    def below(self, directories: Sequence[str]) -> Source:
+        """That of a group nested in ours: its directory, and those between it and ours, upwards.
 
-    def _find(self, key: tuple[int, str]) -> int:
-        if self._now < self._absent.get(key, 0):
-            return _MISSING
-        index, file = key
-        fd = _open(f"{self._levels[index]}/{file}")
-        if fd >= 0:
-            self._fds[key] = fd
-        else:
-            self._absent[key] = self._now + _ABSENT_USEC
-        return fd
+        The levels from ours on are the same objects.
+        """
+        facts = self.facts
+        found = Source(
+            self._host, [*map(Level, directories), *self._levels],
+            own=facts.own + len(directories), started_usec=facts.started_usec,
+            affinity=facts.affinity,
+        )  # fmt: skip
+        found._inherited = len(self._levels)
+        return found
+
+    def close(self) -> None:
+        """Close the files of the groups, but not of those that belong to another Source."""
+        for level in self._levels[: len(self._levels) - self._inherited]:
+            level.close()
 
 
 def _open(path: str) -> int:

@@ -43,7 +43,7 @@ def _threads(directory: str) -> list[int] | None:
     pending, found, looked = [directory], [], 0
     while pending and looked < _GROUPS:
         path = pending.pop()
-        text = _read(f"{path}/cgroup.threads")
+        text = read_text(f"{path}/cgroup.threads")
         if text is None and path is directory:
             return None
         found += [int(word) for word in (text or b"").split()]
@@ -65,17 +65,18 @@ def _below(directory: str) -> list[str]:
 
 def _state(path: str) -> bytes:
     # The name, in parentheses, may hold anything.
-    return (_read(path) or b"").rpartition(b") ")[2][:1]
+    return (read_text(path) or b"").rpartition(b") ")[2][:1]
 
 
 def _inner_pid(path: str) -> int:
     """The second number of NSpid: as the pid namespace just below ours counts (proc(5))."""
-    text = _read(path) or b""
+    text = read_text(path) or b""
     pids = text.partition(b"\nNSpid:")[2].partition(b"\n")[0].split()
     return int(pids[:2][-1]) if pids else 0
 
 
-def _read(path: str) -> bytes | None:
+def read_text(path: str) -> bytes | None:
+    """A whole file of the kernel's; None when it is not there, or what it tells of has ended."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -27,30 +27,34 @@ class Node:
     """Something with a number and attributes. Every method may raise fuse.Refusal.
 
     number: set by Tree. valid, attr_valid: seconds for which the kernel may remember the name and
-    the attributes.
+    the attributes. The `reader` of methods: see fuse.Request.
     """
 
     __slots__ = ("number",)
     kind = fuse.DT_REG
     valid = _FOR_EVER
-    attr_valid = _FOR_EVER
 
     def __init__(self) -> None:
         self.number = 0
 
-    def attributes(self, born: int) -> bytes:
+    @property
+    def attr_valid(self) -> int:
+        """See the class."""
+        return _FOR_EVER
+
+    def attributes(self, born: int, reader: int) -> bytes:
         """struct fuse_attr; `born`: the tree's age, seconds since the epoch."""
         raise NotImplementedError
 
-    def content(self) -> bytes:
+    def content(self, reader: int) -> bytes:
         """The file's whole text."""
         raise Refusal(errno.EISDIR)
 
-    def listing(self) -> bytes:
+    def listing(self, reader: int) -> bytes:
         """The directory's whole content, made by fuse.dirents."""
         raise Refusal(errno.ENOTDIR)
 
-    def lookup(self, name: bytes) -> Node:
+    def lookup(self, name: bytes, reader: int) -> Node:
         """The file `name` in this directory."""
         raise Refusal(errno.ENOTDIR)
 
@@ -68,28 +72,41 @@ class Node:
 
 
 class File(Node):
-    """A text made anew by `content` at each reading from the start.
+    """A text made anew by `content` for a reader, at each reading from the start.
 
     size: how long it is now. read(2) goes by the text, but sendfile(2), with which busybox's cat
     copies, ends at the size; without one it is 0, as in /proc, and sendfile(2) copies nothing.
+    varies: whether readers get different texts.
     """
 
-    __slots__ = ("_content", "_size", "attr_valid")
+    __slots__ = ("_content", "_size", "_varies")
 
-    def __init__(self, content: Callable[[], bytes], size: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        content: Callable[[int], bytes],
+        size: Callable[[int], int] | None = None,
+        varies: Callable[[], bool] = lambda: False,
+    ) -> None:
         super().__init__()
         self._content = content
         self._size = size
-        self.attr_valid = _SIZE_VALID if size else _FOR_EVER
+        self._varies = varies
 
-    def attributes(self, born: int) -> bytes:
+    @property
+    def attr_valid(self) -> int:
+        """As long as the size can be trusted."""
+        if not self._size:
+            return _FOR_EVER
+        return 0 if self._varies() else _SIZE_VALID
+
+    def attributes(self, born: int, reader: int) -> bytes:
         """Those of a file that anybody may read."""
-        size = self._size() if self._size else 0
+        size = self._size(reader) if self._size else 0
         return fuse.attributes(self.number, stat.S_IFREG | 0o444, size=size, seconds=born)
 
-    def content(self) -> bytes:
+    def content(self, reader: int) -> bytes:
         """The text as of now."""
-        return self._content()
+        return self._content(reader)
 
 
 class Directory(Node):
@@ -102,18 +119,18 @@ class Directory(Node):
         super().__init__()
         self._children = dict(children)
 
-    def attributes(self, born: int) -> bytes:
+    def attributes(self, born: int, reader: int) -> bytes:
         """Those of a directory that anybody may list."""
         return fuse.attributes(self.number, stat.S_IFDIR | 0o555, seconds=born)
 
-    def lookup(self, name: bytes) -> Node:
+    def lookup(self, name: bytes, reader: int) -> Node:
         """The child `name`."""
         try:
             return self._children[name]
         except KeyError:
             raise Refusal(errno.ENOENT) from None
 
-    def listing(self) -> bytes:
+    def listing(self, reader: int) -> bytes:
         """The children in the order in which they were given."""
         rows = [(node.number, node.kind, name) for name, node in self._children.items()]
         return fuse.dirents(dots(self.number) + rows)

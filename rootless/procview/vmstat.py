@@ -31,9 +31,10 @@ _PREFIXES = tuple(prefix.encode() for prefix in _EVENTS)
 
 def render(snapshot: Snapshot) -> bytes:
     """The text; the host's where no group counts for the container alone."""
-    if not snapshot.own("memory.stat"):
+    own = snapshot.own_level("memory.stat")
+    if own is None:
         return snapshot.host("vmstat")
-    values = _values(snapshot, snapshot.memory_stat(0))
+    values = _values(snapshot, snapshot.memory_stat(own))
     names = snapshot.host("vmstat").split()[::2]
     return b"".join([b"%b %d\n" % (name, values[name]) for name in names if name in values])
 

@@ -14,9 +14,10 @@ from rootless.cgroup import hierarchy
 from rootless.kernel import capabilities, libc, signals
 from rootless.kernel.channel import close_all_but
 from rootless.procview import server
-from rootless.procview.contents import FILES, Contents
+from rootless.procview.contents import FILES
 from rootless.procview.hostdir import PassThrough
-from rootless.procview.source import Host, Source
+from rootless.procview.readers import Readers
+from rootless.procview.source import Host, Level, Source
 from rootless.procview.tree import Directory, File
 from rootless.procview.watched import Watched
 
@@ -24,6 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from rootless.procview.contents import Keeper
     from rootless.procview.server import Connection
     from rootless.runtime.messages import Request
 
@@ -39,8 +41,8 @@ class View:
         self._host = Host()
         self._cpus = os.open(_SYSFS_CPUS, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._connection: Connection = server.mount(self._place)
-        self._contents = Contents(_source(self._host, request), self._connection.page)
-        self._root = _tree(self._contents, self._cpus)
+        self._readers = _readers(self._host, request, self._connection.page)
+        self._root = _tree(self._readers, self._cpus)
         self._watched = Watched(self._connection, self._fork)
 
     @property
@@ -84,7 +86,7 @@ class View:
             # It answers whatever the container asks: what it may do is read what everybody may.
             capabilities.set_sets({})
             libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
-            self._contents.resume()
+            self._readers.container.resume()
             server.serve(self._connection, self._root)
         except BaseException as error:
             log.warn(f"the view of /proc: {error!r}")
@@ -103,34 +105,35 @@ def begin(request: Request) -> View | None:
         return None
 
 
-def _source(host: Host, request: Request) -> Source:
+def _readers(host: Host, request: Request, keeper: Keeper) -> Readers:
     cgroup = request["cgroup"]
     found = hierarchy.discover()
     own = cgroup["container"][len(found.mount) :] if cgroup else found.own
     # From below, and without the root, which has no limits.
     above = reversed(hierarchy.ancestors(own)[1:])
-    levels = [hierarchy.directory(found.mount, group) for group in above]
+    levels = [Level(hierarchy.directory(found.mount, group)) for group in above]
     cpus = sorted(os.sched_getaffinity(0))
-    return Source(
-        host, levels, has_own=cgroup is not None, started_usec=request["started_ns"] // 1000,
+    source = Source(
+        host, levels, own=int(cgroup is not None), started_usec=request["started_ns"] // 1000,
         affinity=frozenset(cpus[: request["most_cpus"] or None]),
     )  # fmt: skip
+    if cgroup is None:
+        return Readers(source, keeper, "", "")
+    return Readers(source, keeper, own, cgroup["container"])
 
 
-def _tree(contents: Contents, cpus: int) -> Directory:
+def _tree(readers: Readers, cpus: int) -> Directory:
     """All of FILES: those of sysfs in the directory of CPUs, the others as /proc has them."""
     folders: dict[str, dict[bytes, File]] = {"": {}, "cpu": {}, "pressure": {}}
     for path in FILES:
         folder, _, name = path.rpartition("/")
-        folders[folder][name.encode()] = _file(contents, path)
-    return Directory(
-        {
-            **folders[""],
-            b"pressure": Directory(folders["pressure"]),
-            b"cpus": PassThrough(cpus, folders["cpu"], contents.cpus),
-        }
-    )
+        folders[folder][name.encode()] = _file(readers, path)
+    visible = PassThrough(cpus, folders["cpu"], lambda reader: readers.of(reader).cpus())
+    return Directory({**folders[""], b"pressure": Directory(folders["pressure"]), b"cpus": visible})
 
 
-def _file(contents: Contents, name: str) -> File:
-    return File(lambda: contents.text(name), size=lambda: len(contents.text(name)))
+def _file(readers: Readers, name: str) -> File:
+    def text(reader: int) -> bytes:
+        return readers.of(reader).text(name)
+
+    return File(text, lambda reader: len(text(reader)), readers.vary)

@@ -69,6 +69,23 @@ def test_an_update_shows_at_the_next_reading(guest: Guest) -> None:
     assert words == ["MemTotal:", "262144", "kB", "1", "MemTotal:", "524288", "kB", "2"]
 
 
+def test_readers_in_a_group_of_the_containers_making(guest: Guest) -> None:
+    """One with limits is their machine; one without, in which systemd puts a service, is not."""
+    look = "{ head -1 /proc/meminfo; cat /sys/devices/system/cpu/online; }"
+    script = (
+        "cd /sys/fs/cgroup; mkdir service service/small; echo 0 >service/cgroup.procs;"
+        f"echo +memory +cpu >cgroup.subtree_control; {look};"
+        "mkdir limited; echo 64M >limited/memory.max; echo 50000 >limited/cpu.max;"
+        f"echo 0 >limited/cgroup.procs; {look}; cat /proc/stat | grep -c ^cpu[0-9];"
+        f"echo 128M >limited/memory.max; head -1 /proc/meminfo;"
+        f"echo 0 >service/small/cgroup.procs; {look}"
+    )
+    text = run(guest.as_user("linger"), "--privileged -m 256m --cpus 2", script)
+    kinds = {size: ["MemTotal:", str(size * MIB), "kB"] for size in (64, 128, 256)}
+    whole = [*kinds[256], "0-1"]
+    assert text.split() == [*whole, *kinds[64], "0", "1", *kinds[128], *whole]
+
+
 def test_the_limit_of_a_slice_above_shows(guest: Guest) -> None:
     user, root = guest.as_user("linger"), guest.as_user("root")
     unit = f"user-{user.run('id -u').stdout.strip()}.slice"

@@ -25,7 +25,7 @@ class Machine:
         self,
         *levels: dict[str, str],
         host: str = "linux-6.18-2cpus",
-        own: bool = True,
+        own: int = 1,
         affinity: frozenset[int] | None = None,
         host_idle_usec: int = 0,
         **files: str,
@@ -39,7 +39,7 @@ class Machine:
         self.threads: Tasks | None = Tasks(0, 0, 1, 1)
         self.asked: list[str] = []
         self.facts = Facts(
-            STARTED_USEC, BOOT_USEC, depth=len(levels), has_own=own and bool(levels),
+            STARTED_USEC, BOOT_USEC, depth=len(levels), own=min(own, len(levels)),
             affinity=affinity, host_idle_usec=host_idle_usec,
         )  # fmt: skip
 

@@ -22,8 +22,10 @@ from rootless.procview.tree import Directory, File
 ALL_OPCODES = [*range(60), 4096, 2**32 - 1]
 
 
-def request(opcode: int, body: bytes = b"", *, node: int = 1, unique: int = 7) -> bytes:
-    return struct.pack("=IIQQIIII", 40 + len(body), opcode, unique, node, 0, 0, 1, 0) + body
+def request(
+    opcode: int, body: bytes = b"", *, node: int = 1, unique: int = 7, reader: int = 1
+) -> bytes:
+    return struct.pack("=IIQQIIII", 40 + len(body), opcode, unique, node, 0, 0, reader, 0) + body
 
 
 def read_body(handle: int, offset: int, size: int) -> bytes:
@@ -85,12 +87,12 @@ class Counting:
     def __init__(self) -> None:
         self.count = 0
 
-    def __call__(self) -> bytes:
+    def __call__(self, _: int = 0) -> bytes:
         self.count += 1
         return b"%d:" % self.count + b"x" * 5000
 
 
-def broken() -> bytes:
+def broken(_: int) -> bytes:
     raise ValueError("a file of the host is gone")
 
 
@@ -119,12 +121,12 @@ def host(tmp_path: Path) -> Iterator[int]:
 
 
 def make_session(counting: Counting, host: int, cpus: list[int] | None = None) -> Session:
-    overrides = {b"online": File(lambda: b"0-1\n"), b"possible": File(lambda: b"0-1\n")}
-    shown = None if cpus is None else lambda: cpus
+    overrides = {b"online": File(lambda _: b"0-1\n"), b"possible": File(lambda _: b"0-1\n")}
+    shown = None if cpus is None else lambda _: cpus
     root = Directory({
         b"meminfo": File(counting),
         b"broken": File(broken),
-        b"pressure": Directory({b"cpu": File(lambda: b"some\n")}),
+        b"pressure": Directory({b"cpu": File(lambda _: b"some\n")}),
         b"cpu": PassThrough(host, overrides, shown),
     })  # fmt: skip
     return Session(root, Page())
@@ -398,7 +400,7 @@ def test_every_opcode_with_every_length_is_answered(client: Client) -> None:
 @settings(max_examples=500, deadline=None)
 @given(st.binary(max_size=200))
 def test_noise(raw: bytes) -> None:
-    session = Session(Directory({b"a": File(lambda: b"text\n")}), Page())
+    session = Session(Directory({b"a": File(lambda _: b"text\n")}), Page())
     answer = session.answer(raw)
     assert len(answer) == 0 or answer[8:16] == raw[8:16]
     assert Client(session).text(b"a") == b"text\n"
@@ -425,7 +427,9 @@ INTERESTING = st.sampled_from([0, 1, 2, 3, 4, 2**31, 2**32 - 1, 2**62, 2**63, 2*
 def test_any_sequence_of_requests(requests: list[tuple[int, int, bytes]]) -> None:
     fd = os.open("/sys/devices/system/cpu", os.O_PATH)
     try:
-        root = Directory({b"a": File(lambda: b"text\n"), b"cpu": PassThrough(fd, {}, lambda: [0])})
+        root = Directory(
+            {b"a": File(lambda _: b"text\n"), b"cpu": PassThrough(fd, {}, lambda _: [0])}
+        )
         session = Session(root, Page())
         for opcode, node, body in requests:
             answer = session.answer(request(opcode, body, node=node))
@@ -434,3 +438,23 @@ def test_any_sequence_of_requests(requests: list[tuple[int, int, bytes]]) -> Non
         assert Client(session).text(b"a") == b"text\n"
     finally:
         os.close(fd)
+
+
+def test_the_reader_decides_what_a_file_says() -> None:
+    varies = False
+    file = File(lambda reader: b"x" * reader, lambda reader: reader, lambda: varies)
+    session = Session(Directory({b"a": file}), Page())
+
+    def attributes(reader: int) -> tuple[int, int]:
+        answer = session.answer(request(fuse.GETATTR, b"\0" * 16, node=2, reader=reader))
+        seconds, size = struct.unpack_from("=Q16xQ", answer, 16)
+        return seconds, size
+
+    for reader in (3, 5):
+        answer = session.answer(
+            request(fuse.READ, read_body(reader, 0, 100), node=2, reader=reader)
+        )
+        assert answer[16:] == b"x" * reader
+        assert attributes(reader) == (1, reader)
+    varies = True
+    assert attributes(7) == (0, 7)

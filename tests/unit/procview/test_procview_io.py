@@ -37,7 +37,7 @@ def test_a_container_that_has_read_nothing(machine: Any) -> None:
 
 
 def test_diskstats_without_the_controller(machine: Any) -> None:
-    for bare in (machine({}), machine(), machine({"io.stat": IO}, own=False)):
+    for bare in (machine({}), machine(), machine({"io.stat": IO}, own=0)):
         assert diskstats.render(bare.after(1)).decode() == bare.files["diskstats"]
 
 
@@ -81,7 +81,7 @@ def test_vmstat_leaves_out_what_only_the_host_knows(machine: Any, memory_stat: A
 
 
 def test_vmstat_without_the_controller(machine: Any, memory_stat: Any) -> None:
-    for bare in (machine({}), machine(), machine(group(memory_stat()), own=False)):
+    for bare in (machine({}), machine(), machine(group(memory_stat()), own=0)):
         assert vmstat.render(bare.after(1)).decode() == bare.files["vmstat"]
 
 
@@ -95,6 +95,6 @@ OWN = (
 def test_pressure(machine: Any, resource: str) -> None:
     host = machine({f"{resource}.pressure": OWN})
     assert pressure.render(host.after(1), resource).decode() == OWN
-    for bare in (machine({}), machine({f"{resource}.pressure": OWN}, own=False)):
+    for bare in (machine({}), machine({f"{resource}.pressure": OWN}, own=0)):
         text = pressure.render(bare.after(1), resource).decode()
         assert text == bare.files[f"pressure/{resource}"] != ""

@@ -74,7 +74,7 @@ def test_the_other_fields(machine: Any, cpu_stat: CpuStat) -> None:
 
 
 def test_the_host_where_there_is_no_group(machine: Any) -> None:
-    for host in (machine(), machine({"cpu.stat": "usage_usec 5\n"}, own=False), machine({})):
+    for host in (machine(), machine({"cpu.stat": "usage_usec 5\n"}, own=0), machine({})):
         assert loadavg.render(host.after(9), LoadState()).decode() == host.files["loadavg"]
 
 

@@ -138,7 +138,7 @@ def test_an_older_kernel_counts_less(machine: Any, memory_stat: Any, fields: Fie
 
 
 def test_without_the_controller_the_host_shows(machine: Any) -> None:
-    for bare in (machine({}), machine(), machine({"memory.max": "max\n"}, own=False)):
+    for bare in (machine({}), machine(), machine({"memory.max": "max\n"}, own=0)):
         assert meminfo.render(bare.after(1)).decode() == bare.files["meminfo"]
         assert swaps.render(bare.after(1)).decode() == bare.files["swaps"]
 
@@ -148,7 +148,7 @@ def test_a_limit_of_a_group_that_is_not_ours(
 ) -> None:
     """As in a job without delegation: use and limit are those of the job."""
     job = group(memory_stat(), 300 * MB, current=120 * MB)
-    found = fields(meminfo.render(machine({}, job, own=False).after(1)))
+    found = fields(meminfo.render(machine({}, job, own=0).after(1)))
     assert (found["MemTotal"], found["MemFree"]) == (300 * 1024, 180 * 1024)
     assert found["AnonPages"] == 20 * 1024
 
@@ -185,7 +185,7 @@ def test_swap_of_the_host_is_none(machine: Any, memory_stat: Any, fields: Fields
 
 def test_only_swap_is_limited_and_not_by_us(machine: Any, fields: Fields) -> None:
     job = {"memory.swap.max": f"{64 * MB}\n", "memory.swap.current": f"{MB}\n"}
-    jobs = machine(job, own=False)
+    jobs = machine(job, own=0)
     host = jobs.files["meminfo"] = with_swap(jobs.files["meminfo"])
     expected = fields(host.encode()) | {"SwapTotal": 65536, "SwapFree": 64512}
     assert fields(meminfo.render(jobs.after(1))) == expected
@@ -200,10 +200,10 @@ ENTRIES = "file active_file inactive_file slab_reclaimable active_anon shmem".sp
     limits=st.lists(st.tuples(st.one_of(SIZES, st.just("max")), SIZES), min_size=1, max_size=4),
     entries=st.dictionaries(st.sampled_from(ENTRIES), SIZES),
     swap=st.tuples(SIZES, SIZES),
-    own=st.booleans(),
+    own=st.integers(0, 3),
 )  # fmt: skip
 def test_free_adds_up_whatever_the_groups_say(
-    limits: list[tuple[Any, int]], entries: dict[str, int], swap: tuple[int, int], own: bool,
+    limits: list[tuple[Any, int]], entries: dict[str, int], swap: tuple[int, int], own: int,
     machine: Any, memory_stat: Any, fields: Fields,
 ) -> None:  # fmt: skip
     files = {"memory_swap_max": swap[0], "memory_swap_current": swap[1]}

@@ -11,7 +11,7 @@ from rootless.procview import source as sources
 from rootless.procview import tasks
 from rootless.procview.contents import FILES, Contents
 from rootless.procview.page import Page
-from rootless.procview.source import Host, Source
+from rootless.procview.source import Host, Level, Source
 from rootless.procview.tasks import Tasks
 
 HOST = Path(__file__).parent / "data" / "linux-6.18-2cpus"
@@ -51,8 +51,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.fixture
 def source(host: Host, group: Path, clock: list[int]) -> Iterator[Source]:
-    levels = [str(group), str(group.parent)]
-    found = Source(host, levels, has_own=True, started_usec=STARTED)
+    levels = [Level(str(group)), Level(str(group.parent))]
+    found = Source(host, levels, own=1, started_usec=STARTED)
     yield found
     found.close()
 
@@ -96,7 +96,7 @@ def test_a_file_that_comes_later_is_found(source: Source, group: Path, clock: li
 
 
 def test_no_own_group(host: Host, group: Path) -> None:
-    shared = Source(host, [str(group)], has_own=False, started_usec=STARTED)
+    shared = Source(host, [Level(str(group))], own=0, started_usec=STARTED)
     snapshot = shared.snapshot()
     assert snapshot.own("memory.current") is None
     assert snapshot.tasks() is None

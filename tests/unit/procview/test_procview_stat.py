@@ -140,13 +140,13 @@ def test_counters_only_grow(
 
 
 def test_without_a_group_of_its_own(machine: Any) -> None:
-    shared = machine({"cpu.stat": "usage_usec 1\n"}, own=False)
+    shared = machine({"cpu.stat": "usage_usec 1\n"}, own=0)
     host = shared.files["stat"].replace("btime 1795210969", f"btime {1795210969 + 15000}")
     assert stat.render(shared.after(10), CpuTimes()).decode() == host
 
 
 def test_without_a_group_of_its_own_but_a_limit_above(machine: Any) -> None:
-    shared = machine({"cpuset.cpus.effective": "1\n"}, own=False)
+    shared = machine({"cpuset.cpus.effective": "1\n"}, own=0)
     found = lines(stat.render(shared.after(10), CpuTimes()))
     host = lines(shared.files["stat"].encode())
     assert found["cpu"] == found["cpu0"] == host["cpu1"]
@@ -156,7 +156,7 @@ def test_without_a_group_of_its_own_but_a_limit_above(machine: Any) -> None:
 
 
 def test_a_host_without_the_file(machine: Any) -> None:
-    bare = machine(own=False)
+    bare = machine(own=0)
     bare.files["stat"] = ""
     assert stat.render(bare.after(1), CpuTimes()) == b""
 
