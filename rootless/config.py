@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from rootless.errors import NotFoundError
+from rootless.errors import NotFoundError, UsageError, describe_os_error
 
 _SYSTEM_FOLDER = "/etc/rl"
 
@@ -55,3 +55,37 @@ def home() -> str:
     """Where the user's configuration of all programs is (XDG Base Directory Specification)."""
     named = os.environ.get("XDG_CONFIG_HOME", "")
     return named if os.path.isabs(named) else os.path.expanduser("~/.config")
+
+
+def load(path: str) -> dict[str, object]:
+    """The tables of the TOML file `path`, empty where it cannot be read. Raises UsageError.
+
+    On the start path: without a file that says anything, no TOML reader is imported.
+    """
+    return _parse(_read(path), path)
+
+
+def _read(path: str) -> str:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return ""
+    except OSError as error:
+        raise UsageError(describe_os_error(error)) from error
+    with open(fd, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def _parse(content: str, path: str) -> dict[str, object]:
+    # A file of comments alone, as the shipped one is, must not cost the import below.
+    if all(not line.strip() or line.lstrip().startswith("#") for line in content.splitlines()):
+        return {}
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        document: dict[str, object] = tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: {error}") from error
+    return document

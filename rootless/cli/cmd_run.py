@@ -49,7 +49,7 @@ def run(parsed: Parsed) -> int:
     gc.disable()
 
     # Forked before the heavier imports: they cost as much as the keeper needs to get ready.
-    launch = Launch()
+    launch = Launch(keep_output=spec.keeps_log)
     from rootless.cli import diagnostics
     from rootless.engine import run as engine_run
 

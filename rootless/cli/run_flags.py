@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
+from rootless.cli import log_flags
 from rootless.cli.resource_options import NAMES as RESOURCE_NAMES
 from rootless.errors import UsageError
 from rootless.model.container import DEFAULT_SHM_SIZE, DEFAULT_UMASK, ContainerSpec
@@ -87,6 +88,7 @@ def container_spec(parsed: Parsed) -> ContainerSpec:
         replace=parsed.flag("replace"),
         procview=parsed.text("procview"),
         cpu_affinity=parsed.flag("cpu-affinity"),
+        **log_flags.log_fields(parsed),
         **_resources(parsed),
     )
 

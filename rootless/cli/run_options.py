@@ -39,6 +39,12 @@ _CONTAINER = section(
     value("--shm-size", "SIZE", "Size of /dev/shm", default="64m"),
 )
 
+_LOG = section(
+    "Log",
+    value("--log-driver", "DRIVER", "Where the output is kept: json-file, journald or none"),
+    repeat("--log-opt", "NAME=VALUE", "max-size=20m, max-file=5, or with journald tag=TEXT"),
+)
+
 _IMAGE = section(
     "Image",
     value("--pull", "WHEN", "When to pull the image", default="missing", choices=PULL_POLICIES),
@@ -103,6 +109,7 @@ _EXPLAIN = section(
 RUN_OPTIONS = (
     *_PROCESS,
     *_CONTAINER,
+    *_LOG,
     *_IMAGE,
     *_FILES,
     *_VIEW,

@@ -20,14 +20,23 @@ class Pump:
     """Copies `source` to `sink` until the source ends; then closes the sink if it is ours.
 
     One chunk is in flight at most: what cannot be written is not read, so back-pressure passes.
+    keep: gets each chunk as it was read.
     """
 
-    def __init__(self, source: int, sink: int, *, at_end: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        source: int,
+        sink: int,
+        *,
+        at_end: Callable[[], None] | None = None,
+        keep: Callable[[bytes], None] | None = None,
+    ) -> None:
         self.source = source
         self.sink = sink
         self.ended = False
         self._pending = b""
         self._at_end = at_end
+        self._keep = keep
 
     def wants(self, masks: dict[int, int]) -> None:
         """Add what this pump waits for to `masks`, descriptor → poll(2) events."""
@@ -54,6 +63,8 @@ class Pump:
             self._pending = b""  # a terminal whose other side is closed reads EIO
         if not self._pending:
             self.finish()
+        elif self._keep is not None:
+            self._keep(self._pending)
 
     def _write(self) -> None:
         try:

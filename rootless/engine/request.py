@@ -42,6 +42,8 @@ def record_of(spec: ContainerSpec, made: Plan, image: StoredImage | None) -> dic
         "volumes": [use.name for use in made.volumes if use.anonymous],
         "mounted_volumes": list(dict.fromkeys(use.name for use in made.volumes)),
         "stop_signal": spec.stop_signal,
+        "log_driver": spec.log_driver,
+        "log_opts": spec.log_opts,
         **_shown(spec, made),
     }
 

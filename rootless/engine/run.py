@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rootless.engine.facts import HostFacts
+    from rootless.engine.logs import Writer
     from rootless.engine.plan import ImageFacts, Plan
     from rootless.image.progress import Progress
     from rootless.kernel import pty
@@ -217,7 +218,11 @@ class Run:
         self._clear_up_after_others()
         self.grouping.add_helper(running.pid)
         supervisor = Supervisor(
-            self.spec, self.launch, leader, lambda killed: self._note_oom(place, killed)
+            self.spec,
+            self.launch,
+            leader,
+            lambda killed: self._note_oom(place, killed),
+            self._log_writer(place),
         )
         code = supervisor.run(incoming, mode)
         self.timeline.mark("command ended")
@@ -225,6 +230,13 @@ class Run:
         supervisor.finish()
         self.timeline.mark("unwound")
         return code
+
+    def _log_writer(self, place: create.Place) -> Writer | None:
+        if not self.spec.keeps_log:
+            return None
+        from rootless.engine import logs
+
+        return logs.open_writer(self.paths, containers.read_record(self.paths, place.id))
 
     def _bring_up(
         self, undo: Undo, place: create.Place, network: Driver, remove: list[str]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+    from rootless.engine.logs import Writer
     from rootless.kernel import pty
     from rootless.model.container import ContainerSpec
     from rootless.runtime.launch import Launch
@@ -79,11 +80,16 @@ class Supervisor:
         launch: Launch,
         leader: int,
         on_oom: Callable[[OomKill], None],
+        writer: Writer | None = None,
     ) -> None:
-        """on_oom: called each time the kernel has killed something for want of memory."""
+        """on_oom: called each time the kernel has killed something for want of memory.
+
+        writer: keeps the output; closed at the end.
+        """
         self._spec = spec
         self._on_oom = on_oom
         self._launch = launch
+        self._writer = writer
         self._leader = leader
         self._deadline = time.monotonic() + spec.timeout if spec.timeout else None
         self._status: int | None = None
@@ -101,13 +107,25 @@ class Supervisor:
                 stdin.finish()
         for source, sink in ((from_out, 1), (from_err, 2)):
             if source >= 0:
-                pumps.append(Pump(source, unblocked(sink), at_end=lambda fd=source: os.close(fd)))  # type: ignore[misc]
+                pumps.append(self._output_pump(source, sink))
         return pumps
+
+    def _output_pump(self, source: int, sink: int) -> Pump:
+        return Pump(
+            source, unblocked(sink), at_end=lambda: os.close(source), keep=self._keeper_of(sink)
+        )
+
+    def _keeper_of(self, sink: int) -> Callable[[bytes], None] | None:
+        writer = self._writer
+        if writer is None:
+            return None
+        stream = "stderr" if sink == 2 else "stdout"
+        return lambda data: writer.write(stream, data, time.time_ns())
 
     def _terminal_pumps(self) -> list[Pump]:
         leader = self._leader
         os.set_blocking(leader, False)
-        pumps = [Pump(leader, unblocked(1))]
+        pumps = [Pump(leader, unblocked(1), keep=self._keeper_of(1))]
         if self._spec.interactive:
             pumps.insert(0, Pump(0, leader, at_end=lambda: _try_write(leader, _END_OF_INPUT)))
         return pumps
@@ -119,6 +137,8 @@ class Supervisor:
         for pump in self.pumps:
             if pump.source != 0:
                 pump.drain()
+        if self._writer is not None:
+            self._writer.close()
         if mode is not None:
             mode.restore()
         return spawn.exit_code_of(self._status)

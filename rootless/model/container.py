@@ -5,6 +5,7 @@ A wish, not a state: nothing changes it after the flags were read.
 
 from __future__ import annotations
 
+from rootless.model.logspec import JSON_FILE, NONE
 from rootless.model.value import Value
 
 TYPE_CHECKING = False
@@ -37,6 +38,7 @@ class ContainerSpec(Value):
     "" for whichever can. limits: strict, or best-effort for a run without what cannot be enforced.
     procview: on, off, a list of files, "" for on where it is possible. cpu_affinity: pin to as many
     CPUs as the quota allows. timens: private, host, "" for private where the view needs it.
+    log_driver, log_opts: see model.logspec.
     """
 
     __slots__ = (
@@ -65,6 +67,8 @@ class ContainerSpec(Value):
         "ipc",
         "labels",
         "limits",
+        "log_driver",
+        "log_opts",
         "mounts",
         "name",
         "network",
@@ -163,6 +167,8 @@ class ContainerSpec(Value):
         cgroup_manager: str = "",
         cgroup_parent: str = "",
         limits: str = STRICT,
+        log_driver: str = JSON_FILE,
+        log_opts: dict[str, str] | None = None,
     ) -> None:
         self.image = image
         self.rootfs = rootfs
@@ -223,3 +229,10 @@ class ContainerSpec(Value):
         self.cgroup_manager = cgroup_manager
         self.cgroup_parent = cgroup_parent
         self.limits = limits
+        self.log_driver = log_driver
+        self.log_opts = log_opts or {}
+
+    @property
+    def keeps_log(self) -> bool:
+        """Whether a run in the foreground keeps a log: after --rm nobody could look at it."""
+        return self.log_driver != NONE and not self.remove

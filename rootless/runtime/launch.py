@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
 
 class Launch:
-    """One container on its way up; `begin` needs no knowledge of it and can come very early."""
+    """One container on its way up; to begin needs no knowledge of it and can come very early.
 
-    def __init__(self) -> None:
-        self.stdio = Stdio()
+    keep_output: see Stdio.
+    """
+
+    def __init__(self, *, keep_output: bool = False) -> None:
+        self.stdio = Stdio(keep=keep_output)
         self.control, self._keeper_control = channel.pair()
         self.setup, self._init_setup = channel.pair()
         self._pending = idmap.begin(self._keeper)

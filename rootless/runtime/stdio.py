@@ -3,7 +3,7 @@
 A pipe or a socket of the caller is handed to the payload as it is: bytes and ends of files pass
 without us. A terminal, a regular file or a named pipe is not: through /proc/self/fd the payload
 could open it again for writing, or feed keys into the terminal. These are pumped through pipes, as
-everything is that a pseudo-terminal carries.
+everything is that a pseudo-terminal carries, and the output of a container that keeps a log.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ class Stdio:
     stream n is pumped, else -1.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep: bool = False) -> None:
+        """keep: the output is kept in a log, too, so all of it passes through us."""
         self.container = [-1, -1, -1]
         self.launcher = [-1, -1, -1]
         for number in range(3):
-            self._prepare(number)
+            self._prepare(number, shared=number == 0 or not keep)
 
-    def _prepare(self, number: int) -> None:
-        if _is_safe_to_share(number):
+    def _prepare(self, number: int, *, shared: bool) -> None:
+        if shared and _is_safe_to_share(number):
             self.container[number] = number
             return
         read_end, write_end = os.pipe()

@@ -43,7 +43,7 @@ class Engine:
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     engine = Engine()
     # No keeper is forked for a container that never comes.
-    monkeypatch.setattr("rootless.runtime.launch.Launch", object)
+    monkeypatch.setattr("rootless.runtime.launch.Launch", lambda **_: object())
     monkeypatch.setattr(engine_run, "run", engine.run)
     monkeypatch.setattr(engine_run, "describe", engine.describe)
     return engine
