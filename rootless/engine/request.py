@@ -79,13 +79,14 @@ def build(
     spec: ContainerSpec,
     made: Plan,
     host: HostFacts,
-    program: bytes,
+    programs: tuple[bytes, bytes],
     network: Driver,
     copy_up: list[tuple[str, str]],
     remove: list[str],
     cgroup: CgroupRequest | None,
 ) -> Request:
-    """The message to the keeper. remove: what it removes at the end."""
+    """The message to the keeper. programs: the seccomp filters of the payload and of the view's
+    server. remove: what it removes at the end."""
     inner = made.namespace.inner
     return {
         "document": made.document,
@@ -99,7 +100,7 @@ def build(
         },
         "inner_maps": (inner.uids, inner.gids) if inner else None,
         "cgroup": cgroup,
-        "seccomp": program,
+        "seccomp": programs[0],
         "copy_up": copy_up,
         "give": made.give,
         "loopback": network.loopback_by_us,
@@ -109,6 +110,7 @@ def build(
         "most_cpus": _most_cpus(spec),
         "started_ns": 0,
         "view": f"{made.place.directory}/{plan_view.FOLDER}" if made.view else "",
+        "view_seccomp": programs[1],
         "remove": remove,
         "discard": spec.remove,
     }

@@ -157,13 +157,15 @@ class Run:
             record = request.record_of(spec, made, image)
             copy_up = place.fill(made, record)
         document = _seccomp_document(made)
-        program = seccomp.program_for(document, self.paths.cache) if document else b""
+        cache = self.paths.cache
+        program = seccomp.program_for(document, cache) if document else b""
+        programs = program, _confine_view(cache) if made.view else b""
         place.write_config(made.document, document)
         remove = containers.trees_of(self.paths, place.id, record) if spec.remove else []
         self.timeline.mark("planned")
         cgroup = self.grouping.settle()
         self.timeline.mark("control group made")
-        wanted = request.build(spec, made, host, program, network, copy_up, remove, cgroup)
+        wanted = request.build(spec, made, host, programs, network, copy_up, remove, cgroup)
         self.launch.send(wanted, place.lock.fd)
         return remove
 
@@ -414,6 +416,17 @@ def _taken_ranges(where: Paths) -> list[tuple[int, int]]:
         if taken:
             ranges.append((taken[0], taken[1]))
     return ranges
+
+
+def _confine_view(cache: str) -> bytes:
+    """The filter of the process that answers for the view; it can do without."""
+    from rootless.procview import confined
+
+    try:
+        return seccomp.program_for(confined.DOCUMENT, cache)
+    except RlError as error:
+        log.effect(f"the view of /proc: no seccomp filter: {error.message}")
+        return b""
 
 
 def _seccomp_document(made: Plan) -> dict[str, Any]:

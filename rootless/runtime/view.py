@@ -38,6 +38,7 @@ class View:
     def __init__(self, request: Request) -> None:
         """Raises OSError where it cannot be mounted."""
         self._place = request["view"]
+        self._seccomp = request["view_seccomp"]
         self._host = Host()
         self._cpus = os.open(_SYSFS_CPUS, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._connection: Connection = server.mount(self._place)
@@ -87,6 +88,8 @@ class View:
             capabilities.set_sets({})
             libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
             self._readers.container.resume()
+            if self._seccomp:
+                libc.seccomp_set_mode_filter(self._seccomp)
             server.serve(self._connection, self._root)
         except BaseException as error:
             log.warn(f"the view of /proc: {error!r}")

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from rootless.cgroup import hierarchy
-from rootless.kernel import libc
+from rootless.kernel import libc, seccomp
+from rootless.procview import confined
 from rootless.procview.source import now_usec
 from rootless.runtime.view import View
 from tests.user.fuse_tasks import Task, inside, read_all
@@ -47,6 +48,7 @@ def made(group: Path) -> View:
     started_ns = (now_usec() - 1000 * SECOND) * 1000
     request: Any = {
         "view": str(place), "cgroup": cgroup, "started_ns": started_ns, "most_cpus": 0,
+        "view_seccomp": seccomp.compile_filter(confined.DOCUMENT),
     }  # fmt: skip
     return View(request)
 

@@ -84,11 +84,43 @@ def test_nothing_of_it_can_be_changed(sh: Sh) -> None:
     assert done.stderr.count("Read-only file system") >= 2, done.stderr
 
 
+def test_a_trigger_for_pressure_is_refused_and_the_file_still_read(sh: Sh) -> None:
+    script = (
+        "for f in /proc/pressure/*; do echo some 150000 1000000 >$f || cat $f >/dev/null; done;"
+        " ls /proc/pressure | wc -l"
+    )
+    done = sh(script)
+    if not int(done.stdout):
+        pytest.skip("the kernel counts no pressure (boot option psi=1)")
+    assert done.stderr.count("Read-only file system") == int(done.stdout)
+    assert len(done.stderr.splitlines()) == int(done.stdout), done.stderr
+
+
 def test_the_container_neither_sees_nor_holds_what_answers(sh: Sh) -> None:
     script = (
         "ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c fuse; cat /proc/[0-9]*/comm | grep -c view"
     )
     assert sh(f"{script}; true", "--init").stdout.split() == ["0", "0"]
+
+
+def test_what_answers_may_do_little_and_still_answers_for_everything(
+    background: Callable[..., Background], work: Path
+) -> None:
+    script = (
+        "cd /sys/devices/system/cpu; ls -lR . >/w/list 2>/w/errors;"
+        " find . -type f | while read f; do cat $f; done >/w/texts 2>>/w/errors;"
+        " cat /proc/pressure/*; echo done; exec sleep 60"
+    )
+    container = background(script, "--net=none", f"--volume={work}:/w")
+    status = Path(f"/proc/{Running(container).view()}/status").read_text()
+    found = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert (found["Seccomp"].strip(), found["NoNewPrivs"].strip()) == ("2", "1")
+    assert {int(found[name], 16) for name in ("CapPrm", "CapEff", "CapInh")} == {0}
+    # What a call too few would be; other errors are the host's.
+    assert "Operation not permitted" not in (work / "errors").read_text()
+    assert (work / "list").read_text().count("\n") > 50
+    assert (work / "texts").read_text().count("\n") > 50
+    assert container.end() == 128 + signal.SIGKILL
 
 
 class Running:
