@@ -37,6 +37,8 @@ PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "dbus-user-session", "libpam-systemd", "udev", "kmod",
     "iproute2", "openssh-server", "zstd",
 )  # fmt: skip
+# What the view of /proc is shown to, and what it is compared with.
+READERS = ("procps", "htop", "python3", "default-jre-headless", "nodejs", "lxcfs")
 USERS = ("rl-linger", "rl-su", "rl-ssh")
 INSTALLED = ("rootless", "config", "packaging", "helpers", "pyproject.toml", "README.md", "LICENSE")
 PACKAGE_LIST = CHECKOUT / "packaging/apt-run.txt"
@@ -219,6 +221,8 @@ def _make_tree(release: Release, work: Path, image: Image) -> None:
         *_apt_options(),
         *_hooks("essential", (
             "mkdir -p $1/etc/initramfs-tools/conf.d $1/usr/share/initramfs-tools/modules.d",
+            # Java's alternatives link its manual pages, whether they are there or not.
+            "mkdir -p $1/usr/share/man/man1",
             "echo MODULES=list >$1/etc/initramfs-tools/conf.d/guest",
             f"upload {work}/modules /usr/share/initramfs-tools/modules.d/guest",
         )),
@@ -243,7 +247,7 @@ def _hooks(stage: str, commands: tuple[str, ...]) -> list[str]:
 def _packages(release: Release) -> list[str]:
     """All of them at once, and by the outer apt, which alone may know how to reach a mirror."""
     rows = (line.split("#")[0].split() for line in PACKAGE_LIST.read_text().splitlines())
-    return [*PACKAGES, release.kernel_package, *(row[0] for row in rows if row)]
+    return [*PACKAGES, *READERS, release.kernel_package, *(row[0] for row in rows if row)]
 
 
 def _make_disk(work: Path, image: Image) -> None:
