@@ -42,11 +42,11 @@ class LoadState:
         passed = (elapsed_usec - self.read_usec) / 1e6
         if passed <= 0:
             return
-        now = tasks.running + tasks.blocked
+        busy = max(0, used_usec - self.used_usec) / 1e6 / passed
         if passed > _STEP:
-            busy = max(0, used_usec - self.used_usec) / 1e6 / passed
             self._fade(passed - _STEP, _mean(busy, tasks.running, count))
-        self._fade(min(passed, _STEP), now)
+        # Who reads does not run while it waits for the text, and may be all the load that there is.
+        self._fade(min(passed, _STEP), max(tasks.running, busy) + tasks.blocked)
         self.read_usec = elapsed_usec
         self.used_usec = used_usec
 

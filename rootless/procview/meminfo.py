@@ -1,6 +1,6 @@
 """/proc/meminfo (proc(5); Documentation/filesystems/proc.rst). Pure.
 
-docs/decisions/0020-proc-view-fields.md has the reasons, field by field.
+docs/procview.md has the reasons, field by field.
 """
 
 from __future__ import annotations

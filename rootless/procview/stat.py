@@ -1,6 +1,6 @@
 """/proc/stat (proc(5)). Pure, but for the counters that only grow.
 
-docs/decisions/0020-proc-view-fields.md has the reasons, field by field.
+docs/procview.md has the reasons, field by field.
 """
 
 from __future__ import annotations

@@ -62,6 +62,15 @@ def test_a_load_that_is_over(machine: Any, cpu_stat: CpuStat) -> None:
     assert reading(host, state, 3600, IDLE, cpu_stat(60, 0)) == pytest.approx([0, 0, 0], abs=0.02)
 
 
+@pytest.mark.parametrize("step", [1, 5, 30])
+def test_a_reader_that_is_the_load_itself(machine: Any, cpu_stat: CpuStat, step: int) -> None:
+    """It never runs while it reads, and has used a CPU all the time."""
+    host, state = machine({}), LoadState()
+    for second in range(step, 61, step):
+        found = reading(host, state, second, IDLE, cpu_stat(second, 0))
+    assert found[0] == pytest.approx(0.63, abs=0.02)
+
+
 def test_threads_that_wait_for_a_disk_count(machine: Any, cpu_stat: CpuStat) -> None:
     found = reading(machine({}), LoadState(), 5, Tasks(0, 2, 2, 1), cpu_stat(0, 0))
     assert found[0] == pytest.approx(2 * 0.08, abs=0.01)
