@@ -17,8 +17,8 @@ class HostFacts:
     """The user and the host as a plan sees them."""
 
     __slots__ = (
-        "devices", "fuse_overlayfs", "gid", "has_fuse", "has_mqueue", "has_pressure", "has_time",
-        "hostname", "maps", "resolv", "terminal_size", "uid", "user",
+        "devices", "fuse_overlayfs", "gid", "has_fuse", "has_mqueue", "has_nodes", "has_pressure",
+        "has_time", "hostname", "maps", "resolv", "terminal_size", "uid", "user",
     )  # fmt: skip
 
     def __init__(
@@ -33,6 +33,7 @@ class HostFacts:
         terminal_size: tuple[int, int] | None,
         has_fuse: bool,
         has_mqueue: bool,
+        has_nodes: bool,
         has_pressure: bool,
         has_time: bool,
         devices: list[str],
@@ -47,6 +48,7 @@ class HostFacts:
         self.terminal_size = terminal_size
         self.has_fuse = has_fuse
         self.has_mqueue = has_mqueue
+        self.has_nodes = has_nodes
         self.has_pressure = has_pressure
         self.has_time = has_time
         self.devices = devices
@@ -70,6 +72,7 @@ def gather(maps: IdMaps | None = None, *, devices: bool = False) -> HostFacts:
         terminal_size=_terminal_size(),
         user=idmap.user_name(),
         has_mqueue=os.path.isdir("/dev/mqueue"),
+        has_nodes=os.path.isdir("/sys/devices/system/node"),
         has_pressure=os.path.exists("/proc/pressure/cpu"),
         has_time=os.path.exists("/proc/self/ns/time"),
         devices=_usable_devices() if devices else [],

@@ -21,8 +21,9 @@ _PRESSURE = ("pressure/cpu", "pressure/memory", "pressure/io")
 _PROC = (
     "meminfo", "cpuinfo", "stat", "uptime", "loadavg", "swaps", "diskstats", "vmstat", *_PRESSURE,
 )  # fmt: skip
-_CPUS = "cpus"
-FILES = (*_PROC, _CPUS)
+_NODES = "nodes"
+_SYSFS = {"cpus": "/sys/devices/system/cpu", _NODES: "/sys/devices/system/node"}
+FILES = (*_PROC, *_SYSFS)
 # Where the kernel shows itself.
 _KERNELS = ("/proc", "/sys")
 _HINT = "sudo chmod 0666 /dev/fuse"
@@ -40,13 +41,16 @@ def choose(spec: ContainerSpec, facts: HostFacts) -> list[str]:
         if spec.procview:
             raise HostError(f"--procview {spec.procview}: /dev/fuse cannot be used", hint=_HINT)
         return []
-    return [name for name in wanted if name not in _PRESSURE or facts.has_pressure]
+    missing = [] if facts.has_pressure else [*_PRESSURE]
+    missing += [] if facts.has_nodes else [_NODES]
+    return [name for name in wanted if name not in missing]
 
 
 def _named(text: str) -> list[str]:
     names = []
+    short = {path: name for name, path in _SYSFS.items()}
     for word in text.split(","):
-        name = _CPUS if word == "/sys/devices/system/cpu" else word.removeprefix("/proc/")
+        name = short.get(word) or word.removeprefix("/proc/")
         if name not in FILES:
             hint = f"--procview {','.join(FILES)}"
             raise UsageError(f"--procview {text}: there is no view of {word!r}", hint=hint)
@@ -68,7 +72,7 @@ def mounts(names: list[str], directory: str) -> list[Mount]:
 
 
 def _target(name: str) -> str:
-    return "/sys/devices/system/cpu" if name == _CPUS else f"/proc/{name}"
+    return _SYSFS.get(name) or f"/proc/{name}"
 
 
 def with_bare_copies(ours: list[Mount], view: list[Mount], hidden: list[str]) -> list[Mount]:

@@ -80,6 +80,10 @@ class Contents:
             text = self._texts[name] = self._render(name, snapshot)
         return text
 
+    def node_memory(self, host: bytes) -> bytes:
+        """What meminfo of the only NUMA node says, instead of the host's."""
+        return meminfo.of_node(self._fresh(), host)
+
     def cpus(self) -> list[int]:
         """Which CPU of the host each of the container's is: index → the host's number."""
         return cpus.visible(self._fresh())

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rootless.procview.snapshot import Snapshot
+
+# Files with CPUs in them (Documentation/admin-guide/cputopology.rst; Documentation/ABI/stable/
+# sysfs-devices-system-cpu and -node).
+_LISTS = frozenset((b"cpulist", b"isolated", b"nohz_full", b"enabled"))
+_LIST_ENDINGS = b"_cpus_list", b"_siblings_list", b"_cpu_list"
+_MASKS = frozenset((
+    b"cpumap", b"shared_cpu_map", b"core_cpus", b"cluster_cpus", b"die_cpus", b"package_cpus",
+    b"core_siblings", b"thread_siblings", b"book_siblings", b"drawer_siblings",
+))  # fmt: skip
 
 
 def visible(snapshot: Snapshot) -> list[int]:
@@ -70,6 +81,44 @@ def parse(text: bytes) -> list[int]:
         if first.isdigit() and (last.isdigit() or not dash):
             found.update(range(int(first), int(last or first) + 1))
     return sorted(found)
+
+
+def renumbered(name: bytes, text: bytes, visible: Sequence[int]) -> bytes:
+    """What the host's file `name` of a CPU or a NUMA node says when only these CPUs are there.
+
+    A list or a mask of CPUs (topology/, cache/, node0/cpulist) is one of those that are visible, by
+    their numbers here; all other texts stay as they are.
+    """
+    if name in _LISTS or name.endswith(_LIST_ENDINGS):
+        hosts = set(parse(text))
+        return _as_list([index for index, cpu in enumerate(visible) if cpu in hosts])
+    if name in _MASKS:
+        return _mask(text, visible)
+    return text
+
+
+def _as_list(numbers: list[int]) -> bytes:
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and parts[-1][-1] == number - 1:
+            parts[-1][1:] = [number]
+        else:
+            parts.append([number])
+    return b",".join([b"-".join([b"%d" % end for end in part]) for part in parts]) + b"\n"
+
+
+def _mask(text: bytes, visible: Sequence[int]) -> bytes:
+    """As wide as it was: groups of eight digits (cpuset(7), "Mask format")."""
+    digits = text.strip().replace(b",", b"")
+    try:
+        mask = int(digits, 16)
+    except ValueError:
+        return text
+    here = sum([1 << index for index, cpu in enumerate(visible) if mask >> cpu & 1])
+    plain = b"%0*x" % (len(digits), here)
+    first = len(plain) % 8 or 8
+    groups = [plain[:first], *(plain[at : at + 8] for at in range(first, len(plain), 8))]
+    return b",".join(groups) + b"\n"
 
 
 def online(snapshot: Snapshot) -> bytes:

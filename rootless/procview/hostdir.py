@@ -1,7 +1,8 @@
 """A directory of the host shown as it is, save single files and the numbers of CPUs.
 
-Made for /sys/devices/system/cpu. Nothing outside of the descriptor that it is given can be reached:
-paths are put together from names that were looked up, and opened without following any link.
+Made for /sys/devices/system/cpu and node. Nothing outside of the descriptor that it is given can be
+reached: paths are put together from names that were looked up, and opened without following any
+link.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import errno
 import os
 import stat
 
-from rootless.procview import fuse
+from rootless.procview import cpus, fuse
 from rootless.procview.fuse import Refusal
 from rootless.procview.tree import Node, dots
 
@@ -36,10 +37,11 @@ class PassThrough(Node):
 
     overrides: files in place of the host's, by name, present even where the host has none.
     cpus: called at each look, with the reader; its Nth number is the CPU of the host that is shown
-    as cpuN. Without it all are shown under their own numbers.
+    as cpuN, in all directories, links, lists and masks. Without it all are shown under their own
+    numbers. texts: by the path of a file, what a reader gets in place of its text.
     """
 
-    __slots__ = ("_cpus", "_fd", "_overrides", "_paths")
+    __slots__ = ("_cpus", "_fd", "_overrides", "_paths", "_texts")
     kind = fuse.DT_DIR
     valid = 0
 
@@ -48,11 +50,13 @@ class PassThrough(Node):
         fd: int,
         overrides: Mapping[bytes, File] | None = None,
         cpus: Callable[[int], Sequence[int]] | None = None,
+        texts: Mapping[bytes, Callable[[int, bytes], bytes]] | None = None,
     ) -> None:
         super().__init__()
         self._fd = fd
         self._overrides = dict(overrides or {})
         self._cpus = cpus
+        self._texts = dict(texts or {})
         self._paths: dict[int, bytes] = {}
 
     @property
@@ -68,13 +72,13 @@ class PassThrough(Node):
         """An override, or the host's file behind `name`."""
         if name in self._overrides:
             return self._overrides[name]
-        return self.host_node(self._host_name(name, reader))
+        return self.host_node(self.host_name(name, reader))
 
     def listing(self, reader: int) -> bytes:
         """What the host has, with the overrides and the CPUs that are shown."""
-        rows = [row for row in self.rows(b".") if not self._is_replaced(row[2])]
+        rows = [row for row in self.rows(b".", reader) if row[2] not in self._overrides]
         rows += [(node.number, node.kind, name) for name, node in self._overrides.items()]
-        return fuse.dirents(dots(self.number) + rows + self._cpu_rows(reader))
+        return fuse.dirents(dots(self.number) + rows)
 
     def below(self) -> Iterator[Node]:
         """The overrides."""
@@ -123,8 +127,22 @@ class PassThrough(Node):
         finally:
             os.close(fd)
 
-    def rows(self, path: bytes) -> list[tuple[int, int, bytes]]:
-        """(node, DT_*, name) of what is in the host's directory `path`, in order."""
+    def rows(self, path: bytes, reader: int) -> list[tuple[int, int, bytes]]:
+        """(node, DT_*, name) of what is shown of the host's directory `path`, in order."""
+        numbers = self._numbers(reader)
+        rows = [(node, kind, _shown(name, numbers)) for node, kind, name in self._rows(path)]
+        return [(node, kind, name) for node, kind, name in rows if name]
+
+    def shown_name(self, name: bytes, reader: int) -> bytes:
+        """What the host's `name` is called here; nothing for a CPU that is not shown."""
+        return _shown(name, self._numbers(reader))
+
+    def _numbers(self, reader: int) -> dict[int, int] | None:
+        if self._cpus is None:
+            return None
+        return {cpu: number for number, cpu in enumerate(self._cpus(reader))}
+
+    def _rows(self, path: bytes) -> list[tuple[int, int, bytes]]:
         rows = []
         for name, kind in self._list(path):
             rows.append((self.number_of(join(path, name)), kind, name))
@@ -163,29 +181,35 @@ class PassThrough(Node):
 
     def _rows_or_none(self, path: bytes) -> list[tuple[int, int, bytes]]:
         try:
-            return self.rows(path)
+            return self._rows(path)
         except Refusal:
             return []  # gone meanwhile, or not for us
 
-    def _is_replaced(self, name: bytes) -> bool:
-        return name in self._overrides or (self._cpus is not None and _cpu_number(name) is not None)
-
-    def _host_name(self, name: bytes, reader: int) -> bytes:
+    def host_name(self, name: bytes, reader: int) -> bytes:
+        """What `name` is called on the host. Raises Refusal for a CPU that is not shown."""
         number = _cpu_number(name)
         if self._cpus is None or number is None:
             return name
-        cpus = self._cpus(reader)
-        if number >= len(cpus):
+        shown = self._cpus(reader)
+        if number >= len(shown):
             raise Refusal(errno.ENOENT)
-        return b"cpu%d" % cpus[number]
+        return b"cpu%d" % shown[number]
 
-    def _cpu_rows(self, reader: int) -> list[tuple[int, int, bytes]]:
+    def text(self, path: bytes, reader: int) -> bytes:
+        """The content of `path` for a reader."""
+        # O_NONBLOCK: no reader may wait for a pipe that somebody put there.
+        fd = self.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            text = _read_file(fd)
+        except OSError as error:
+            raise Refusal(error.errno or errno.EIO) from None
+        finally:
+            os.close(fd)
+        if path in self._texts:
+            return self._texts[path](reader, text)
         if self._cpus is None:
-            return []
-        return [
-            (self.number_of(b"cpu%d" % cpu), fuse.DT_DIR, b"cpu%d" % number)
-            for number, cpu in enumerate(self._cpus(reader))
-        ]
+            return text
+        return cpus.renumbered(path.rpartition(b"/")[2], text, self._cpus(reader))
 
 
 class HostNode(Node):
@@ -216,32 +240,27 @@ class HostNode(Node):
 
     def lookup(self, name: bytes, reader: int) -> Node:
         """The file `name` in this directory of the host."""
-        return self._top.host_node(join(self._path, name))
+        return self._top.host_node(join(self._path, self._top.host_name(name, reader)))
 
     def listing(self, reader: int) -> bytes:
         """What the host's directory has in it."""
-        return fuse.dirents(dots(self.number) + self._top.rows(self._path))
+        return fuse.dirents(dots(self.number) + self._top.rows(self._path, reader))
 
     def content(self, reader: int) -> bytes:
         """The file's text."""
-        # O_NONBLOCK: no reader may wait for a pipe that somebody put there.
-        fd = self._top.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-        try:
-            return _read_file(fd)
-        except OSError as error:
-            raise Refusal(error.errno or errno.EIO) from None
-        finally:
-            os.close(fd)
+        return self._top.text(self._path, reader)
 
-    def target(self) -> bytes:
+    def target(self, reader: int) -> bytes:
         """What the symbolic link says; the reader's kernel follows it, in the container."""
         fd = self._top.open(self._path, os.O_PATH | os.O_NOFOLLOW)
         try:
-            return os.readlink(b"", dir_fd=fd)
+            target = os.readlink(b"", dir_fd=fd)
         except OSError as error:
             raise Refusal(error.errno or errno.EIO) from None
         finally:
             os.close(fd)
+        folder, slash, name = target.rpartition(b"/")
+        return folder + slash + (self._top.shown_name(name, reader) or name)
 
 
 def join(folder: bytes, name: bytes) -> bytes:
@@ -269,6 +288,13 @@ def _cpu_number(name: bytes) -> int | None:
     if not name.startswith(_CPU) or not digits.isdigit() or len(digits) > _MAX_DIGITS:
         return None
     return int(digits) if digits == b"%d" % int(digits) else None
+
+
+def _shown(name: bytes, numbers: dict[int, int] | None) -> bytes:
+    cpu = _cpu_number(name)
+    if cpu is None or numbers is None:
+        return name
+    return b"cpu%d" % numbers[cpu] if cpu in numbers else b""
 
 
 def _read_file(fd: int) -> bytes:

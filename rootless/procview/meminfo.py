@@ -88,6 +88,24 @@ def render(snapshot: Snapshot) -> bytes:
     return layout.template % values
 
 
+def of_node(snapshot: Snapshot, host: bytes) -> bytes:
+    """node0/meminfo of a machine with one NUMA node: the host's fields, with our figures.
+
+    The host's text, `host`, where /proc/meminfo is the host's too.
+    """
+    if measure(snapshot).stat is None:
+        return host
+    text = render(snapshot)
+    rows = [line.partition(b":") for line in text.splitlines()]
+    fields = {name: value for name, _, value in rows}
+    used = int(fields[b"MemTotal"].split()[0]) - int(fields[b"MemFree"].split()[0])
+    fields[b"MemUsed"] = b"%16d kB" % used
+    fields[b"FilePages"] = fields.get(b"Cached", b"")
+    heads = [line.partition(b":")[0] for line in host.splitlines()]
+    found = [(head, fields.get(head.rpartition(b" ")[2])) for head in heads]
+    return b"".join([head + b":" + value + b"\n" for head, value in found if value])
+
+
 def _computed(memory: Memory, entries: dict[bytes, int]) -> dict[bytes, int]:
     """In kibibytes. What is free, cached and reclaimable is never more than there is in all."""
     total, free = memory.total >> 10, memory.free >> 10

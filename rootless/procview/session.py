@@ -101,7 +101,7 @@ class Session:
         return fuse.known(attr, node.attr_valid)
 
     def _readlink(self, request: Request) -> bytes:
-        return self._tree.find(request.node).target()
+        return self._tree.find(request.node).target(request.reader)
 
     def _open(self, request: Request) -> bytes:
         (flags, _) = request.fields(fuse.OPEN_IN)

@@ -58,7 +58,7 @@ class Node:
         """The file `name` in this directory."""
         raise Refusal(errno.ENOTDIR)
 
-    def target(self) -> bytes:
+    def target(self, reader: int) -> bytes:
         """What the symbolic link says."""
         raise Refusal(errno.EINVAL)
 

@@ -23,13 +23,16 @@ from rootless.procview.watched import Watched
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from rootless.procview.contents import Keeper
     from rootless.procview.server import Connection
+    from rootless.procview.tree import Node
     from rootless.runtime.messages import Request
 
 _SYSFS_CPUS = "/sys/devices/system/cpu"
+_SYSFS_NODES = "/sys/devices/system/node"
 
 
 class View:
@@ -40,10 +43,11 @@ class View:
         self._place = request["view"]
         self._seccomp = request["view_seccomp"]
         self._host = Host()
-        self._cpus = os.open(_SYSFS_CPUS, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._cpus = _open_directory(_SYSFS_CPUS)
+        self._nodes = _open_directory(_SYSFS_NODES) if os.path.isdir(_SYSFS_NODES) else -1
         self._connection: Connection = server.mount(self._place)
         self._readers = _readers(self._host, request, self._connection.page)
-        self._root = _tree(self._readers, self._cpus)
+        self._root = _tree(self._readers, self._cpus, self._nodes)
         self._watched = Watched(self._connection, self._fork)
 
     @property
@@ -60,7 +64,8 @@ class View:
     def private(self) -> list[int]:
         """Descriptors that no other process may keep: one that waits for the view while it has the
         connection itself could not be killed, were the view to end."""
-        return [self._connection.fd, self._cpus, *self._host.fds()]
+        folders = [fd for fd in (self._cpus, self._nodes) if fd >= 0]
+        return [self._connection.fd, *folders, *self._host.fds()]
 
     def look(self) -> None:
         """Put another process in the place of one that has died."""
@@ -83,7 +88,7 @@ class View:
             libc.prctl(libc.PR_SET_PDEATHSIG, signals.SIGKILL)
             libc.prctl_name("rl-view")
             libc.set_command_line("rl-view")
-            close_all_but({0, 1, 2, self._connection.fd, self._cpus, *self._host.fds()})
+            close_all_but({0, 1, 2, *self.private})
             # It answers whatever the container asks: what it may do is read what everybody may.
             capabilities.set_sets({})
             libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
@@ -125,14 +130,36 @@ def _readers(host: Host, request: Request, keeper: Keeper) -> Readers:
     return Readers(source, keeper, own, cgroup["container"])
 
 
-def _tree(readers: Readers, cpus: int) -> Directory:
-    """All of FILES: those of sysfs in the directory of CPUs, the others as /proc has them."""
+def _tree(readers: Readers, cpus: int, nodes: int) -> Directory:
+    """All of FILES: those of sysfs in the directory of CPUs, the others as /proc has them.
+
+    cpus, nodes: descriptors of the host's directories, the latter -1 for a kernel without NUMA.
+    """
     folders: dict[str, dict[bytes, File]] = {"": {}, "cpu": {}, "pressure": {}}
     for path in FILES:
         folder, _, name = path.rpartition("/")
         folders[folder][name.encode()] = _file(readers, path)
-    visible = PassThrough(cpus, folders["cpu"], lambda reader: readers.of(reader).cpus())
-    return Directory({**folders[""], b"pressure": Directory(folders["pressure"]), b"cpus": visible})
+
+    def visible(reader: int) -> list[int]:
+        return readers.of(reader).cpus()
+
+    top: dict[bytes, Node] = {**folders[""], b"pressure": Directory(folders["pressure"])}
+    top[b"cpus"] = PassThrough(cpus, folders["cpu"], visible)
+    if nodes >= 0:
+        top[b"nodes"] = PassThrough(nodes, {}, visible, _node_texts(readers))
+    return Directory(top)
+
+
+def _node_texts(readers: Readers) -> dict[bytes, Callable[[int, bytes], bytes]]:
+    """With several nodes nobody could tell of which one a limit is."""
+    if os.path.isdir(f"{_SYSFS_NODES}/node1"):
+        return {}
+
+    return {b"node0/meminfo": lambda reader, host: readers.of(reader).node_memory(host)}
+
+
+def _open_directory(path: str) -> int:
+    return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _file(readers: Readers, name: str) -> File:

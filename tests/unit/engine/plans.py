@@ -44,6 +44,7 @@ def host(**changes: Any) -> HostFacts:
         "terminal_size": (24, 80),
         "has_fuse": True,
         "has_mqueue": True,
+        "has_nodes": True,
         "has_pressure": True,
         "has_time": True,
         "devices": ["/dev/fuse"],

@@ -11,7 +11,8 @@ from rootless.engine import plan_view
 from tests.unit.engine.plans import CONTAINER_ID, SINGLE, document_of
 
 VIEW = (
-    *(f"/proc/{name}" for name in plan_view.FILES if name != "cpus"), "/sys/devices/system/cpu",
+    *(f"/proc/{name}" for name in plan_view.FILES if name not in ("cpus", "nodes")),
+    "/sys/devices/system/cpu", "/sys/devices/system/node",
 )  # fmt: skip
 OURS = ("/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/sys/fs/cgroup", *VIEW)
 FILES = ("/etc/hostname", "/etc/resolv.conf", "/etc/hosts")

@@ -26,12 +26,16 @@ def test_off() -> None:
 
 
 def test_single_files() -> None:
-    wish = "meminfo,/proc/uptime,pressure/cpu,/sys/devices/system/cpu"
-    assert chosen(wish) == ["meminfo", "uptime", "pressure/cpu", "cpus"]
+    wish = "meminfo,/proc/uptime,pressure/cpu,/sys/devices/system/cpu,/sys/devices/system/node"
+    assert chosen(wish) == ["meminfo", "uptime", "pressure/cpu", "cpus", "nodes"]
 
 
 def test_a_host_without_pressure_has_no_place_for_it() -> None:
     assert set(plan_view.FILES) - set(chosen(has_pressure=False)) == PRESSURE
+
+
+def test_a_kernel_without_numa_has_no_place_for_nodes() -> None:
+    assert set(plan_view.FILES) - set(chosen(has_nodes=False)) == {"nodes"}
 
 
 def test_without_fuse_a_container_starts_all_the_same() -> None:

@@ -323,6 +323,55 @@ def test_overrides_and_the_rest(client: Client) -> None:
     assert client.mode(client.walk(b"cpu", b"cpufreq")) == 0o040555
 
 
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[Client]:
+    """Two NUMA nodes of two CPUs each; what is shown: CPUs 1 and 2, to reader 5 only CPU 3."""
+    for number in (0, 1):
+        folder = tmp_path / "node" / f"node{number}"
+        folder.mkdir(parents=True)
+        (folder / "cpulist").write_text(f"{number * 2}-{number * 2 + 1}\n")
+        (folder / "cpumap").write_text(f"{3 << number * 2:x}\n")
+        (folder / "meminfo").write_text(f"Node {number} MemTotal: 5 kB\n")
+        for cpu in (number * 2, number * 2 + 1):
+            (folder / f"cpu{cpu}").symlink_to(f"../../cpu/cpu{cpu}")
+    fd = os.open(tmp_path / "node", os.O_PATH)
+    shown = PassThrough(
+        fd, {}, lambda reader: [3] if reader == 5 else [1, 2],
+        {b"node1/meminfo": lambda reader, host: b"%d %b" % (reader, host)},
+    )  # fmt: skip
+    yield Client(Session(Directory({b"node": shown}), Page()))
+    os.close(fd)
+
+
+def test_cpus_have_one_number_in_all_directories_and_files(nodes: Client) -> None:
+    assert list(nodes.names(nodes.walk(b"node"))) == [b".", b"..", b"node0", b"node1"]
+    for folder, cpu, mask in ((b"node0", b"0", b"1\n"), (b"node1", b"1", b"2\n")):
+        names = nodes.names(nodes.walk(b"node", folder))
+        assert [name for name in names if name.startswith(b"cpu") and name[3:].isdigit()] == [
+            b"cpu" + cpu
+        ]
+        link = nodes.walk(b"node", folder, b"cpu" + cpu)
+        assert nodes.ask(fuse.READLINK, node=link) == b"../../cpu/cpu" + cpu
+        assert nodes.text(b"node", folder, b"cpulist") == cpu + b"\n"
+        assert nodes.text(b"node", folder, b"cpumap") == mask
+    for name in (b"cpu1", b"cpu2", b"cpu3"):
+        place = nodes.walk(b"node", b"node0")
+        assert number_of_error(nodes, fuse.LOOKUP, name + b"\0", node=place) == errno.ENOENT
+
+
+def test_cpus_and_texts_are_those_of_the_reader(nodes: Client) -> None:
+    def read(reader: int, *names: bytes) -> bytes:
+        body = read_body(reader, 0, 4096)
+        raw = request(fuse.READ, body, node=nodes.walk(b"node", *names), reader=reader)
+        return nodes.session.answer(raw)[16:]
+
+    assert read(5, b"node0", b"cpulist") == b"\n"
+    assert read(5, b"node1", b"cpulist") == b"0\n"
+    assert read(6, b"node1", b"cpulist") == b"1\n"
+    assert read(5, b"node1", b"meminfo") == b"5 Node 1 MemTotal: 5 kB\n"
+    assert read(6, b"node0", b"meminfo") == b"Node 0 MemTotal: 5 kB\n"
+
+
 def test_nothing_of_the_directory_is_remembered_by_the_kernel(client: Client) -> None:
     folder = client.walk(b"cpu")
     for name in (b"online", b"kernel_max", b"cpu0"):

@@ -119,3 +119,44 @@ def test_cpuinfo_of_other_machines(machine: Any) -> None:
 def test_cpuinfo_of_an_unknown_form_is_left_alone(machine: Any) -> None:
     text = "vendor_id       : IBM/S390\n# processors    : 2\nprocessor 0: version = FF\n"
     assert cpuinfo.render(machine({}, cpuinfo=text).after(1)).decode() == text
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "visible", "here"),
+    [
+        (b"core_cpus_list", b"1,5\n", [1], b"0\n"),
+        (b"thread_siblings_list", b"0-1\n", [0], b"0\n"),
+        (b"package_cpus_list", b"0-7\n", [1, 3, 4, 6], b"0-3\n"),
+        (b"shared_cpu_list", b"0-3,8-11\n", [2, 5, 8, 9, 20], b"0,2-3\n"),
+        (b"cpulist", b"4-7\n", [0, 1], b"\n"),
+        (b"isolated", b"\n", [0, 1], b"\n"),
+        (b"package_cpus", b"3\n", [1], b"1\n"),
+        (b"core_siblings", b"ff\n", [1, 3, 4, 6], b"0f\n"),
+        (b"thread_siblings", b"20\n", [1, 5], b"02\n"),
+        (b"cpumap", b"00f,00000000,ffffffff\n", [0, 31, 32, 64], b"000,00000000,0000000b\n"),
+        (b"shared_cpu_map", b"00000000,00000100\n", [0, 1], b"00000000,00000000\n"),
+        (b"cpumap", b"what\n", [0], b"what\n"),
+        # Numbers that are not those of CPUs.
+        (b"core_id", b"1\n", [1], b"1\n"),
+        (b"online", b"0-1\n", [1], b"0-1\n"),
+        (b"kernel_max", b"8191\n", [0], b"8191\n"),
+    ],
+)
+def test_lists_and_masks_by_our_numbers(
+    name: bytes, host: bytes, visible: list[int], here: bytes
+) -> None:
+    assert cpus.renumbered(name, host, visible) == here
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (b"core_cpus_list", b"0-3,8\n"),
+        (b"core_cpus_list", b"0,2,4-5\n"),
+        (b"core_siblings", b"3\n"),
+        (b"core_siblings", b"00000000,0000ffff\n"),
+        (b"core_siblings", b"1,00000000\n"),
+    ],
+)
+def test_with_all_cpus_visible_nothing_changes(name: bytes, text: bytes) -> None:
+    assert cpus.renumbered(name, text, range(64)) == text

@@ -218,3 +218,35 @@ def test_free_adds_up_whatever_the_groups_say(
     # What procps calls "used", before and since 4.0.
     cached = found["Buffers"] + found["Cached"] + found["SReclaimable"]
     assert found["MemTotal"] - found["MemFree"] - cached >= 0
+
+
+NODE = """Node 0 MemTotal:       20670668 kB
+Node 0 MemFree:        15958256 kB
+Node 0 MemUsed:         4712412 kB
+Node 0 Active(anon):       2048 kB
+Node 0 Mlocked:           22156 kB
+Node 0 FilePages:       1967068 kB
+Node 0 HugePages_Total:     7
+Node 0 ZoneNew:               1 kB
+"""
+
+
+def test_the_only_numa_node_has_what_the_machine_has(
+    machine: Any, memory_stat: Any, fields: Fields
+) -> None:
+    snapshot = machine(group(memory_stat(), 256 * MB)).after(1)
+    text = meminfo.of_node(snapshot, NODE.encode())
+    shown = fields(text.replace(b"Node 0 ", b""))
+    expected = fields(meminfo.render(snapshot))
+    assert list(shown) == [
+        "MemTotal", "MemFree", "MemUsed", "Active(anon)", "FilePages", "HugePages_Total"
+    ]  # fmt: skip
+    for name in ("MemTotal", "MemFree", "Active(anon)", "HugePages_Total"):
+        assert shown[name] == expected[name]
+    assert shown["FilePages"] == expected["Cached"]
+    assert shown["MemUsed"] == expected["MemTotal"] - expected["MemFree"] > 0
+    assert text.startswith(b"Node 0 MemTotal:") and text.count(b"\nNode 0 ") == 5
+
+
+def test_the_node_is_the_hosts_where_memory_is(machine: Any) -> None:
+    assert meminfo.of_node(machine().after(1), NODE.encode()) == NODE.encode()

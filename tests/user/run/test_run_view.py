@@ -53,6 +53,25 @@ def test_the_number_of_cpus_is_the_same_everywhere(rl: Rl, busybox_image: str) -
     assert done.stdout.split() == ["1", "1", "1", "1", "0", "0"]
 
 
+def test_what_is_said_of_a_cpu_and_of_memory_nodes_has_its_number(
+    rl: Rl, busybox_image: str
+) -> None:
+    if not os.path.isdir("/sys/devices/system/node"):
+        pytest.skip("needs a kernel with NUMA")
+    script = (
+        "cd /sys/devices/system; cat cpu/cpu0/topology/*_list cpu/cpu0/topology/core_siblings;"
+        "cat node/node*/cpulist; ls -d node/node*/cpu[0-9]*; cat cpu/cpu0/node*/cpu0/online"
+    )
+    one = sorted(os.sched_getaffinity(0))[-1]
+    argv = ["taskset", "-c", str(one), *rl.argv]
+    argv += ["run", "--rm", "--net=none", busybox_image, "sh", "-c", script]
+    done = subprocess.run(argv, env=rl.env, capture_output=True, text=True, check=False)
+    numbers = [word.lstrip("0,") for word in done.stdout.split() if not word.startswith("node/")]
+    assert set(numbers) == {"", "1"}
+    links = [word for word in done.stdout.split() if word.startswith("node/")]
+    assert len(links) == 1 and links[0].endswith("/cpu0")
+
+
 def test_affinity_follows_the_quota(sh: Sh) -> None:
     flags = ["--cpus=1", "--limits=best-effort", "--cpu-affinity"]
     assert sh("nproc; grep -c ^processor /proc/cpuinfo", *flags).stdout.split() == ["1", "1"]
