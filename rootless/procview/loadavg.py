@@ -42,7 +42,8 @@ class LoadState:
         passed = (elapsed_usec - self.read_usec) / 1e6
         if passed <= 0:
             return
-        busy = max(0, used_usec - self.used_usec) / 1e6 / passed
+        # At most all: CPU time is accounted in portions, and of a moment it may be any number.
+        busy = min(count, max(0, used_usec - self.used_usec) / 1e6 / passed)
         if passed > _STEP:
             self._fade(passed - _STEP, _mean(busy, tasks.running, count))
         # Who reads does not run while it waits for the text, and may be all the load that there is.
