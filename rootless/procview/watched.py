@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # have come up. So many forks cost a tenth of a second.
 _MAX_DEATHS = 50
 _WITHIN_NS = 10 * 10**9
+# One that ends by itself has said why, and the next will say the same: it counts for so many.
+_BY_ITSELF = 10
 
 
 class Watched:
@@ -59,8 +61,8 @@ class Watched:
         status = self._reap()
         if status == 0:
             self._connection.close()
-        elif self._is_too_much(time.monotonic_ns()):
-            self._give_up(f"its server died {self._max_deaths} times, and answered nothing")
+        elif self._is_too_much(1 if os.WIFSIGNALED(status) else _BY_ITSELF):
+            self._give_up("its servers die without an answer")
         else:
             self._fork()
 
@@ -84,12 +86,13 @@ class Watched:
         pid, self.pid = self.pid, 0
         return os.waitpid(pid, 0)[1]
 
-    def _is_too_much(self, now: int) -> bool:
+    def _is_too_much(self, weight: int) -> bool:
         before, self._progress = self._progress, self._connection.page.progress()
         if before != self._progress:
             return False
+        now = time.monotonic_ns()
         self._deaths = [when for when in self._deaths if now - when < self._within_ns]
-        self._deaths.append(now)
+        self._deaths += [now] * weight
         return len(self._deaths) >= self._max_deaths
 
     def _give_up(self, reason: str) -> None:

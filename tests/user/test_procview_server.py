@@ -480,6 +480,17 @@ def test_servers_that_die_too_fast_are_given_up(place: str) -> None:
     assert left == [-1, -1, 0]
 
 
+def test_a_server_that_fails_by_itself_is_not_tried_often(place: str) -> None:
+    def fail(connection: server.Connection, root: Node) -> None:
+        raise RuntimeError("nothing works")
+
+    def run() -> Any:
+        view = View(place, constant(), serve=fail)
+        return view.do(lambda: read_all(f"{place}/text")), view.servers, view.watched.fd
+
+    assert inside(run) in [(name, 5, -1) for name in ("ECONNABORTED", "ENOTCONN")]
+
+
 # A peer that is worse than any kernel.
 
 
