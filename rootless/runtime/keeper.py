@@ -46,6 +46,7 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
     has_orphans = _adopts(request)
     try:
         leave_mounts_of_host()
+        _load_the_rest(request)
         view = _begin_view(request)
         made = rootfs.make(request["rootfs"])
         for path, uid, gid in request["give"]:
@@ -71,8 +72,15 @@ def _get_ready(*kept: int) -> None:
     for number in signals.FROM_TERMINAL:
         signals.signal(number, signals.SIG_IGN)
     # Loaded while the launcher still plans and the maps are being written.
-    from rootless.runtime import init, view  # noqa: F401
+    from rootless.runtime import init, reaper, view  # noqa: F401
     from rootless.tools import fuse_overlayfs  # noqa: F401
+
+
+def _load_the_rest(request: Request) -> None:
+    """Before the fork of what answers for the view: imports write into memory that both share."""
+    from rootless.runtime import payload
+
+    payload.load_everything(request)
 
 
 def leave_mounts_of_host() -> None:
@@ -163,9 +171,8 @@ def _start_init(
     private: list[int],
 ) -> int:
     """Fork the container's first process; its pid. private: descriptors that it may not have."""
-    from rootless.runtime import init, payload
+    from rootless.runtime import init
 
-    payload.load_everything(request)
     if request["inner_maps"] is not None:
         from rootless.runtime import nested
 
