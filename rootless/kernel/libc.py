@@ -249,6 +249,16 @@ def join_new_session_keyring() -> None:
     _libc.syscall(number, join_session_keyring, None)
 
 
+def inotify_init1(flags: int) -> int:
+    """inotify_init1(2): a descriptor."""
+    return _check(_libc.inotify_init1(flags))
+
+
+def inotify_add_watch(fd: int, path: str, mask: int) -> int:
+    """inotify_add_watch(2): the watch's number."""
+    return _check(_libc.inotify_add_watch(fd, _bytes(path), ctypes.c_uint32(mask)), path)
+
+
 def file_system_of(fd: int) -> int:
     """The magic number of the file system that `fd` is on (fstatfs(2)); O_PATH is enough."""
     buffer = (ctypes.c_uint32 * 64)()

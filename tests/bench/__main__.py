@@ -1,8 +1,8 @@
 """`./dev bench`: tables of medians, ours beside podman, bubblewrap, crun and LXCFS, all in one run.
 
 No value fails anything: a time-out in a test says more about the machine than about the program.
-Give names of rows to measure only those (start, none, fifty, pull, memory, view, steps). Only on
-request: scope, which boots the virtual machine of the system tests.
+Give names of rows to measure only those (start, none, fifty, pull, memory, view, logs, steps). Only
+on request: scope, which boots the virtual machine of the system tests.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[2]))
 
 import images
+import logs
 import view
 from engines import Bubblewrap, Crun, Podman, Rl, installed
 from measure import (
@@ -41,7 +42,7 @@ from measure import (
 from rootless.store import trees
 from rootless.tools import idmap
 
-ROWS = ("start", "none", "fifty", "pull", "memory", "view", "steps")
+ROWS = ("start", "none", "fifty", "pull", "memory", "view", "logs", "steps")
 IN_A_GUEST = "scope"
 COLUMNS = ("rl", "podman", "bubblewrap", "crun")
 AT_ONCE = 50
@@ -196,6 +197,12 @@ class Bench:
             view.compare(ours, self.image, self.rounds, report)
         except Failed as error:
             report(f"the view of /proc: {error}")
+
+    def logs(self) -> None:
+        """Processor time for keeping 250 MB of output, beside conmon's."""
+        for kind in logs.KINDS:
+            values = logs.measure(self.place, kind, 3, report)
+            print_row(f"log, {kind}", "s of CPU", values, "2.00")
 
     def steps(self) -> None:
         """Where the milliseconds of one start went, in the words of `rl` itself."""
