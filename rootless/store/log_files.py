@@ -30,6 +30,24 @@ DEFAULT_MAX_FILES = 5
 MOST_FILES = 100
 
 
+# JSON's escapes of what is common in a log, the backslash first.
+_ESCAPES = (
+    (b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n"), (b"\r", b"\\r"), (b"\t", b"\\t"),
+    (b"\x1b", b"\\u001b"),
+)  # fmt: skip
+_COMMON = bytes(range(0x20, 0x7F)) + b"\n\r\t\x1b"
+
+
+def _quoted(data: bytes) -> bytes:
+    """`data` as a JSON string in ASCII."""
+    if data.translate(None, _COMMON):
+        return quoted(data.decode("utf-8", "surrogateescape")).encode()
+    # A third of the time of the encoder, which goes through all characters twice.
+    for plain, escaped in _ESCAPES:
+        data = data.replace(plain, escaped)
+    return b'"%b"' % data
+
+
 def file_name(number: int) -> str:
     """The name of the newest file (0), of the one before it (1), and so on."""
     return f"{NAME}.{number}" if number else NAME
@@ -86,9 +104,8 @@ class LogWriter:
         if second != self._second:
             self._second = second
             self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        text = quoted(data.decode("utf-8", "surrogateescape"))
-        head = f'{{"time": "{self._second_text}.{nanoseconds:09d}Z", "stream": "{stream}"'
-        return f'{head}, "log": {text}}}\n'.encode("ascii")
+        head = f'{{"time": "{self._second_text}.{nanoseconds:09d}Z", "stream": "{stream}", "log": '
+        return b"%b%b}\n" % (head.encode(), _quoted(data))
 
     def _note(self, when_ns: int) -> bytes:
         text = (

@@ -56,6 +56,14 @@ def test_every_byte_comes_back(tmp_path_factory, pieces):
     assert [raw(entry) for entry in found] == pieces
 
 
+@given(st.text(st.sampled_from('ab \\"/\n\r\t\x1b~\x7fä')))
+def test_lines_are_as_json_writes_them(tmp_path_factory, text):
+    folder = tmp_path_factory.mktemp("log")
+    LogWriter(str(folder)).write("stdout", text.encode(), NOON)
+    line = (folder / "log.json").read_text("ascii")
+    assert line.endswith(f', "log": {json.dumps(text)}}}\n')
+
+
 def test_a_character_between_two_pieces(tmp_path):
     writer = LogWriter(str(tmp_path))
     text = "a€😀".encode()
