@@ -100,7 +100,19 @@ class _Output:
         rest = memoryview(b"".join(self._parts))
         self._parts, self._size = [], 0
         while rest:
-            rest = rest[os.write(self._fd, rest) :]
+            try:
+                rest = rest[os.write(self._fd, rest) :]
+            except BlockingIOError:
+                _wait_for_room(self._fd)
+
+
+def _wait_for_room(fd: int) -> None:
+    """For a stream that another of its holders has made non-blocking."""
+    from select import POLLOUT
+
+    from rootless.engine.pump import poll
+
+    poll({fd: POLLOUT}, None)
 
 
 LOGS = Signature(

@@ -240,6 +240,24 @@ def test_a_reader_that_goes_ends_it_though_nothing_comes(made):
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 141
 
 
+def test_a_slow_reader_of_a_stream_that_does_not_wait(made):
+    text = b"x" * 500_000
+    made.say(("stdout", text))
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    pid = os.fork()
+    if pid == 0:
+        os.close(read_end)
+        os.dup2(write_end, 1)
+        os.close(write_end)
+        os._exit(main.run_cli(["logs", "web"]))
+    os.close(write_end)
+    time.sleep(0.3)
+    with open(read_end, "rb") as reader:
+        assert reader.read() == text
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
 def test_the_journal_is_read_by_its_own_program(made, capfd, monkeypatch, tmp_path):
     """A stand-in for journalctl: one line of its JSON and its arguments."""
     entry = {"MESSAGE": "hello", "PRIORITY": "3", "SYSLOG_TIMESTAMP": "2026-11-21T03:54:00.1Z"}
