@@ -115,7 +115,7 @@ def remove(parsed: Parsed) -> int:
 
 def users(places: Paths, image: StoredImage) -> list[str]:
     """The names of the containers that were made from `image`."""
-    from rootless.cli.cmd_containers import records
+    from rootless.engine.listing import records
 
     fitting = (one for one in records(places) if one["manifest"] == image.manifest_digest)
     return [str(one["name"]) for one in fitting]

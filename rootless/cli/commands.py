@@ -40,7 +40,7 @@ ENTRIES = {
     row[0]: Entry(*row)
     for row in (
         ("run", "cmd_run", "RUN", "Run a command in a new container"),
-        ("ps", "cmd_containers", "PS", "List containers"),
+        ("ps", "cmd_ps", "PS", "List containers"),
         ("rm", "cmd_containers", "RM", "Remove containers"),
         ("logs", "cmd_logs", "LOGS", "Show what containers have said"),
         ("top", "cmd_top", "TOP", "Show the processes of a container"),
@@ -61,7 +61,7 @@ ENTRIES = {
         ("image prune", "cmd_prune", "IMAGE_PRUNE", "Remove images that nothing uses"),
         ("image inspect", "cmd_images", "INSPECT", "Show images as JSON"),
         ("container run", "cmd_run", "RUN", "Run a command in a new container"),
-        ("container ls", "cmd_containers", "PS", "List containers"),
+        ("container ls", "cmd_ps", "PS", "List containers"),
         ("container rm", "cmd_containers", "RM", "Remove containers"),
         ("container inspect", "cmd_inspect", "INSPECT_CONTAINER", "Show containers as JSON"),
         ("container logs", "cmd_logs", "LOGS", "Show what containers have said"),

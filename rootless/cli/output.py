@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 
 from rootless.cli.diagnostics import harmless
 
@@ -102,6 +103,11 @@ def age_of(created: str, now: float) -> str:
     if seconds is None:
         return "N/A"
     return human_age(max(0.0, now - seconds))
+
+
+def local_time(seconds: float) -> str:
+    """Seconds since 1970 as Go's time.String: 2026-11-21 03:56:57 +0000 UTC."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(seconds))
 
 
 def parse_time(text: str) -> float | None:

@@ -1,56 +1,100 @@
-"""`--format` of `rl inspect`: json, or a text with fields such as {{.State.OOMKilled}}.
-
-Of Go's text/template only that: no functions, no conditions, no loops.
-"""
+"""`--format`: json, a table with columns of one's own, or a Go template, as docker takes it."""
 
 from __future__ import annotations
 
-import re
+import sys
 
 from rootless.cli import output
+from rootless.cli.diagnostics import harmless
 from rootless.cli.options import value
-from rootless.errors import UsageError
+from rootless.model.gotemplate.errors import TemplateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
-FORMAT = value("-f --format", "FORMAT", "json, or a text with fields: {{.State.Status}}")
+    from rootless.model.gotemplate.template import Template
+    from rootless.model.gotemplate.values import View
 
-_ACTION = re.compile(r"\{\{(.*?)\}\}")
-_FIELD = re.compile(r"\s*((?:\.\w+)+)\s*")
+FORMAT = value("-f --format", "FORMAT", "json, or a Go template: '{{.State.Status}}'")
+LIST_FORMAT = value(
+    "--format", "FORMAT", "json, a Go template: '{{.ID}}', or 'table' and one: 'table {{.ID}}\\t…'"
+)
+_TABLE = "table"
+# docker's, for a template of `inspect` that is none.
+EXIT_TEMPLATE = 64
+_WRITTEN_OUT = (("\\t", "\t"), ("\\n", "\n"))
 
 
-def write_documents(documents: list[dict[str, Any]], template: str) -> None:
-    """Print `documents` as one array, or a line for each with a template. Raises UsageError."""
-    if template in ("", "json"):
+def write_documents(documents: Sequence[Any], form: str) -> None:
+    """Print `documents` as one array, indented or with `json` in a line; with a template a line
+    for each. Raises TemplateError, before anything is printed."""
+    if not form:
         output.write_json(documents)
+    elif form == "json":
+        from rootless.model.gotemplate import gojson
+
+        sys.stdout.write(f"{gojson.compact(list(documents))}\n")
+    else:
+        template = _inspecting(form)
+        sys.stdout.write("".join(f"{template.fill(one, clean)}\n" for one in documents))
+
+
+def _inspecting(form: str) -> Template:
+    from rootless.model.gotemplate.template import Template
+
+    try:
+        return Template(form)
+    except TemplateError as error:
+        error.exit_code = EXIT_TEMPLATE
+        raise
+
+
+def write_listing(
+    form: str, columns: Sequence[str], rows: Sequence[View], heads: Mapping[str, str]
+) -> None:
+    """Print `rows`: as a table with the fields `columns`, or as the template `form` has it.
+
+    heads: what stands over a field in a table. Raises TemplateError.
+    """
+    if form in ("", _TABLE):
+        cells = [[row.fields[name](row.subject) for name in columns] for row in rows]
+        output.write_table([heads[name] for name in columns], cells)
         return
-    for line in [fill(template, document) for document in documents]:
-        output.write_line(line)
+    from rootless.model.gotemplate.template import Template
+
+    is_table = form.startswith(_TABLE)
+    text = form.removeprefix(_TABLE).strip(" ") if is_table else form
+    for written, meant in _WRITTEN_OUT:
+        text = text.replace(written, meant)
+    template = Template(text)
+    lines = [template.fill(row, clean) for row in rows]
+    if is_table:
+        lines = _aligned([template.heading(_heading(heads)), *lines])
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
-def fill(template: str, document: dict[str, Any]) -> str:
-    """`template` with its fields taken from `document`. Raises UsageError."""
-    if "{{" not in template:
-        raise UsageError(f"--format {template}: names no field", hint="--format '{{.Name}}'")
-    return _ACTION.sub(lambda found: _field(template, found.group(1), document), template)
+def _heading(heads: Mapping[str, str]) -> View:
+    from rootless.model.gotemplate.values import View
+
+    fields = {name: lambda known, name=name: known[name] for name in heads}
+    return View("heading", heads, fields, {"Label": lambda _, name: _label_head(name)})
 
 
-def _field(template: str, action: str, document: dict[str, Any]) -> str:
-    match = _FIELD.fullmatch(action)
-    if match is None:
-        raise UsageError(
-            f"--format {template}: only fields are known, not {action.strip()!r}",
-            hint="--format '{{.State.Status}}', or json",
-        )
-    found: Any = document
-    for name in match.group(1)[1:].split("."):
-        if not isinstance(found, dict) or name not in found:
-            raise UsageError(f"--format {template}: there is no {match.group(1)}", "--format json")
-        found = found[name]
-    if isinstance(found, (dict, list)):
-        raise UsageError(
-            f"--format {template}: {match.group(1)} is no single value", "--format json"
-        )
-    return str(found).lower() if isinstance(found, bool) else str("" if found is None else found)
+def _label_head(name: str) -> str:
+    """docker's: the last part of the label's name, with spaces."""
+    return name.rpartition(".")[2].replace("-", " ").replace("_", " ")
+
+
+def _aligned(lines: Sequence[str]) -> list[str]:
+    cells = [line.split("\t") for text in lines for line in text.split("\n")]
+    width = max(map(len, cells))
+    return output.table_lines([row + [""] * (width - len(row)) for row in cells])
+
+
+def clean(text: str) -> str:
+    """A value without control characters, but for the ends of lines and tabs."""
+    if text.isprintable():
+        return text
+    return "".join(one if one in "\n\t" else harmless(one) for one in text)

@@ -132,12 +132,17 @@ def _end_unseen(paths: Paths, container_id: str) -> None:
 def heal_records(paths: Paths) -> None:
     """Put right the records of containers that a reboot ended: nothing is left of them to clear."""
     for container_id in containers.all_ids(paths):
-        if not _claims_to_run(paths, container_id):
-            continue
-        live = containers.live_directory(paths, container_id)
-        # Read again: it may have ended properly between the two looks.
-        if not os.path.isdir(live) and _claims_to_run(paths, container_id):
-            _settle(paths, container_id, containers.read_record(paths, container_id), {})
+        heal_record(paths, container_id)
+
+
+def heal_record(paths: Paths, container_id: str) -> None:
+    """As heal_records, for one."""
+    if not _claims_to_run(paths, container_id):
+        return
+    live = containers.live_directory(paths, container_id)
+    # Read again: it may have ended properly between the two looks.
+    if not os.path.isdir(live) and _claims_to_run(paths, container_id):
+        _settle(paths, container_id, containers.read_record(paths, container_id), {})
 
 
 def _claims_to_run(paths: Paths, container_id: str) -> bool:

@@ -63,6 +63,12 @@ def parse_network(text: str) -> NetworkChoice:
     raise UsageError(f"--network {text}: no such network; there is {_EXISTING}")
 
 
+def driver_of(text: str) -> str:
+    """The driver that a `--network` which was accepted once names; the name itself for others."""
+    name = text.partition(":")[0]
+    return DEFAULT_DRIVER if name in _DOCKERS_NAMES else name
+
+
 def _parse_options(driver: str, rest: str, text: str) -> dict[str, str]:
     options = {}
     for item in rest.split(",") if rest else ():

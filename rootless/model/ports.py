@@ -157,3 +157,29 @@ def _overlap(one: str, other: str) -> bool:
     if "" in (one, other):
         return True
     return (":" in one) == (":" in other) and (one in _ANYWHERE or other in _ANYWHERE)
+
+
+def shown(ports: Iterable[PortMapping]) -> str:
+    """As the column PORTS of `docker ps`: `0.0.0.0:8080->80/tcp, 0.0.0.0:90-92->90-92/udp`.
+
+    Ports in a row that keep their numbers are one entry, as docker has it; they come after others.
+    """
+    single: list[str] = []
+    spans: dict[tuple[str, str], list[list[int]]] = {}
+    for port in sorted(ports, key=lambda one: (one.container_port, one.host_ip, one.protocol)):
+        if port.host_port != port.container_port:
+            single.append(str(port))
+            continue
+        known = spans.setdefault((port.host_ip, port.protocol), [])
+        if known and known[-1][1] + 1 == port.container_port:
+            known[-1][1] = port.container_port
+        else:
+            known.append([port.container_port, port.container_port])
+    return ", ".join(single + [_span(*key, *span) for key in spans for span in spans[key]])
+
+
+def _span(host_ip: str, protocol: str, first: int, last: int) -> str:
+    if first == last:
+        return str(PortMapping(host_ip, first, first, protocol))
+    address = str(PortMapping(host_ip, 0, 0, protocol)).partition(":0->")[0]
+    return f"{address}:{first}-{last}->{first}-{last}/{protocol}"

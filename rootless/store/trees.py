@@ -152,9 +152,24 @@ def du(path: str) -> tuple[int, int]:
         os.close(fd)
 
 
+def size(path: str) -> int:
+    """Bytes in the tree's regular files, as `ls -l` tells them; hard links count once.
+
+    Raises OSError.
+    """
+    fd = os.open(path, _OPEN_DIRECTORY)
+    try:
+        measure = _Measure(fd)
+        measure.run()
+        return measure.content
+    finally:
+        os.close(fd)
+
+
 class _Measure:
     def __init__(self, top: int) -> None:
         self.bytes = 0
+        self.content = 0
         self.files = 0
         self.links: set[tuple[int, int]] = set()
         self.fd = os.dup(top)
@@ -207,4 +222,5 @@ class _Measure:
                 return
             self.links.add(identity)
         self.bytes += info.st_blocks * 512
+        self.content += info.st_size if stat.S_ISREG(info.st_mode) else 0
         self.files += 1

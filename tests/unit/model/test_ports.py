@@ -9,6 +9,7 @@ from rootless.model.ports import (
     find_conflict,
     parse_expose,
     parse_publish,
+    shown,
 )
 
 
@@ -108,3 +109,20 @@ def test_nothing_exposed(config: dict[str, object]) -> None:
 def test_conflict(one: str, other: str, clash: bool) -> None:
     ports = parse_publish(one) + parse_publish(other)
     assert find_conflict(ports) == ((ports[0], ports[1]) if clash else None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "text"),
+    [
+        ([], ""),
+        ([("", 8080, 80, "tcp")], "0.0.0.0:8080->80/tcp"),
+        ([("::1", 8080, 80, "tcp")], "[::1]:8080->80/tcp"),
+        ([("", 91, 91, "udp"), ("", 90, 90, "udp"), ("", 8080, 80, "tcp")],
+         "0.0.0.0:8080->80/tcp, 0.0.0.0:90-91->90-91/udp"),
+        ([("", 90, 90, "tcp"), ("", 92, 92, "tcp")], "0.0.0.0:90->90/tcp, 0.0.0.0:92->92/tcp"),
+        ([("127.0.0.1", 90, 90, "tcp"), ("", 91, 91, "tcp")],
+         "127.0.0.1:90->90/tcp, 0.0.0.0:91->91/tcp"),
+    ],
+)  # fmt: skip
+def test_shown(rows: list[tuple[str, int, int, str]], text: str) -> None:
+    assert shown(PortMapping(*row) for row in rows) == text
