@@ -45,7 +45,8 @@ def show(parsed: Parsed) -> int:
 
     places = paths.discover()
     recover.tidy(places)
-    wanted = image_rows.Filter(parsed.all("filter"), (parsed.arguments or [""])[0])
+    repository = (parsed.arguments or [""])[0]
+    wanted = image_rows.Filter(parsed.all("filter"), repository, lambda text: _born(places, text))
     rows = [image_rows.row_of(places, image) for image in images.list_all(places)]
     rows = [row for row in rows if wanted.takes(row)]
     rows.sort(key=lambda row: (-row.created_seconds, row.repository, row.tag))
@@ -53,36 +54,34 @@ def show(parsed: Parsed) -> int:
         ids = dict.fromkeys(row.shown_id(full=parsed.flag("no-trunc")) for row in rows)
         for image_id in ids:
             output.write_line(image_id)
-    elif parsed.text("format"):
+    elif parsed.text("format") == "json":
         output.write_json([row.document() for row in rows])
     else:
-        _write_table(parsed, rows)
+        _write(parsed, rows)
     return 0
 
 
-def _write_table(parsed: Parsed, rows: list[image_rows.Row]) -> None:
+def _born(places: Paths, text: str) -> float:
+    """When the image `text` was built, seconds since 1970. Raises NotFoundError."""
+    from rootless.image import resolve
+    from rootless.store import images
+
+    image = images.load(places, resolve.require(places, text).descriptor)
+    return image_rows.Row(image, 0).created_seconds
+
+
+def _write(parsed: Parsed, rows: list[image_rows.Row]) -> None:
     import time
 
-    now = time.time()
-    heads = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]
-    table = [
-        [
-            row.repository,
-            row.tag,
-            row.shown_id(full=parsed.flag("no-trunc")),
-            output.age_of(row.created, now),
-            output.human_size(row.size),
-        ]
-        for row in rows
-    ]
+    now, full = time.time(), parsed.flag("no-trunc")
+    columns = ["Repository", "Tag", "ID", "CreatedSince", "Size"]
     if parsed.flag("digests"):
-        heads.insert(2, "DIGEST")
-        for fields, row in zip(table, rows, strict=True):
-            fields.insert(2, row.digest)
-    if not parsed.flag("noheading"):
-        output.write_table(heads, table)
+        columns.insert(2, "Digest")
+    views = [image_rows.Shown(row, now, full=full).view() for row in rows]
+    if parsed.flag("noheading") and not parsed.text("format"):
+        output.write_rows(templates.cells(columns, views))
         return
-    output.write_rows(table)
+    templates.write_listing(parsed.text("format"), columns, views, image_rows.HEADS)
 
 
 def remove(parsed: Parsed) -> int:
@@ -123,12 +122,11 @@ def users(places: Paths, image: StoredImage) -> list[str]:
 
 def inspect(parsed: Parsed) -> int:
     """Print images as an array of JSON documents, as docker does."""
+    from rootless.cli.inspecting import write_each
     from rootless.store import paths
 
     places = paths.discover()
-    documents = [document(places, text) for text in parsed.arguments]
-    templates.write_documents(documents, parsed.text("format"))
-    return 0
+    return write_each(parsed, lambda text: document(places, text))
 
 
 def document(places: Paths, text: str) -> dict[str, Any]:
@@ -164,8 +162,8 @@ LIST = Signature(
         flag("--digests", "Show digests"),
         flag("--no-trunc", "Show whole ids"),
         flag("-n --noheading", "No heading"),
-        value("--format", "FORMAT", "json for a document", choices=("json",)),
-        repeat("-f --filter", "KEY=VALUE", "reference=PATTERN, dangling=true|false, label=K[=V]"),
+        templates.LIST_FORMAT,
+        repeat("-f --filter", "KEY=VALUE", "reference, dangling, label, label!, before, since"),
     ),
     (Argument("REPOSITORY", 0, 1),),
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from rootless.cli import output
-from rootless.cli.options import Parsed, Signature, value
+from rootless.cli import output, templates
+from rootless.cli.options import Parsed, Signature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,14 +19,17 @@ _HELPERS = ("fuse-overlayfs", "slirp4netns", "pasta", "newuidmap", "newgidmap")
 # They know no --version.
 _SET_UID = ("newuidmap", "newgidmap")
 
-FORMAT = value("--format", "FORMAT", "json for a document", choices=("json",))
-
 
 def version(parsed: Parsed) -> int:
     """Print the version of `rl`."""
     python = ".".join(str(part) for part in sys.version_info[:3])
     if parsed.text("format"):
-        output.write_json({"Version": VERSION, "Python": python})
+        host = os.uname()
+        part = {"Version": VERSION, "Os": "linux", "Arch": host.machine}
+        # There is no server; what scripts ask docker's for is ours.
+        document = {"Version": VERSION, "Python": python, "Client": part}
+        server = {**part, "KernelVersion": host.release}
+        templates.write_document({**document, "Server": server}, parsed.text("format"))
     else:
         output.write_line(f"rl version {VERSION}")
     return 0
@@ -36,7 +39,10 @@ def info(parsed: Parsed) -> int:
     """Print where things are kept and what the host lets us do."""
     document = _gather()
     if parsed.text("format"):
-        output.write_json(document)
+        from rootless.cli import info_document
+
+        dockers = info_document.build(document, VERSION)
+        templates.write_document({**document, **dockers}, parsed.text("format"))
         return 0
     for title, facts in document.items():
         output.write_line(f"{title}:")
@@ -104,5 +110,5 @@ def _network() -> str:
     return f"slirp4netns ({path})" if path else "none: slirp4netns is not installed"
 
 
-VERSION_COMMAND = Signature(version, "Show the version.", (FORMAT,))
-INFO = Signature(info, "Show where things are kept, the drivers and the host.", (FORMAT,))
+VERSION_COMMAND = Signature(version, "Show the version.", (templates.FORMAT,))
+INFO = Signature(info, "Show where things are kept, the drivers and the host.", (templates.FORMAT,))

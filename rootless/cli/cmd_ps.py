@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.cli import output
+from rootless.cli import output, templates
 from rootless.cli.options import Parsed, Signature, flag, repeat, value
 from rootless.errors import UsageError
 
@@ -36,7 +36,7 @@ def show(parsed: Parsed) -> int:
 
 
 def _write(shown: Any, parsed: Parsed) -> None:
-    from rootless.cli import ps_rows, templates
+    from rootless.cli import ps_rows
 
     columns = [*ps_rows.COLUMNS, *(["Size"] if parsed.flag("size") else [])]
     views = [row.view() for row in shown.rows()]
@@ -112,11 +112,7 @@ PS = Signature(
             "id, name, label, status, exited, ancestor, before, since, volume, network, health,"
             " publish, expose",
         ),
-        value(
-            "--format",
-            "FORMAT",
-            "json, a Go template: '{{.Names}}', or 'table' and one: 'table {{.ID}}\\t{{.Status}}'",
-        ),
+        templates.LIST_FORMAT,
     ),
     examples=(
         "rl ps --all --filter status=exited",

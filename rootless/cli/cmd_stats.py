@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
+from operator import itemgetter
 
-from rootless.cli import output
+from rootless.cli import output, templates
 from rootless.cli.options import Argument, Parsed, Signature, flag, value
 from rootless.errors import EXIT_ENGINE, UsageError
+from rootless.model.gotemplate.values import View
 from rootless.model.units import binary_size
 
 TYPE_CHECKING = False
@@ -28,6 +30,8 @@ _KEYS = {
     "MemPerc": "MEM %", "MemUsage": "MEM USAGE / LIMIT", "Name": "NAME", "NetIO": "NET I/O",
     "PIDs": "PIDS",
 }  # fmt: skip
+_COLUMNS = ("ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs")
+_FIELDS = {key: itemgetter(key) for key in _KEYS}
 _NOTHING = "--"
 _LONGEST_INTERVAL = 86400.0
 # console_codes(4): the cursor to the upper left corner; clear the rest of the line, of the screen.
@@ -125,6 +129,20 @@ class _Terminal(_Screen):
         sys.stdout.flush()
 
 
+class _Formatted(_Screen):
+    """As a template has it."""
+
+    def __init__(self, form: str, *, truncate: bool) -> None:
+        super().__init__(truncate=truncate)
+        self._form = form
+
+    def show(self, rows: Rows) -> None:
+        """Write one table, or a line for each container."""
+        views = [View("stats", document, _FIELDS, {}) for document in self._documents(rows)]
+        templates.write_listing(self._form, _COLUMNS, views, _KEYS)
+        sys.stdout.flush()
+
+
 class _JsonLines(_Screen):
     def show(self, rows: Rows) -> None:
         """A line for each container, as docker writes them."""
@@ -141,7 +159,10 @@ class _JsonDocument(_Screen):
 
 def _screen(parsed: Parsed) -> _Screen:
     once = parsed.flag("no-stream")
-    if parsed.text("format"):
+    form = parsed.text("format")
+    if form not in ("", "json", "table"):
+        return _Formatted(form, truncate=not parsed.flag("no-trunc"))
+    if form == "json":
         kind: type[_Screen] = _JsonDocument if once else _JsonLines
     else:
         kind = _Terminal if sys.stdout.isatty() and not once else _Screen
@@ -200,7 +221,12 @@ STATS = Signature(
         value("-i --interval", "SECONDS", "Time between two tables", default="1"),
         flag("--no-stream", "One table, then end"),
         flag("--no-trunc", "Show whole ids"),
-        value("--format", "FORMAT", "json: lines, with --no-stream a document", choices=("json",)),
+        value(
+            "--format",
+            "FORMAT",
+            "json: lines, with --no-stream a document; or a Go template: '{{.Name}} {{.CPUPerc}}',"
+            " or 'table' and one",
+        ),
     ),
     (Argument("CONTAINER", 0, None),),
     error_code=EXIT_ENGINE,

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 
+from rootless.cli import container_host_config
+from rootless.model import health, network
+from rootless.model.logspec import JSON_FILE
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,28 +17,75 @@ if TYPE_CHECKING:
 
 # Go's zero time, which docker shows for what has not happened.
 _NEVER = "0001-01-01T00:00:00Z"
-_BILLION = 10**9
+_LONG_AGO = {"host": "", "gateway": ""}
 
 
-def build(record: Record, state: Mapping[str, Any], *, status: str, pid: int) -> dict[str, Any]:
-    """The document. record, state: as in store.containers; status: engine.live.status; pid: of the
-    first process on the host, 0 when it does not run."""
+class Facts:
+    """What is known of a container besides its record.
+
+    state: store.containers.read_state; status: engine.live.status; pid: of the first process on
+    the host, 0 when it does not run; directory: where its files are; document: the OCI document of
+    its last start, image: the image's config, both empty where there are none; ports: what it
+    publishes, as rows of PortMapping; layers: the trees below its own, the highest first;
+    addresses: its own and the gateway's, by "host" and "gateway".
+    """
+
+    __slots__ = (
+        "addresses", "directory", "document", "image", "layers", "pid", "ports", "state", "status",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        state: Mapping[str, Any],
+        *,
+        status: str,
+        pid: int,
+        directory: str = "",
+        document: Mapping[str, Any] | None = None,
+        image: Mapping[str, Any] | None = None,
+        ports: list[Record] | None = None,
+        layers: list[str] | None = None,
+        addresses: Mapping[str, str] | None = None,
+    ) -> None:
+        self.state = state
+        self.status = status
+        self.pid = pid
+        self.directory = directory
+        self.document = document or {}
+        self.image = image or {}
+        self.ports = ports or []
+        self.layers = layers or []
+        self.addresses = addresses or _LONG_AGO
+
+
+def build(record: Record, facts: Facts) -> dict[str, Any]:
+    """docker's document of the container with this record (store.containers)."""
     command = record["command"]
-    group = state.get("cgroup", {})
+    group = facts.state.get("cgroup", {})
     return {
         "Id": record["id"],
         "Created": time_text(record["created"]),
         "Path": command[0] if command else "",
         "Args": command[1:],
-        "State": _state(record, state, status=status, pid=pid),
+        "State": _state(record, facts),
         "Image": f"sha256:{record['image_id']}" if record["image_id"] else "",
         "ImageDigest": record["manifest"],
         "ImageName": record["image"],
+        **_paths(record, facts.directory),
         "Name": record["name"],
+        "RestartCount": record.get("restart_count", 0),
+        "Driver": _driver(record),
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": None,
         "CgroupPath": group.get("path", ""),
+        "HostConfig": container_host_config.build(record, facts.document, group),
+        "GraphDriver": _graph_driver(record, facts),
         "Mounts": [_mount(mount) for mount in record.get("mounts", [])],
-        "HostConfig": _host_config(record, group),
-        "Config": _config(record),
+        "Config": _config(record, facts),
+        "NetworkSettings": _network_settings(record, facts),
     }
 
 
@@ -48,86 +99,141 @@ def time_text(seconds: float | None) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _state(record: Record, state: Mapping[str, Any], *, status: str, pid: int) -> dict[str, Any]:
-    # An ended container's state is gone; between its record and its start lie milliseconds.
-    has_run = status != "created"
-    started = state.get("started", record["created"]) if has_run else None
-    return {
+def _state(record: Record, facts: Facts) -> dict[str, Any]:
+    # In an old record there is no start; between it and its start lie milliseconds.
+    status = facts.status
+    known = record.get("started") or facts.state.get("started") or record["created"]
+    found = {
         "Status": status,
-        "Running": status in ("running", "paused"),
+        "Running": status in ("running", "paused", "restarting"),
         "Paused": status == "paused",
-        "Restarting": False,
+        "Restarting": status == "restarting",
         "OOMKilled": bool(record.get("oom_kills")),
         "Dead": False,
-        "Pid": pid,
+        "Pid": facts.pid,
         "ExitCode": record["exit_code"] or 0,
         "Error": record.get("error", ""),
-        "StartedAt": time_text(started),
+        "StartedAt": time_text(known if status != "created" else None),
         "FinishedAt": time_text(record.get("finished")),
     }
+    return {**found, "Health": _health(record["health"])} if record.get("health") else found
 
 
-def _host_config(record: Record, group: Mapping[str, str]) -> dict[str, Any]:
+def _health(known: Record) -> dict[str, Any]:
+    """model.health's document in docker's words."""
     return {
-        **_memory(record.get("resources", {})),
-        **_cpu(record.get("resources", {}).get("cpu", {})),
-        **_others(record.get("resources", {})),
-        "OomScoreAdj": record.get("oom_score_adj") or 0,
-        "CgroupManager": group.get("manager", ""),
-        "CgroupParent": record.get("cgroup_parent", ""),
-        "NetworkMode": record.get("network") or "default",
-        "Privileged": record.get("privileged", False),
-        "ReadonlyRootfs": record.get("read_only", False),
-        "AutoRemove": record.get("remove", False),
+        "Status": health.status({"health": known}),
+        "FailingStreak": known.get("failing_streak", 0),
+        "Log": [
+            {
+                "Start": probe.get("start", _NEVER),
+                "End": probe.get("end", _NEVER),
+                "ExitCode": probe.get("exit_code", 0),
+                "Output": probe.get("output", ""),
+            }
+            for probe in known.get("log", [])
+        ],
     }
 
 
-def _memory(resources: Mapping[str, Any]) -> dict[str, Any]:
-    memory = resources.get("memory", {})
+def _paths(record: Record, directory: str) -> dict[str, str]:
+    driver = (record.get("spec") or {}).get("log_driver", JSON_FILE)
     return {
-        "Memory": memory.get("limit", 0),
-        "MemorySwap": memory.get("swap", 0),
-        "MemoryReservation": memory.get("reservation", 0),
+        "ResolvConfPath": f"{directory}/resolv.conf",
+        "HostnamePath": f"{directory}/hostname",
+        "HostsPath": f"{directory}/hosts",
+        "LogPath": f"{directory}/log" if driver == JSON_FILE else "",
+        "OCIConfigPath": f"{directory}/config.json",
     }
 
 
-def _cpu(cpu: Mapping[str, Any]) -> dict[str, Any]:
-    quota, period = cpu.get("quota", 0), cpu.get("period", 0)
-    return {
-        "NanoCpus": quota * _BILLION // period if quota > 0 and period else 0,
-        "CpuShares": cpu.get("shares", 0),
-        "CpuPeriod": period,
-        "CpuQuota": quota,
-        "CpusetCpus": cpu.get("cpus", ""),
-        "CpusetMems": cpu.get("mems", ""),
-    }
+def _driver(record: Record) -> str:
+    spec = record.get("spec") or {}
+    return str((record.get("root") or {}).get("driver") or spec.get("storage_driver") or "overlay")
 
 
-def _others(resources: Mapping[str, Any]) -> dict[str, Any]:
-    block_io = resources.get("blockIO", {})
-    found = {"PidsLimit": resources.get("pids", {}).get("limit", 0)}
-    found["BlkioWeight"] = block_io.get("weight", 0)
-    for ours, dockers in (("ReadBps", "ReadBps"), ("WriteBps", "WriteBps"),
-                          ("ReadIOPS", "ReadIOps"), ("WriteIOPS", "WriteIOps")):  # fmt: skip
-        rows = block_io.get(f"throttle{ours}Device", [])
-        found[f"BlkioDevice{dockers}"] = [
-            {"Path": f"/dev/block/{row['major']}:{row['minor']}", "Rate": row["rate"]}
-            for row in rows
-        ]
-    return {**found, "CgroupConf": resources.get("unified", {})}
+def _graph_driver(record: Record, facts: Facts) -> dict[str, Any]:
+    directory = facts.directory
+    data = {
+        "LowerDir": ":".join(facts.layers), "MergedDir": f"{directory}/merged",
+        "UpperDir": f"{directory}/upper", "WorkDir": f"{directory}/work",
+    }  # fmt: skip
+    return {"Name": _driver(record), "Data": data}
 
 
-def _config(record: Record) -> dict[str, Any]:
-    return {
+def _config(record: Record, facts: Facts) -> dict[str, Any]:
+    spec, image = record.get("spec") or {}, facts.image
+    entrypoint, command = _words(record, image)
+    found = {
         "Hostname": record.get("hostname", ""),
-        "User": record.get("user", ""),
-        "WorkingDir": record.get("workdir", ""),
+        "Domainname": spec.get("domainname", ""),
+        "User": _user(record, image),
+        "AttachStdin": record.get("interactive", False),
+        "AttachStdout": not spec.get("detach", False),
+        "AttachStderr": not spec.get("detach", False),
+        "ExposedPorts": _exposed(facts),
         "Tty": record.get("tty", False),
         "OpenStdin": record.get("interactive", False),
-        "Cmd": record["command"],
+        "StdinOnce": record.get("interactive", False),
+        "Env": facts.document.get("process", {}).get("env", []),
+        "Cmd": command,
         "Image": record["image"],
+        "Volumes": image.get("Volumes"),
+        "WorkingDir": record.get("workdir", ""),
+        "Entrypoint": entrypoint,
+        "OnBuild": None,
         "Labels": record["labels"],
-        "StopSignal": record.get("stop_signal") or "SIGTERM",
+        "StopSignal": record.get("stop_signal") or image.get("StopSignal") or "SIGTERM",
+    }
+    timeout, check = record.get("stop_timeout"), spec.get("health") or image.get("Healthcheck")
+    return {
+        **found,
+        **({} if timeout is None else {"StopTimeout": timeout}),
+        **({"Healthcheck": check} if check else {}),
+    }
+
+
+def _words(record: Record, image: Mapping[str, Any]) -> tuple[list[str] | None, list[str] | None]:
+    """Entrypoint and command, as engine.plan_process put them together."""
+    spec = record.get("spec")
+    if spec is None:
+        return None, record["command"]
+    wished, command = spec.get("entrypoint"), spec.get("command")
+    if wished is None:
+        return image.get("Entrypoint") or None, command or image.get("Cmd") or None
+    return wished or None, command or None
+
+
+def _user(record: Record, image: Mapping[str, Any]) -> str:
+    spec = record.get("spec")
+    if spec is None:
+        return str(record.get("user", ""))
+    return str(spec.get("user") or image.get("User") or "")
+
+
+def _exposed(facts: Facts) -> dict[str, Any]:
+    published = container_host_config.port_bindings(facts.ports)
+    named = facts.image.get("ExposedPorts")
+    return {key: {} for key in [*(named if isinstance(named, dict) else ()), *published]}
+
+
+def _network_settings(record: Record, facts: Facts) -> dict[str, Any]:
+    is_up = facts.status in ("running", "paused")
+    addresses = facts.addresses if is_up else _LONG_AGO
+    bindings = container_host_config.port_bindings(
+        [{**port, "host_ip": port["host_ip"] or "0.0.0.0"} for port in facts.ports]
+    )
+    endpoint = {
+        "NetworkID": "", "EndpointID": "", "MacAddress": "", "IPPrefixLen": 0,
+        "Gateway": addresses["gateway"], "IPAddress": addresses["host"], "Aliases": None,
+    }  # fmt: skip
+    return {
+        "Bridge": "",
+        "SandboxID": "",
+        "SandboxKey": f"/proc/{facts.pid}/ns/net" if facts.pid else "",
+        "Ports": {port: bindings.get(port) for port in _exposed(facts)} if is_up else {},
+        **{key: value for key, value in endpoint.items() if key != "Aliases"},
+        "Networks": {network.driver_of(record.get("network") or ""): endpoint},
     }
 
 
@@ -135,15 +241,17 @@ def _mount(mount: Mapping[str, Any]) -> dict[str, Any]:
     """A row of "Mounts" for one of the OCI document's mounts."""
     options = mount.get("options", [])
     source = mount.get("source", "")
-    row = {
-        "Type": mount["type"],
-        "Source": source,
-        "Destination": mount["destination"],
-        "Mode": ",".join(options),
-        "RW": "ro" not in options,
-    }
     # store.paths: a volume's files are in volumes/NAME/_data.
     head, tail = os.path.split(source)
-    if mount["type"] == "bind" and tail == "_data":
-        return {**row, "Type": "volume", "Name": os.path.basename(head)}
-    return row
+    is_volume = mount["type"] == "bind" and tail == "_data"
+    named = {"Name": os.path.basename(head), "Driver": "local"} if is_volume else {}
+    spread = (one for one in options if one.removeprefix("r") in ("private", "shared", "slave"))
+    return {
+        "Type": "volume" if is_volume else mount["type"],
+        "Source": source,
+        "Destination": mount["destination"],
+        **named,
+        "Mode": ",".join(options),
+        "RW": "ro" not in options,
+        "Propagation": next(spread, "rprivate" if mount["type"] == "bind" else ""),
+    }

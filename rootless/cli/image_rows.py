@@ -5,16 +5,27 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 from rootless.cli import output
-from rootless.errors import UsageError
+from rootless.model.filters import Filters
+from rootless.model.gotemplate.values import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from rootless.store.images import StoredImage
     from rootless.store.paths import Paths
 
 _NONE = "<none>"
+KEYS = {
+    "reference": "PATTERN", "dangling": "true|false", "label": "KEY[=VALUE]",
+    "label!": "KEY[=VALUE]", "before": "IMAGE", "since": "IMAGE",
+}  # fmt: skip
+HEADS = {
+    "ID": "IMAGE ID", "Repository": "REPOSITORY", "Tag": "TAG", "Digest": "DIGEST",
+    "CreatedSince": "CREATED", "CreatedAt": "CREATED AT", "Size": "SIZE",
+    "Containers": "CONTAINERS", "SharedSize": "SHARED SIZE", "UniqueSize": "UNIQUE SIZE",
+}  # fmt: skip
 
 
 class Row:
@@ -71,39 +82,67 @@ def split_name(name: str) -> tuple[str, str]:
     return repository, tag
 
 
+class Shown:
+    """A row as it is listed, at the time `now`. full: with the whole id."""
+
+    __slots__ = ("full", "now", "row")
+
+    def __init__(self, row: Row, now: float, *, full: bool) -> None:
+        self.row = row
+        self.now = now
+        self.full = full
+
+    def view(self) -> View:
+        """For a template."""
+        return View("image", self, FIELDS, {})
+
+    def created_at(self) -> str:
+        """As Go's time.String; nothing when the image does not say."""
+        seconds = self.row.created_seconds
+        return output.local_time(seconds) if seconds else ""
+
+
+# docker's fields; what would need a count over the whole store is not told, as by docker.
+FIELDS: dict[str, Callable[[Shown], Any]] = {
+    "ID": lambda shown: shown.row.shown_id(full=shown.full),
+    "Repository": lambda shown: shown.row.repository,
+    "Tag": lambda shown: shown.row.tag,
+    "Digest": lambda shown: shown.row.digest,
+    "CreatedSince": lambda shown: output.age_of(shown.row.created, shown.now),
+    "CreatedAt": Shown.created_at,
+    "Size": lambda shown: output.human_size(shown.row.size),
+    "Containers": lambda shown: "N/A",
+    "SharedSize": lambda shown: "N/A",
+    "UniqueSize": lambda shown: "N/A",
+}
+
+
 class Filter:
-    """`--filter` and the argument of `rl images`. Raises UsageError for a key that is none."""
+    """`--filter` and the argument of `rl images`. born: when an image that a word names was built.
 
-    def __init__(self, words: list[str], repository: str) -> None:
-        self._patterns = [repository] if repository else []
-        self._dangling: bool | None = None
-        self._labels: list[tuple[str, str, str]] = []
-        for word in words:
-            self._add(word)
+    Raises UsageError for a filter that is none, and what `born` raises.
+    """
 
-    def _add(self, word: str) -> None:
-        key, _, wanted = word.partition("=")
-        if key == "reference" and wanted:
-            self._patterns.append(wanted)
-        elif key == "dangling" and wanted in ("true", "false", "1", "0"):
-            self._dangling = wanted in ("true", "1")
-        elif key == "label" and wanted:
-            self._labels.append(wanted.partition("="))
-        else:
-            hint = "rl images --filter reference=PATTERN | dangling=true|false | label=KEY[=VALUE]"
-            raise UsageError(f"--filter {word}: not a filter", hint=hint)
+    def __init__(
+        self, words: list[str], repository: str, born: Callable[[str], float] | None = None
+    ) -> None:
+        self._filters = Filters(words, KEYS, "rl images")
+        self._dangling = self._filters.boolean("dangling")
+        self._patterns = [*([repository] if repository else []), *self._filters.values("reference")]
+        self._before = [born(word) for word in self._filters.values("before") if born]
+        self._since = [born(word) for word in self._filters.values("since") if born]
 
     def takes(self, row: Row) -> bool:
         """Whether `row` is to be shown."""
         if self._dangling is not None and self._dangling != (not row.name):
             return False
-        if not all(_has_label(row, *label) for label in self._labels):
-            return False
-        return not self._patterns or any(_matches(row, each) for each in self._patterns)
-
-
-def _has_label(row: Row, key: str, equals: str, wanted: str) -> bool:
-    return key in row.labels and (not equals or row.labels[key] == wanted)
+        seconds = row.created_seconds
+        return (
+            self._filters.labels_fit(row.labels)
+            and (not self._before or seconds < min(self._before))
+            and (not self._since or seconds > max(self._since))
+            and (not self._patterns or any(_matches(row, each) for each in self._patterns))
+        )
 
 
 def _matches(row: Row, pattern: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from operator import itemgetter
 
 from rootless.cli import output
 from rootless.cli.diagnostics import harmless
@@ -41,6 +42,17 @@ def write_documents(documents: Sequence[Any], form: str) -> None:
         sys.stdout.write("".join(f"{template.fill(one, clean)}\n" for one in documents))
 
 
+def write_document(document: dict[str, Any], form: str) -> None:
+    """Print the one `document` of `rl info` or `rl version`. Raises TemplateError."""
+    if form == "json":
+        output.write_json(document)
+        return
+    from rootless.cli.typed_document import typed
+    from rootless.model.gotemplate.template import Template
+
+    sys.stdout.write(f"{Template(form).fill(typed(document), clean)}\n")
+
+
 def _inspecting(form: str) -> Template:
     from rootless.model.gotemplate.template import Template
 
@@ -59,8 +71,7 @@ def write_listing(
     heads: what stands over a field in a table. Raises TemplateError.
     """
     if form in ("", _TABLE):
-        cells = [[row.fields[name](row.subject) for name in columns] for row in rows]
-        output.write_table([heads[name] for name in columns], cells)
+        output.write_table([heads[name] for name in columns], cells(columns, rows))
         return
     from rootless.model.gotemplate.template import Template
 
@@ -75,10 +86,15 @@ def write_listing(
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
+def cells(columns: Sequence[str], rows: Sequence[View]) -> list[list[str]]:
+    """The texts of the fields `columns`."""
+    return [[str(row.fields[name](row.subject)) for name in columns] for row in rows]
+
+
 def _heading(heads: Mapping[str, str]) -> View:
     from rootless.model.gotemplate.values import View
 
-    fields = {name: lambda known, name=name: known[name] for name in heads}
+    fields = {name: itemgetter(name) for name in heads}
     return View("heading", heads, fields, {"Label": lambda _, name: _label_head(name)})
 
 
@@ -88,9 +104,9 @@ def _label_head(name: str) -> str:
 
 
 def _aligned(lines: Sequence[str]) -> list[str]:
-    cells = [line.split("\t") for text in lines for line in text.split("\n")]
-    width = max(map(len, cells))
-    return output.table_lines([row + [""] * (width - len(row)) for row in cells])
+    rows = [line.split("\t") for text in lines for line in text.split("\n")]
+    width = max(map(len, rows))
+    return output.table_lines([row + [""] * (width - len(row)) for row in rows])
 
 
 def clean(text: str) -> str:

@@ -10,7 +10,7 @@ from rootless.model.gotemplate.errors import CallError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
 NO_VALUE = "<no value>"
@@ -34,13 +34,13 @@ class Map(dict[str, "Any"]):
 
 
 class Struct(dict[str, "Any"]):
-    """Fields in their order. optional: the names of others that it may have, nil here."""
+    """Fields in their order. optional: others, not shown, with the values that they have then."""
 
     __slots__ = ("optional",)
 
-    def __init__(self, items: Mapping[str, Any], optional: Iterable[str] = ()) -> None:
+    def __init__(self, items: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> None:
         super().__init__(items)
-        self.optional = frozenset(optional)
+        self.optional = optional or {}
 
 
 class View:
@@ -88,7 +88,7 @@ def _entry(value: dict[str, Any], name: str) -> Any:
     if not isinstance(value, Struct):
         return MISSING
     if name in value.optional:
-        return None
+        return value.optional[name]
     raise CallError(f'map has no entry for key "{name}"')
 
 

@@ -146,7 +146,50 @@ def test_rmi_by_id_means_all_manifests(
 def test_inspect_of_none(paths: Paths, capfd: pytest.CaptureFixture[str]) -> None:
     assert main.run_cli(["image", "inspect", "none"]) == 1
     said = capfd.readouterr()
-    assert said.out == "" and "none: no such image" in said.err
+    # As docker: an array, also of nothing.
+    assert said.out == "[]\n" and "none: no such image" in said.err
+    assert main.run_cli(["image", "inspect", "--format", "{{.Id}}", "none"]) == 1
+    assert capfd.readouterr().out == ""
+
+
+def test_inspect_tells_what_it_found_before_the_errors(
+    ids: tuple[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run_cli(["image", "inspect", "-f", "{{.Id}}", "none", "one:1"]) == 1
+    said = capfd.readouterr()
+    assert said.out == f"{ids[0]}\n" and "none: no such image" in said.err
+
+
+TWO = "localhost:5000/two"
+
+
+def test_image_templates(ids: tuple[str, str], capsys: Capture) -> None:
+    form = "table {{.Repository}}\\t{{.Tag}}\\t{{.ID}}"
+    assert main.run_cli(["images", "--format", form, "two"]) == 0
+    heads, row = capsys.readouterr().out.splitlines()
+    assert heads.split("   ")[0] == "REPOSITORY" and heads.endswith("TAG      IMAGE ID")
+    assert row.split() == ["localhost:5000/two", "latest", ids[1][7:19]]
+    assert main.run_cli(["images", "--format", "{{json .}}", "two"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["Repository"] == "localhost:5000/two" and shown["Containers"] == "N/A"
+    assert shown["Size"] == "0B" and shown["CreatedSince"].endswith("years ago")
+    assert main.run_cli(["image", "inspect", "-f", "{{json .RootFS.Layers}}", TWO]) == 0
+    assert capsys.readouterr().out == "[]\n"
+    form = '{{.Config.Cmd}} {{.Config.User}}{{.Config.Entrypoint}} {{index .Labels "kind"}}'
+    assert main.run_cli(["inspect", "-f", form, "one:1"]) == 0
+    assert capsys.readouterr().out == "[sh] [] docker.io/library/one:1\n"
+
+
+def test_images_before_and_since(ids: tuple[str, str], capsys: Capture) -> None:
+    shown = {}
+    for word in ("before", "since"):
+        for name in ("one:1", TWO):
+            argv = ["images", "--format={{.Repository}}", "-f", f"{word}={name}"]
+            assert main.run_cli(argv) == 0
+            shown[word, name] = set(capsys.readouterr().out.split())
+    both = {"docker.io/library/one", "quay.io/x/one"}
+    assert shown["before", TWO] == both and shown["since", "one:1"] == {"localhost:5000/two"}
+    assert not shown["before", "one:1"] and not shown["since", TWO]
 
 
 def test_rmi_untags_then_removes(paths: Paths, ids: tuple[str, str], capsys: Capture) -> None:
@@ -197,12 +240,29 @@ def test_rmi_before_the_first_pull(
 def test_volumes(paths: Paths, capsys: Capture) -> None:
     for name in ("b2", "a1"):
         Path(paths.volumes, name, "_data").mkdir(parents=True)
+        os.utime(Path(paths.volumes, name), (1e9, 1e9))
     assert main.run_cli(["volume", "ls", "-q"]) == 0
     assert capsys.readouterr().out.split() == ["a1", "b2"]
     assert main.run_cli(["volume", "ls", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)[0] == {
         "Name": "a1", "Driver": "local", "Mountpoint": f"{paths.volumes}/a1/_data",
+        "CreatedAt": "2001-09-09T01:46:40.000000Z", "Labels": {}, "Options": {}, "Scope": "local",
     }  # fmt: skip
+    assert main.run_cli(["volume", "ls", "--format", "{{.Name}} {{.Scope}} {{.Links}}"]) == 0
+    assert capsys.readouterr().out == "a1 local N/A\nb2 local N/A\n"
+    assert main.run_cli(["volume", "ls", "-f", "name=^b", "--filter", "dangling=true"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["DRIVER   VOLUME NAME", "local    b2"]
+    assert main.run_cli(["volume", "ls", "-q", "-f", "dangling=false"]) == 0
+    assert capsys.readouterr().out == ""
+    assert main.run_cli(["volume", "inspect", "-f", "{{.Mountpoint}}", "a1"]) == 0
+    assert capsys.readouterr().out == f"{paths.volumes}/a1/_data\n"
+
+
+def test_volume_inspect_of_none(paths: Paths, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main.run_cli(["volume", "inspect", "nobody", "../x"]) == 1
+    said = capfd.readouterr()
+    assert said.out == "[]\n" and "no such volume: nobody" in said.err
+    assert "no such volume: ../x" in said.err
 
 
 def test_info(paths: Paths, ids: tuple[str, str], capsys: Capture) -> None:
@@ -213,6 +273,17 @@ def test_info(paths: Paths, ids: tuple[str, str], capsys: Capture) -> None:
     assert document["host"]["uid ranges"].startswith(str(os.geteuid()))
     assert main.run_cli(["info"]) == 0
     assert f"  root: {paths.root}\n" in capsys.readouterr().out
+
+
+def test_docker_names_in_info_and_version(paths: Paths, capsys: Capture) -> None:
+    form = "{{.OSType}} {{.Images}} {{.DockerRootDir}} {{range .SecurityOptions}}<{{.}}>{{end}}"
+    assert main.run_cli(["info", "--format", form]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"linux 0 {paths.root} ") and "<name=rootless>" in shown
+    form = "{{.Client.Version}}|{{.Server.Version}}|{{.Version}}"
+    assert main.run_cli(["version", "--format", form]) == 0
+    client, server, ours = capsys.readouterr().out.strip().split("|")
+    assert client == server == ours and ours[0].isdigit()
 
 
 def test_pull_of_what_is_no_reference(paths: Paths, capfd: pytest.CaptureFixture[str]) -> None:

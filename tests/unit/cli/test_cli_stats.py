@@ -97,6 +97,16 @@ def test_lines_until_ctrl_c(
     assert [row["CPUPerc"] for row in rows] == ["--", "50.00%"]
 
 
+def test_a_template(
+    places: Paths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play(monkeypatch, [sample("a", at=1)], [sample("a", at=2)])
+    form = "table {{.Name}}\\t{{.CPUPerc}}"
+    assert main.run_cli(["stats", "--no-stream", "--format", form]) == 0
+    heads, row = capsys.readouterr().out.splitlines()
+    assert heads.split() == ["NAME", "CPU", "%"] and row.endswith("50.00%")
+
+
 def test_a_pipe_gets_no_escape_codes_and_only_whole_tables(
     places: Paths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

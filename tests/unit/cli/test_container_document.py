@@ -15,7 +15,13 @@ NEVER = "0001-01-01T00:00:00Z"
 
 
 def build(status: str = "running", state: dict[str, Any] | None = None, **more: Any) -> Any:
-    return container_document.build({**RECORD, **more}, state or {}, status=status, pid=5)
+    facts = container_document.Facts(state or {}, status=status, pid=5, directory="/c")
+    return container_document.build({**RECORD, **more}, facts)
+
+
+def wished(spec: dict[str, Any], **facts: Any) -> Any:
+    known = container_document.Facts({}, status="running", pid=5, **facts)
+    return container_document.build({**RECORD, "spec": spec}, known)
 
 
 def test_a_container_that_runs() -> None:
@@ -105,3 +111,100 @@ def test_mounts() -> None:
 
 def test_a_record_of_a_directory() -> None:
     assert build(image="/srv/tree", image_id="", manifest="")["Image"] == ""
+
+
+def test_places_of_files() -> None:
+    found = build()
+    assert found["ResolvConfPath"] == "/c/resolv.conf" and found["HostsPath"] == "/c/hosts"
+    assert found["HostnamePath"] == "/c/hostname" and found["LogPath"] == "/c/log"
+    assert found["GraphDriver"]["Data"]["UpperDir"] == "/c/upper"
+    assert wished({"log_driver": "none"})["LogPath"] == ""
+
+
+def test_a_restart() -> None:
+    state = build("restarting", exit_code=1, started=1_700_000_002.0)["State"]
+    assert (state["Status"], state["Restarting"], state["Running"]) == ("restarting", True, True)
+    assert state["StartedAt"] == "2023-11-14T22:13:22.000000Z"
+    assert build(restart_count=3)["RestartCount"] == 3
+
+
+def test_health() -> None:
+    probe = {"start": "s", "end": "e", "exit_code": 1, "output": "no\n"}
+    known = {"status": "unhealthy", "failing_streak": 3, "log": [probe]}
+    assert build(health=known)["State"]["Health"] == {
+        "Status": "unhealthy", "FailingStreak": 3,
+        "Log": [{"Start": "s", "End": "e", "ExitCode": 1, "Output": "no\n"}],
+    }  # fmt: skip
+    assert "Health" not in build()["State"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "name", "value"),
+    [
+        ({}, "RestartPolicy", {"Name": "no", "MaximumRetryCount": 0}),
+        ({"restart": "on-failure:3"}, "RestartPolicy",
+         {"Name": "on-failure", "MaximumRetryCount": 3}),
+        ({"mounts": [{"kind": "bind", "source": "/a", "target": "/b", "options": ["ro"]},
+                     {"kind": "volume", "source": "", "target": "/v", "options": []},
+                     {"kind": "tmpfs", "source": "", "target": "/t", "options": ["size=1m"]}]},
+         "Binds", ["/a:/b:ro", "/v"]),
+        ({"mounts": [{"kind": "tmpfs", "source": "", "target": "/t", "options": ["size=1m"]}]},
+         "Tmpfs", {"/t": "size=1m"}),
+        ({"ports": [{"host_ip": "127.0.0.1", "host_port": 8080, "container_port": 80,
+                     "protocol": "tcp"}]},
+         "PortBindings", {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}),
+        ({"cap_add": ["NET_RAW"]}, "CapAdd", ["NET_RAW"]),
+        ({"add_hosts": [["a", "1.2.3.4"]]}, "ExtraHosts", ["a:1.2.3.4"]),
+        ({"ulimits": ["nofile=10:20"]}, "Ulimits", [{"Name": "nofile", "Soft": 10, "Hard": 20}]),
+        ({"ulimits": ["core=unlimited"]}, "Ulimits", [{"Name": "core", "Soft": -1, "Hard": -1}]),
+        ({"devices": [{"source": "/dev/fuse", "target": "/dev/fuse", "permissions": "rw"}]},
+         "Devices", [{"PathOnHost": "/dev/fuse", "PathInContainer": "/dev/fuse",
+                      "CgroupPermissions": "rw"}]),
+        ({"log_driver": "journald", "log_opts": {"tag": "x"}}, "LogConfig",
+         {"Type": "journald", "Config": {"tag": "x"}}),
+        ({"dns": ["1.1.1.1"]}, "Dns", ["1.1.1.1"]),
+        ({"init": True}, "Init", True),
+        ({}, "CapDrop", None),
+        ({}, "ShmSize", 64 << 20),
+    ],
+)  # fmt: skip
+def test_what_was_wished(spec: dict[str, Any], name: str, value: object) -> None:
+    assert wished(spec)["HostConfig"][name] == value
+
+
+@pytest.mark.parametrize(
+    ("spec", "entrypoint", "command"),
+    [
+        ({}, ["/e"], ["c"]),
+        ({"command": ["x"]}, ["/e"], ["x"]),
+        ({"entrypoint": ["/f"]}, ["/f"], None),
+        ({"entrypoint": [], "command": ["x"]}, None, ["x"]),
+    ],
+)
+def test_entrypoint_and_command(spec: dict[str, Any], entrypoint: object, command: object) -> None:
+    config = wished(spec, image={"Entrypoint": ["/e"], "Cmd": ["c"], "User": "app"})["Config"]
+    assert (config["Entrypoint"], config["Cmd"], config["User"]) == (entrypoint, command, "app")
+
+
+def test_config_from_the_last_start_and_the_image() -> None:
+    document = {"process": {"env": ["A=1"]}, "linux": {"maskedPaths": ["/proc/kcore"]}}
+    found = wished({"user": "1:2"}, document=document, image={"Healthcheck": {"Test": ["NONE"]}})
+    assert found["Config"]["Env"] == ["A=1"] and found["Config"]["User"] == "1:2"
+    assert found["Config"]["Healthcheck"] == {"Test": ["NONE"]}
+    assert found["HostConfig"]["MaskedPaths"] == ["/proc/kcore"]
+
+
+def test_network() -> None:
+    port = {"host_ip": "", "host_port": 8080, "container_port": 80, "protocol": "tcp"}
+    addresses = {"host": "10.0.2.100", "gateway": "10.0.2.2"}
+    exposed = {"ExposedPorts": {"443/tcp": {}, "80/tcp": {}}}
+    found = wished({}, ports=[port], addresses=addresses, image=exposed)
+    settings = found["NetworkSettings"]
+    assert settings["Ports"] == {
+        "443/tcp": None, "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}],
+    }  # fmt: skip
+    assert settings["Networks"]["slirp4netns"]["IPAddress"] == settings["IPAddress"] == "10.0.2.100"
+    assert found["Config"]["ExposedPorts"] == {"443/tcp": {}, "80/tcp": {}}
+    ended = container_document.Facts({}, status="exited", pid=0, ports=[port], addresses=addresses)
+    after = container_document.build(RECORD, ended)["NetworkSettings"]
+    assert (after["Ports"], after["IPAddress"]) == ({}, "")

@@ -10,7 +10,8 @@ from rootless.model.gotemplate.values import Struct, View
 
 DATA: dict[str, Any] = {
     "Name": "web", "Nothing": None,
-    "State": Struct({"Pid": 7}, ("Health",)), "Row": View("row", 1, {"ID": str}, {"Label": str}),
+    "State": Struct({"Pid": 7}, {"Health": None}),
+    "Row": View("row", 1, {"ID": str}, {"Label": str}),
 }  # fmt: skip
 
 

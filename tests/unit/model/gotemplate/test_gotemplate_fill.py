@@ -12,7 +12,7 @@ from rootless.model.gotemplate.values import Map, Struct, View
 DATA: dict[str, Any] = {
     "Name": "web", "Names": ["a", "b"], "Labels": Map({"x": "1", "app.io/y": "2"}, ""),
     "Any": {"k": 1, "n": None}, "Up": True, "Pid": 7, "Nothing": None, "Empty": [], "Pi": 3.25,
-    "State": Struct({"Status": "up", "Pid": 7, "Deep": {"a": [{"b": "c"}]}}, ("Health",)),
+    "State": Struct({"Status": "up", "Pid": 7, "Deep": {"a": [{"b": "c"}]}}, {"Health": None}),
 }  # fmt: skip
 
 
