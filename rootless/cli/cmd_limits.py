@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rootless.cli import output
-from rootless.cli.options import Argument, Parsed, Signature, value
+from rootless.cli import templates
+from rootless.cli.options import Argument, Parsed, Signature
 from rootless.errors import EXIT_ENGINE
 
 
@@ -17,7 +17,7 @@ def show(parsed: Parsed) -> int:
     recover.tidy(places)
     report = limits.report(places, parsed.arguments[0])
     if parsed.text("format"):
-        output.write_json(limits_view.document(report))
+        templates.write_document(limits_view.document(report), parsed.text("format"))
     else:
         limits_view.show(report)
     return 0
@@ -29,7 +29,7 @@ LIMITS = Signature(
     " limit of its own group, of all groups above it and of the machine) and whose limit that is,"
     " how much is used; then how long it waited for memory and CPU, and what the kernel killed when"
     " memory ran out.",
-    (value("--format", "FORMAT", "json for a document", choices=("json",)),),
+    (templates.FORMAT,),
     (Argument("CONTAINER"),),
     error_code=EXIT_ENGINE,
 )

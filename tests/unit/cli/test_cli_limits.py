@@ -155,6 +155,8 @@ def test_nothing_was_requested(places: Paths, capsys: pytest.CaptureFixture[str]
     assert main.run_cli(["limits", "--format", "json", ID]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["running"] is False and document["cgroup"] is None
+    assert main.run_cli(["limits", "--format", "{{.running}}", ID]) == 0
+    assert capsys.readouterr().out == "false\n"
 
 
 def test_no_such_container(places: Paths, capfd: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,8 @@ def test_a_container_stays_until_it_is_removed(
     rl("run", "--net=none", "--name", "box", busybox_image, "sh", "-c", "exit 3", code=3)
     assert rl("ps").stdout.splitlines()[1:] == []
     head, row = rl("ps", "-a").stdout.splitlines()
-    assert head.split() == ["CONTAINER", "ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES"]
+    heads = ["CONTAINER", "ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]
+    assert head.split() == heads
     assert "Exited (3)" in row and row.endswith("box") and busybox_image in row
     assert rl("rm", "box").stdout == "box\n"
     assert leftovers.everything() == {}

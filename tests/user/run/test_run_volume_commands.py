@@ -48,6 +48,7 @@ def test_create_inspect_ls(rl: Rl, busybox_image: str) -> None:
         ["DRIVER   VOLUME NAME", f"local    {anonymous}", "local    mine"]
     )
     (document,) = json.loads(rl("volume", "inspect", "mine").stdout)
+    assert document.pop("CreatedAt").endswith("Z")
     assert document == {
         "Name": "mine", "Driver": "local", "Mountpoint": f"{rl.paths.volumes}/mine/_data",
         "Labels": {}, "Options": {}, "Scope": "local",
