@@ -71,6 +71,7 @@ def _storage(record: Record, spec: Record) -> dict[str, Any]:
         "ShmSize": spec.get("shm_size", DEFAULT_SHM_SIZE),
         "ReadonlyRootfs": record.get("read_only", False),
         "StorageOpt": {},
+        "Sysinfo": record.get("sysinfo", False),
     }
 
 

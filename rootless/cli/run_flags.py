@@ -88,6 +88,7 @@ def container_spec(parsed: Parsed) -> ContainerSpec:
         replace=parsed.flag("replace"),
         procview=parsed.text("procview"),
         cpu_affinity=parsed.flag("cpu-affinity"),
+        sysinfo=parsed.flag("sysinfo"),
         **log_flags.log_fields(parsed),
         **_resources(parsed),
     )

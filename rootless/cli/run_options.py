@@ -66,6 +66,7 @@ _VIEW = section(
     "View of the machine",
     value("--procview", "on|off|FILES", "Whether /proc shows the container's own memory, CPUs, …"),
     flag("--cpu-affinity", "Run on no more CPUs than --cpus allows, so that nproc says so too"),
+    flag("--sysinfo", "Have sysinfo(2) answer as /proc does: for busybox's free, sysconf(3)"),
 )
 
 _NETWORK = section(

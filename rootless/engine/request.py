@@ -6,6 +6,7 @@ import os
 import time
 
 from rootless.engine import plan_view
+from rootless.errors import HostError
 from rootless.model.idmap import size_of
 
 TYPE_CHECKING = False
@@ -39,6 +40,7 @@ def record_of(spec: ContainerSpec, made: Plan, image: StoredImage | None) -> dic
         "labels": spec.labels,
         "resources": spec.resources,
         "auto_range": _auto_range(spec, inner),
+        "sysinfo": spec.sysinfo,
         "volumes": [use.name for use in made.volumes if use.anonymous],
         "mounted_volumes": list(dict.fromkeys(use.name for use in made.volumes)),
         "stop_signal": spec.stop_signal,
@@ -109,6 +111,8 @@ def build(
         "keep_groups": made.keep_groups,
         "most_cpus": _most_cpus(spec),
         "started_ns": 0,
+        "sysinfo": _sysinfo_filter() if spec.sysinfo else b"",
+        "listener_to": -1,
         "view": f"{made.place.directory}/{plan_view.FOLDER}" if made.view else "",
         "view_seccomp": programs[1],
         "remove": remove,
@@ -124,3 +128,13 @@ def _most_cpus(spec: ContainerSpec) -> int:
     from rootless.model.resources import PERIOD
 
     return int(-(-cpu["quota"] // cpu.get("period", PERIOD)))
+
+
+def _sysinfo_filter() -> bytes:
+    from rootless.model import sysinfo
+
+    machine = os.uname().machine
+    program = sysinfo.program(machine)
+    if not program:
+        raise HostError(f"--sysinfo: not known how it is called on {machine}")
+    return program

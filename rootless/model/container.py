@@ -37,8 +37,9 @@ class ContainerSpec(Value):
     OCI document. oom_score_adj: None for the caller's. cgroup_manager: systemd, cgroupfs, disabled,
     "" for whichever can. limits: strict, or best-effort for a run without what cannot be enforced.
     procview: on, off, a list of files, "" for on where it is possible. cpu_affinity: pin to as many
-    CPUs as the quota allows. timens: private, host, "" for private where the view needs it.
-    log_driver, log_opts: see model.logspec.
+    CPUs as the quota allows. sysinfo: have sysinfo(2) answered with the container's figures.
+    timens: private, host, "" for private where the view needs it. log_driver, log_opts: see
+    model.logspec.
     """
 
     __slots__ = (
@@ -94,6 +95,7 @@ class ContainerSpec(Value):
         "stop_signal",
         "storage_driver",
         "sysctls",
+        "sysinfo",
         "timens",
         "timeout",
         "tty",
@@ -162,6 +164,7 @@ class ContainerSpec(Value):
         replace: bool = False,
         procview: str = "",
         cpu_affinity: bool = False,
+        sysinfo: bool = False,
         resources: dict[str, Any] | None = None,
         oom_score_adj: int | None = None,
         cgroup_manager: str = "",
@@ -224,6 +227,7 @@ class ContainerSpec(Value):
         self.replace = replace
         self.procview = procview
         self.cpu_affinity = cpu_affinity
+        self.sysinfo = sysinfo
         self.resources = resources or {}
         self.oom_score_adj = oom_score_adj
         self.cgroup_manager = cgroup_manager

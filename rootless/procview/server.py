@@ -37,6 +37,10 @@ class Connection:
         self.fd = fd
         self.page = Page()
 
+    def progress(self) -> object:
+        """Something that changes when a server answers."""
+        return self.page.progress()
+
     def close(self) -> None:
         """Close the descriptor; with the last copy of it the mount answers ENOTCONN to all."""
         if self.fd >= 0:

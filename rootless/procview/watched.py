@@ -14,8 +14,17 @@ from rootless.kernel import signals
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
-    from rootless.procview.server import Connection
+    class Connection(Protocol):
+        """What servers answer on."""
+
+        def close(self) -> None:
+            """Give it up."""
+
+        def progress(self) -> object:
+            """Something that changes when a server answers."""
+
 
 # Of servers that answered nothing. Somebody may kill one after the other, some of them before they
 # have come up. So many forks cost a tenth of a second.
@@ -31,9 +40,9 @@ class Watched:
     start: forks a process that runs server.serve and then ends with exit code 0, which means that
     the connection is gone; returns its process id. fd: a pidfd of the server to poll, readable when
     `look` has something to do, -1 when there is no server any more. When `max_deaths` of them
-    have died within `within_ns` without a single answer, they are given up with one warning and the
-    connection is closed: readers get an error, none waits. Those that die at their work do not
-    count: it is from outside that they are killed.
+    have died within `within_ns` without a single answer, they are given up with one warning, which
+    `purpose` begins, and the connection is closed: whoever asks gets an error, nobody waits. Those
+    that die at their work do not count: it is from outside that they are killed.
     """
 
     def __init__(
@@ -41,15 +50,17 @@ class Watched:
         connection: Connection,
         start: Callable[[], int],
         *,
+        purpose: str = "the view of /proc",
         max_deaths: int = _MAX_DEATHS,
         within_ns: int = _WITHIN_NS,
     ) -> None:
         self._connection = connection
         self._start = start
+        self._purpose = purpose
         self._max_deaths = max_deaths
         self._within_ns = within_ns
         self._deaths: list[int] = []
-        self._progress = connection.page.progress()
+        self._progress = connection.progress()
         self.pid = 0
         self.fd = -1
         self._fork()
@@ -87,7 +98,7 @@ class Watched:
         return os.waitpid(pid, 0)[1]
 
     def _is_too_much(self, weight: int) -> bool:
-        before, self._progress = self._progress, self._connection.page.progress()
+        before, self._progress = self._progress, self._connection.progress()
         if before != self._progress:
             return False
         now = time.monotonic_ns()
@@ -96,5 +107,5 @@ class Watched:
         return len(self._deaths) >= self._max_deaths
 
     def _give_up(self, reason: str) -> None:
-        log.warn(f"the view of /proc: {reason}; its files cannot be read any more")
+        log.warn(f"{self._purpose}: {reason}; whoever asks gets an error from now on")
         self._connection.close()

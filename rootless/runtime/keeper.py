@@ -14,6 +14,7 @@ from rootless.errors import EXIT_ENGINE, HostError, RlError
 from rootless.kernel import libc, signals
 from rootless.kernel.channel import close_all_but, close_all_of, null_fd, wait_readable
 from rootless.runtime import messages, namespaces, rootfs
+from rootless.runtime.services import Services
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from rootless.runtime.messages import Request
     from rootless.runtime.oom import OomWatch
     from rootless.runtime.stdio import Stdio
-    from rootless.runtime.view import View
 
 # How long the end of the file server may be on its way to us when init has already ended.
 _MOMENT_MS = 100
@@ -42,21 +42,21 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
     request: Request = received[0][0]
     request["started_ns"] = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     made = None
-    view = None
+    services = Services()
     has_orphans = _adopts(request)
     try:
         leave_mounts_of_host()
         _load_the_rest(request)
-        view = _begin_view(request)
+        services.begin(request)
         made = rootfs.make(request["rootfs"])
         for path, uid, gid in request["give"]:
             rootfs.give(path, uid, gid)
-        _run_init(request, made, view, control, setup, stdio, has_orphans=has_orphans)
+        _run_init(request, made, services, control, setup, stdio, has_orphans=has_orphans)
     except BaseException as error:
         messages.send_failure(control, error, "setting up the root file system")
     if has_orphans:
-        _end_orphans(request, made, view)
-    _unwind(control, request, made, view)
+        _end_orphans(request, made, services)
+    _unwind(control, request, made, services)
 
 
 def _get_ready(*kept: int) -> None:
@@ -96,18 +96,10 @@ def leave_mounts_of_host() -> None:
     namespaces.keep_mounts_inside()
 
 
-def _begin_view(request: Request) -> View | None:
-    if not request["view"]:
-        return None
-    from rootless.runtime import view
-
-    return view.begin(request)
-
-
 def _run_init(
     request: Request,
     made: rootfs.Rootfs,
-    view: View | None,
+    services: Services,
     control: Channel,
     setup: Channel,
     stdio: Stdio,
@@ -116,15 +108,16 @@ def _run_init(
 ) -> None:
     """From the fork of the container's first process to its end."""
     terminal = _terminal_of_user(request)
-    private = view.private if view else []
+    private = services.private()
     init_pid = _start_init(request, made.path, control, setup, stdio, private)
+    services.init_is_forked()
     _close_setup_side(setup, stdio)
     init_fd = os.pidfd_open(init_pid)
     now = time.monotonic_ns()
-    helpers = (made.server_pid, view.pid if view else 0)
+    helpers = (made.server_pid, services.view_pid)
     control.send(messages.INIT, init_pid, helpers, now, fds=[init_fd])
     watch = _oom_watch(request)
-    stays = _watch(control, init_pid, init_fd, made, watch, view, has_orphans=has_orphans)
+    stays = _watch(control, init_pid, init_fd, made, watch, services, has_orphans=has_orphans)
     if not stays and terminal is not None:
         terminal.restore()
 
@@ -151,7 +144,7 @@ def _oom_watch(request: Request) -> OomWatch | None:
         return None  # no memory controller has been delegated
 
 
-def _end_orphans(request: Request, made: rootfs.Rootfs | None, view: View | None) -> None:
+def _end_orphans(request: Request, made: rootfs.Rootfs | None, services: Services) -> None:
     from rootless.runtime import orphans
 
     if request["cgroup"] is not None:
@@ -159,7 +152,7 @@ def _end_orphans(request: Request, made: rootfs.Rootfs | None, view: View | None
             Group(request["cgroup"]["top"]).kill()
         except OSError:
             pass  # one by one, then
-    orphans.end(made.server_pid if made else 0, view.pid if view else 0)
+    orphans.end(made.server_pid if made else 0, *services.pids())
 
 
 def _start_init(
@@ -212,7 +205,7 @@ def _watch(
     init_fd: int,
     made: rootfs.Rootfs,
     oom_watch: OomWatch | None,
-    view: View | None,
+    services: Services,
     *,
     has_orphans: bool,
 ) -> bool:
@@ -225,13 +218,13 @@ def _watch(
     if server_fd >= 0:
         watched.append(server_fd)
     spared = (init_pid, made.server_pid)
-    ready = _wait(control, watched, spared, oom_watch, view, has_orphans=has_orphans)
+    ready = _wait(control, watched, spared, oom_watch, services, has_orphans=has_orphans)
     if init_fd not in ready:
         if server_fd in ready:
             _tell(control, messages.DRIVER_DIED, made.complaint())
         signals.pidfd_send_signal(init_fd, signals.SIGKILL)
-        # It may wait for the view, also on its way out.
-        _wait(control, [init_fd], spared, oom_watch, view, has_orphans=has_orphans)
+        # It may wait for one of the services, also on its way out.
+        _wait(control, [init_fd], spared, oom_watch, services, has_orphans=has_orphans)
     status = os.waitpid(init_pid, 0)[1]
     if init_fd in ready and server_fd >= 0 and _looks_like_a_dead_server(status):
         # About to be seen as dead: a process closes its files before its end is reported.
@@ -245,25 +238,24 @@ def _wait(
     watched: list[int],
     spared: tuple[int, ...],
     oom_watch: OomWatch | None,
-    view: View | None,
+    services: Services,
     *,
     has_orphans: bool,
 ) -> list[int]:
     """Until one of `watched` is readable; OOM kills are reported meanwhile, orphans reaped, and
-    the view gets another server when its own has died."""
+    what the container waits for goes on."""
     changed = [oom_watch.fd] if oom_watch else []
     while True:
-        all_watched = [*watched, view.fd] if view and view.fd >= 0 else watched
+        all_watched = [*watched, *services.fds()]
         ready = wait_readable(all_watched, _INTERVAL_MS if has_orphans else None, changed=changed)
-        if view and view.fd in ready:
-            view.look()
+        services.look(ready)
         _report_oom(control, oom_watch)
         if any(fd in watched for fd in ready):
             return ready
         if has_orphans:
             from rootless.runtime import orphans
 
-            orphans.reap(*spared, view.pid if view else 0)
+            orphans.reap(*spared, *services.pids())
 
 
 def _report_oom(control: Channel, oom_watch: OomWatch | None) -> None:
@@ -287,11 +279,10 @@ def _looks_like_a_dead_server(status: int) -> bool:
 
 
 def _unwind(
-    control: Channel, request: Request, made: rootfs.Rootfs | None, view: View | None
+    control: Channel, request: Request, made: rootfs.Rootfs | None, services: Services
 ) -> None:
     try:
-        if view is not None:
-            view.stop()
+        services.stop()
         if made is not None:
             made.unmount(discard=request["discard"])
         if request["remove"]:

@@ -45,6 +45,10 @@ def load_everything(request: Request) -> None:
         from rootless.runtime import copytree
 
         _loaded.append(copytree)
+    if request["sysinfo"]:
+        from rootless.runtime import sysinfo
+
+        _loaded.append(sysinfo)
 
     _loaded.append(reaper)
     if process["terminal"]:
@@ -75,6 +79,11 @@ def start(request: Request, setup: Channel, stdio: Stdio, terminal: Terminal | N
     _enter_directory(process["cwd"])
     path = find_executable(process["args"][0], process["env"])
     refuse_own_interpreter(path)
+    if request["sysinfo"]:
+        from rootless.runtime import sysinfo
+
+        # While it is privileged, and before a filter that may forbid what this needs.
+        sysinfo.install(request["sysinfo"], request["listener_to"])
     # Without no_new_privs only a privileged process may install a filter (seccomp(2)).
     if not process.get("noNewPrivileges"):
         _filter_calls(request["seccomp"])

@@ -46,7 +46,7 @@ class View:
         self._cpus = _open_directory(_SYSFS_CPUS)
         self._nodes = _open_directory(_SYSFS_NODES) if os.path.isdir(_SYSFS_NODES) else -1
         self._connection: Connection = server.mount(self._place)
-        self._readers = _readers(self._host, request, self._connection.page)
+        self._readers = readers_of(self._host, request, self._connection.page)
         self._root = _tree(self._readers, self._cpus, self._nodes)
         self._watched = Watched(self._connection, self._fork)
 
@@ -113,7 +113,8 @@ def begin(request: Request) -> View | None:
         return None
 
 
-def _readers(host: Host, request: Request, keeper: Keeper) -> Readers:
+def readers_of(host: Host, request: Request, keeper: Keeper) -> Readers:
+    """Who in the container gets which figures."""
     cgroup = request["cgroup"]
     found = hierarchy.discover()
     own = cgroup["container"][len(found.mount) :] if cgroup else found.own

@@ -1,0 +1,66 @@
+"""What the keeper has running for the container besides its root: processes that answer it."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rootless.runtime.messages import Request
+    from rootless.runtime.sysinfo import Sysinfo
+    from rootless.runtime.view import View
+
+
+class Services:
+    """The view of /proc and the answers to sysinfo(2), as far as a container has them."""
+
+    def __init__(self) -> None:
+        self._view: View | None = None
+        self._sysinfo: Sysinfo | None = None
+
+    def begin(self, request: Request) -> None:
+        """Start what `request` wants. Raises HostError for what was asked for and cannot be."""
+        if request["sysinfo"]:
+            from rootless.runtime import sysinfo
+
+            self._sysinfo = sysinfo.Sysinfo(request)
+        if request["view"]:
+            from rootless.runtime import view
+
+            self._view = view.begin(request)
+
+    @property
+    def view_pid(self) -> int:
+        """Of the process that answers for the view, 0 without one."""
+        return self._view.pid if self._view else 0
+
+    def pids(self) -> list[int]:
+        """Of the processes that answer now."""
+        return [one.pid for one in self._all() if one.pid]
+
+    def fds(self) -> list[int]:
+        """For poll(2): when one of them is readable, `look` has something to do."""
+        return [one.fd for one in self._all() if one.fd >= 0]
+
+    def private(self) -> list[int]:
+        """Descriptors that the container's processes may not have."""
+        return [fd for one in self._all() for fd in one.private]
+
+    def init_is_forked(self) -> None:
+        """Let go of what init alone may hold."""
+        if self._sysinfo:
+            self._sysinfo.init_is_forked()
+
+    def look(self, ready: Sequence[int]) -> None:
+        """Put other processes in the place of those that have died; ready: readable descriptors."""
+        for one in self._all():
+            if one.fd in ready:
+                one.look()
+
+    def stop(self) -> None:
+        """End them all. Raises OSError."""
+        for one in self._all():
+            one.stop()
+
+    def _all(self) -> list[View | Sysinfo]:
+        return [one for one in (self._view, self._sysinfo) if one is not None]
