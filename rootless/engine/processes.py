@@ -26,6 +26,9 @@ _STATE, _PPID, _PGRP, _TTY, _UTIME, _STIME, _NICE, _START, _VSIZE, _RSS = (
     0, 1, 2, 4, 11, 12, 16, 19, 20, 21,
 )  # fmt: skip
 
+# Of the keeper's own children; see runtime.services.
+_ANSWERING = ("rl-view\n", "rl-sysinfo\n")
+
 
 class Process:
     """One process as it was a moment ago. pid: on the host. status: /proc/PID/status.
@@ -137,7 +140,8 @@ def of_container(live: Live) -> list[Process]:
         pids = groups.pids(live.group.payload)
     else:
         # Orphans come to the keeper where the container shares the host's pid namespace.
-        pids = _descendants(live.pid("keeper"), besides={live.pid("server"), live.pid("view")})
+        keeper = live.pid("keeper")
+        pids = _descendants(keeper, besides={live.pid("server"), *_answering(keeper)})
     found = (read(pid) for pid in sorted(set(pids)))
     return [process for process in found if process is not None]
 
@@ -164,6 +168,16 @@ def _descendants(top: int, *, besides: set[int]) -> list[int]:
     """Also those that have ended and are still listed."""
     parents = {int(name): _parent_of(int(name)) for name in os.listdir("/proc") if name.isdecimal()}
     return proctable.descendants(parents, top, besides=besides) if top else []
+
+
+def _answering(keeper: int) -> set[int]:
+    """What answers the container's questions: other processes after the first have been killed.
+
+    An orphan of the container's could have taken such a name, and is missing then (--pid host).
+    """
+    # Empty where the kernel has no such file (CONFIG_PROC_CHILDREN).
+    children = _text_or_nothing(f"/proc/{keeper}/task/{keeper}/children").split()
+    return {int(pid) for pid in children if _text_or_nothing(f"/proc/{pid}/comm") in _ANSWERING}
 
 
 def _parent_of(pid: int) -> int:

@@ -10,6 +10,8 @@ import ctypes
 import os
 
 _libc = ctypes.CDLL(None, use_errno=True)
+# The same without letting go of the interpreter's lock meanwhile.
+_libc_held = ctypes.PyDLL(None, use_errno=True)
 
 # linux/sched.h
 CLONE_NEWTIME = 0x00000080
@@ -70,6 +72,7 @@ RESOLVE_IN_ROOT = 0x10
 # asm-generic numbers, the same on every architecture since Linux 5.x: see syscalls(2).
 _SYS_MOUNT_SETATTR = 442
 _SYS_OPENAT2 = 437
+_SYS_CLONE3 = 435
 _SYS_CLOSE_RANGE = 436
 _SYS_MOVE_MOUNT = 429
 _SYS_OPEN_TREE = 428
@@ -126,6 +129,39 @@ def unshare(flags: int) -> None:
 def setns(fd: int, kind: int) -> None:
     """setns(2); `kind` is a CLONE_NEW* flag, several of them when `fd` is a pidfd."""
     _check(_libc.setns(fd, kind))
+
+
+class _CloneArgs(ctypes.Structure):
+    _fields_ = [
+        ("flags", ctypes.c_uint64),
+        ("pidfd", ctypes.c_uint64),
+        ("child_tid", ctypes.c_uint64),
+        ("parent_tid", ctypes.c_uint64),
+        ("exit_signal", ctypes.c_uint64),
+        ("stack", ctypes.c_uint64),
+        ("stack_size", ctypes.c_uint64),
+        ("tls", ctypes.c_uint64),
+    ]
+
+
+def fork_into(flags: int) -> int:
+    """os.fork() of a process with one thread, the child in new namespaces (CLONE_NEW*).
+
+    By clone3(2). After unshare(2) of a pid namespace every later child would be in it as well.
+    """
+    sigchld = 17
+    args = _CloneArgs(flags=flags, exit_signal=sigchld)
+    # What os.fork() does around fork(2); the C library's own part is for several threads.
+    ctypes.pythonapi.PyOS_BeforeFork()
+    pid = _libc_held.syscall(_SYS_CLONE3, ctypes.byref(args), ctypes.sizeof(args))
+    number = ctypes.get_errno()
+    if pid == 0:
+        ctypes.pythonapi.PyOS_AfterFork_Child()
+        return 0
+    ctypes.pythonapi.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(number, os.strerror(number))
+    return int(pid)
 
 
 def mount(

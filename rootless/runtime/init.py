@@ -72,6 +72,9 @@ def _run(
 ) -> NoReturn:
     document = request["document"]
     step.begin("entering namespaces")
+    if root_tree < 0:
+        # (Nested, the intermediate process has seen to it.)
+        namespaces.enter_time(document["linux"]["namespaces"], request["started_ns"])
     _enter_namespaces(request, setup)
     step.begin("mounting")
     root_fd = _open_root(root, root_tree)

@@ -170,8 +170,7 @@ def _start_init(
         from rootless.runtime import nested
 
         return nested.start_init(request, root, control, setup, stdio, private)
-    namespaces.enter_for_children(request["document"]["linux"]["namespaces"], request["started_ns"])
-    pid = os.fork()
+    pid = namespaces.fork_into(request["document"]["linux"]["namespaces"])
     if pid == 0:
         control.close()
         close_all_of(private)

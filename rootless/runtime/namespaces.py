@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from rootless.cgroup import group
@@ -47,6 +48,34 @@ def enter_for_children(namespaces: list[dict[str, str]], started_ns: int) -> Non
         elif namespace["type"] == "time":
             _enter(namespace, libc.CLONE_NEWTIME)
             _start_clock(started_ns)
+
+
+def fork_into(namespaces: list[dict[str, str]]) -> int:
+    """os.fork(), the child in the pid namespace; 0 in the child. Raises OSError.
+
+    Later children stay outside, other than after enter_for_children.
+    """
+    kinds = [namespace for namespace in namespaces if namespace["type"] == "pid"]
+    if not any("path" in namespace for namespace in kinds):
+        try:
+            return libc.fork_into(libc.CLONE_NEWPID if kinds else 0)
+        except OSError as error:
+            # A filter around us may forbid clone3(2), whose flags it cannot see.
+            if error.errno != errno.ENOSYS:
+                raise
+    for namespace in kinds:
+        _enter(namespace, libc.CLONE_NEWPID)
+    return os.fork()
+
+
+def enter_time(namespaces: list[dict[str, str]], started_ns: int) -> None:
+    """Put this process itself into the time namespace; started_ns: as of enter_for_children."""
+    for namespace in namespaces:
+        if namespace["type"] == "time":
+            _enter(namespace, libc.CLONE_NEWTIME)
+            if "path" not in namespace:
+                _start_clock(started_ns)
+                _join("/proc/self/ns/time_for_children", libc.CLONE_NEWTIME)
 
 
 def enter_cgroup(request: Request) -> None:

@@ -141,13 +141,14 @@ def install(program: bytes, listener_to: int) -> None:
     channel = Channel(_socket.socket(fileno=listener_to))
     try:
         listener = notify.install(program)
+        # Nothing here may call sysinfo(2) before the keeper has it; afterwards init has no copy,
+        # or the payload could answer itself.
+        channel.send(_LISTENER, fds=[listener])
+        os.close(listener)
     except OSError as error:
         raise _refused(error) from error
-    # Nothing here may call sysinfo(2) before the keeper has it; afterwards init has no copy, or
-    # the payload could answer itself.
-    channel.send(_LISTENER, fds=[listener])
-    os.close(listener)
-    channel.close()
+    finally:
+        channel.close()
 
 
 def _refused(error: OSError) -> RuntimeSetupError:

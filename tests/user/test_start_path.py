@@ -19,6 +19,11 @@ HEAVY = (
 )
 # What a start without --dry-run, which prints JSON, does without as well: a third of its imports.
 ALSO_HEAVY = "array collections contextlib enum functools json re signal"
+# What --sysinfo alone needs.
+OF_SYSINFO = (
+    "rootless.runtime.sysinfo rootless.kernel.notify rootless.model.sysinfo"
+    " rootless.procview.sysinfo rootless.procview.notified"
+)
 MAIN = f"import sys; sys.path.append({str(CHECKOUT)!r}); from rootless.cli.main import main; main()"
 
 
@@ -43,3 +48,9 @@ def test_a_start_imports_nothing_heavy(rl: Any, busybox_image: str, flags: list[
     denied = HEAVY.split() + ([] if "--dry-run" in flags else ALSO_HEAVY.split())
     heavy = [name for name in denied if any(f"{m}.".startswith(f"{name}.") for m in modules)]
     assert heavy == []
+    assert not modules & set(OF_SYSINFO.split())
+
+
+def test_sysinfo_is_paid_for_by_those_who_ask(rl: Any, busybox_image: str) -> None:
+    modules = imported(rl, "run", "--rm", "--net", "none", "--sysinfo", busybox_image, "true")
+    assert set(OF_SYSINFO.split()) <= modules

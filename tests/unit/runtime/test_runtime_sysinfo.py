@@ -1,0 +1,53 @@
+"""What --sysinfo says where it cannot be."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from rootless.errors import HostError, RuntimeSetupError
+from rootless.kernel import notify
+from rootless.kernel.channel import pair
+from rootless.runtime import sysinfo
+
+
+@pytest.mark.parametrize(
+    ("number", "message", "hint"),
+    [
+        (errno.EBUSY, "one listener at most", "Seccomp_filters"),
+        (errno.EINVAL, "no user notification: Invalid argument", "actions_avail"),
+        (errno.ENOSYS, "no user notification: Function not implemented", "actions_avail"),
+    ],
+)
+def test_a_listener_that_is_refused(
+    monkeypatch: pytest.MonkeyPatch, number: int, message: str, hint: str
+) -> None:
+    def refuse(program: bytes) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(notify, "install", refuse)
+    ours, theirs = pair()
+    with pytest.raises(RuntimeSetupError, match=message) as caught:
+        sysinfo.install(b"", os.dup(theirs.fd))
+    theirs.close()
+    assert ours.receive() is None, "init's side is still open"
+    ours.close()
+    assert (hint in caught.value.hint, caught.value.exit_code) == (True, 125)
+
+
+@pytest.mark.parametrize("scope", ["0", "1", "2", None])
+def test_yama_lets_us(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scope: str | None) -> None:
+    if scope is not None:
+        (tmp_path / "scope").write_text(f"{scope}\n")
+    monkeypatch.setattr(sysinfo, "_YAMA", str(tmp_path / "scope"))
+    sysinfo._check_yama()
+
+
+def test_yama_forbids_it_to_everybody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "scope").write_text("3\n")
+    monkeypatch.setattr(sysinfo, "_YAMA", str(tmp_path / "scope"))
+    with pytest.raises(HostError, match="--sysinfo: nobody may write"):
+        sysinfo._check_yama()
