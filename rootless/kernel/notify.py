@@ -23,11 +23,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _SET_MODE_FILTER = 1
 _FLAG_SPEC_ALLOW = 1 << 2
 _FLAG_NEW_LISTENER = 1 << 3
-_FLAG_WAIT_KILLABLE_RECV = 1 << 5  # Linux 5.19
+_FLAG_WAIT_KILLABLE_RECV = 1 << 5
 _CONTINUE = 1
-_RECV, _SEND = 0xC0502100, 0xC0182101
-# Its direction was wrong before Linux 5.9; later ones take both.
-_ID_VALID = 0x80082102
+_RECV, _SEND, _ID_VALID = 0xC0502100, 0xC0182101, 0x40082102
 
 # seccomp(2) has no function in the C libraries. Others than these have the generic number.
 _SYS_SECCOMP = {"x86_64": 317, "i686": 354, "ppc64le": 358, "s390x": 348}
@@ -45,24 +43,19 @@ _SIZE = 4096
 def install(program: bytes) -> int:
     """Install `program`, an array of struct sock_filter; returns the listener, close-on-exec.
 
-    Needs CAP_SYS_ADMIN or no_new_privs. Raises OSError: EBUSY when there is a listener already.
+    Once a notification has been received, no signal but a deadly one interrupts the call: what is
+    written for it then could otherwise hit memory that its caller has given to something else.
+
+    Needs CAP_SYS_ADMIN or no_new_privs. Raises OSError: EBUSY when there is a listener already,
+    EINVAL before Linux 5.19.
     """
-    flags = _FLAG_NEW_LISTENER | _FLAG_SPEC_ALLOW
-    try:
-        # A signal's handler must not run while its thread's memory is being written.
-        return _install(program, flags | _FLAG_WAIT_KILLABLE_RECV)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        return _install(program, flags)
 
-
-def _install(program: bytes, flags: int) -> int:
     class SockFprog(ctypes.Structure):
         _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
 
     buffer = ctypes.create_string_buffer(program, len(program))
     fprog = SockFprog(len(program) // 8, ctypes.addressof(buffer))
+    flags = _FLAG_NEW_LISTENER | _FLAG_SPEC_ALLOW | _FLAG_WAIT_KILLABLE_RECV
     return _check(_libc.syscall(_number(), _SET_MODE_FILTER, flags, ctypes.byref(fprog)))
 
 

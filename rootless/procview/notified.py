@@ -47,8 +47,8 @@ class Listener:
 def serve(listener: Listener, structure: Callable[[int], bytes]) -> None:
     """Have each call write structure(AUDIT_ARCH_* of the caller) to where its first argument says.
 
-    To be called in a process of its own. Returns when no process has the filter any more (Linux
-    5.9; before, never). Raises OSError.
+    To be called in a process of its own. Returns when no process has the filter any more. Raises
+    OSError.
     """
     # A collection would write into every object that is shared with the parent.
     gc.freeze()

@@ -158,6 +158,6 @@ def _refused(error: OSError) -> RuntimeSetupError:
             hint="grep Seccomp_filters /proc/self/status  # of the container that this runs in",
         )
     return RuntimeSetupError(
-        f"--sysinfo: this kernel or its seccomp has no user notification: {error.strerror}",
-        hint="cat /proc/sys/kernel/seccomp/actions_avail  # user_notif is needed",
+        f"--sysinfo: this kernel has no system calls answered from outside: {error.strerror}",
+        hint="uname -r  # Linux 5.19 or newer is needed",
     )
