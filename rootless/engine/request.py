@@ -81,14 +81,14 @@ def build(
     spec: ContainerSpec,
     made: Plan,
     host: HostFacts,
-    programs: tuple[bytes, bytes],
+    programs: tuple[bytes, bytes, bytes],
     network: Driver,
     copy_up: list[tuple[str, str]],
     remove: list[str],
     cgroup: CgroupRequest | None,
 ) -> Request:
-    """The message to the keeper. programs: the seccomp filters of the payload and of the view's
-    server. remove: what it removes at the end."""
+    """The message to the keeper. programs: the seccomp filters of the payload, of the view's
+    server and of that for sysinfo(2). remove: what it removes at the end."""
     inner = made.namespace.inner
     return {
         "document": made.document,
@@ -112,6 +112,7 @@ def build(
         "most_cpus": _most_cpus(spec),
         "started_ns": 0,
         "sysinfo": _sysinfo_filter() if spec.sysinfo else b"",
+        "sysinfo_seccomp": programs[2],
         "listener_to": -1,
         "view": f"{made.place.directory}/{plan_view.FOLDER}" if made.view else "",
         "view_seccomp": programs[1],

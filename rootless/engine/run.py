@@ -159,7 +159,7 @@ class Run:
         document = _seccomp_document(made)
         cache = self.paths.cache
         program = seccomp.program_for(document, cache) if document else b""
-        programs = program, _confine_view(cache) if made.view else b""
+        programs = program, *_confine_servers(made, spec, cache)
         place.write_config(made.document, document)
         remove = containers.trees_of(self.paths, place.id, record) if spec.remove else []
         self.timeline.mark("planned")
@@ -418,12 +418,20 @@ def _taken_ranges(where: Paths) -> list[tuple[int, int]]:
     return ranges
 
 
-def _confine_view(cache: str) -> bytes:
-    """The filter of the process that answers for the view; it can do without."""
+def _confine_servers(made: Plan, spec: ContainerSpec, cache: str) -> tuple[bytes, bytes]:
+    """The filters of the processes that answer for the view and for sysinfo(2)."""
+    if not made.view and not spec.sysinfo:
+        return b"", b""
     from rootless.procview import confined
 
+    view = _confine(confined.DOCUMENT, cache) if made.view else b""
+    return view, _confine(confined.NOTIFIED_DOCUMENT, cache) if spec.sysinfo else b""
+
+
+def _confine(document: dict[str, Any], cache: str) -> bytes:
+    """They can do without."""
     try:
-        return seccomp.program_for(confined.DOCUMENT, cache)
+        return seccomp.program_for(document, cache)
     except RlError as error:
         log.effect(f"the view of /proc: no seccomp filter: {error.message}")
         return b""

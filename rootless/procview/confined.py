@@ -48,3 +48,6 @@ DOCUMENT: dict[str, Any] = {
         {"names": ["mmap", "mmap2"], "action": _ALLOW, "args": _without(2, _PROT_EXEC)},
     ],
 }
+# For the process that answers sysinfo(2) (rootless.procview.notified).
+_NOTIFIED = {"names": ["ioctl", "poll", "ppoll", "process_vm_writev"], "action": _ALLOW}
+NOTIFIED_DOCUMENT = {**DOCUMENT, "syscalls": [*DOCUMENT["syscalls"], _NOTIFIED]}

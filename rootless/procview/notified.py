@@ -44,8 +44,8 @@ class Listener:
             self.fd = -1
 
 
-def serve(listener: Listener, structure: Callable[[int], bytes]) -> None:
-    """Have each call write structure(AUDIT_ARCH_* of the caller) to where its first argument says.
+def serve(listener: Listener, structure: Callable[[int, int], bytes]) -> None:
+    """Have each call write structure(pid, AUDIT_ARCH_*) of its caller to where its argument says.
 
     To be called in a process of its own. Returns when no process has the filter any more. Raises
     OSError.
@@ -61,7 +61,7 @@ def serve(listener: Listener, structure: Callable[[int], bytes]) -> None:
             _answer(listener, structure)
 
 
-def _take_over(listener: Listener, structure: Callable[[int], bytes]) -> None:
+def _take_over(listener: Listener, structure: Callable[[int, int], bytes]) -> None:
     """Answer the call that a server before this one has left behind."""
     waiting = listener.inbox.unanswered()
     if waiting is None:
@@ -74,7 +74,7 @@ def _take_over(listener: Listener, structure: Callable[[int], bytes]) -> None:
         listener.inbox.is_answered()
 
 
-def _answer(listener: Listener, structure: Callable[[int], bytes]) -> None:
+def _answer(listener: Listener, structure: Callable[[int, int], bytes]) -> None:
     waiting = listener.inbox.unanswered()
     if waiting is None:
         return
@@ -86,9 +86,9 @@ def _answer(listener: Listener, structure: Callable[[int], bytes]) -> None:
     listener.inbox.is_answered()
 
 
-def _write(fd: int, waiting: Notification, structure: Callable[[int], bytes]) -> bool:
+def _write(fd: int, waiting: Notification, structure: Callable[[int, int], bytes]) -> bool:
     try:
-        content = structure(waiting.arch)
+        content = structure(waiting.pid, waiting.arch)
     except Exception as error:
         log.warn(f"sysinfo: {error!r}")
         return False

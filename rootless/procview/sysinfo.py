@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from rootless.model.sysinfo import Figures, pack
-from rootless.procview import loadavg, meminfo
-from rootless.procview.loadavg import LoadState
-from rootless.procview.source import now_usec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.procview.snapshot import Snapshot
-    from rootless.procview.source import Source
+    from rootless.procview.readers import Readers
 
-# As the view's files (rootless.procview.contents): all answers of one tick are of one moment.
-_TICK_USEC = 10_000
+    Texts = tuple[bytes, bytes, bytes]
+
 _FIELDS = frozenset((b"MemTotal", b"MemFree", b"Shmem", b"Buffers", b"SwapTotal", b"SwapFree"))
 
 
-def render(snapshot: Snapshot, state: LoadState) -> Figures:
-    """The figures; taken from the very texts, so that both always agree. Pure, but for `state`."""
-    memory = _sizes(meminfo.render(snapshot))
-    words = loadavg.render(snapshot, state).split()
+def render(meminfo: bytes, loadavg: bytes, uptime: bytes) -> Figures:
+    """The figures of those files' texts, so that both always agree. Pure."""
+    memory = _sizes(meminfo)
+    words = loadavg.split()
     return Figures(
-        # Rounded up, as the kernel's.
-        uptime=-(-snapshot.elapsed_usec // 1_000_000),
+        uptime=_seconds(uptime.split()[0]),
         loads=(_load(words[0]), _load(words[1]), _load(words[2])),
         total=memory.get(b"MemTotal", 0),
         free=memory.get(b"MemFree", 0),
@@ -40,35 +35,34 @@ def _sizes(text: bytes) -> dict[bytes, int]:
     return {name: int(rest.split()[0]) << 10 for name, _, rest in lines if name in _FIELDS}
 
 
+def _seconds(word: bytes) -> int:
+    """Rounded up, as the kernel's."""
+    return -(-int(word.replace(b".", b"")) // 100)
+
+
 def _load(word: bytes) -> int:
     """Hundredths in units of 1/65536; rounded up, since readers cut at two digits."""
     return -(-(int(word.replace(b".", b"")) << 16) // 100)
 
 
 class Answers:
-    """What callers get, of one Source. Not for several threads."""
+    """What each caller gets. Not for several threads."""
 
-    __slots__ = ("_figures", "_made_usec", "_packed", "_source", "_state")
+    __slots__ = ("_packed", "_readers", "_texts")
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._state = LoadState()
-        self._figures: Figures | None = None
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
+        self._texts: Texts = b"", b"", b""
         self._packed: dict[int, bytes] = {}
-        self._made_usec = 0
 
-    def structure(self, arch: int) -> bytes:
-        """struct sysinfo for a caller of `arch` (AUDIT_ARCH_*); at most a tick old."""
-        figures = self._fresh()
+    def structure(self, pid: int, arch: int) -> bytes:
+        """struct sysinfo for the thread `pid`, which called as one of `arch` (AUDIT_ARCH_*)."""
+        contents = self._readers.of(pid)
+        texts = contents.text("meminfo"), contents.text("loadavg"), contents.text("uptime")
+        if texts != self._texts:
+            self._texts = texts
+            self._packed = {}
         found = self._packed.get(arch)
         if found is None:
-            found = self._packed[arch] = pack(figures, arch)
+            found = self._packed[arch] = pack(render(*texts), arch)
         return found
-
-    def _fresh(self) -> Figures:
-        if self._figures is None or not 0 <= now_usec() - self._made_usec < _TICK_USEC:
-            snapshot = self._source.snapshot()
-            self._figures = render(snapshot, self._state)
-            self._made_usec = snapshot.now_usec
-            self._packed = {}
-        return self._figures

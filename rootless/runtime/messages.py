@@ -90,6 +90,7 @@ if TYPE_CHECKING:
         most_cpus: int  # to be pinned to as many CPUs; 0 for all that there are
         started_ns: int  # CLOCK_BOOTTIME at the start of the container, noted by the keeper
         sysinfo: bytes  # the filter that has sysinfo(2) answered, empty for none
+        sysinfo_seccomp: bytes  # the filter of the process that answers, empty for none
         listener_to: int  # the descriptor by which init sends its listener, noted by the keeper
         view: str  # directory to mount the view of the machine on, "" for none
         view_seccomp: bytes  # the filter of the process that answers for it, empty for none

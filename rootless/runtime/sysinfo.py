@@ -19,6 +19,7 @@ from rootless.kernel.channel import Channel, close_all_but, pair
 from rootless.model.idmap import parse_map
 from rootless.procview import notified
 from rootless.procview.notified import Listener
+from rootless.procview.page import Page
 from rootless.procview.source import Host
 from rootless.procview.sysinfo import Answers
 from rootless.procview.watched import Watched
@@ -46,7 +47,10 @@ class Sysinfo:
         """Notes in the request where init sends to. Raises HostError where it cannot be."""
         _check_yama()
         self._host = Host()
-        self._answers = Answers(view.source_of(self._host, request))
+        self._seccomp = request["sysinfo_seccomp"]
+        # For its counters alone.
+        self._readers = view.readers_of(self._host, request, Page())
+        self._answers = Answers(self._readers)
         self._uid = _last_id("uid_map")
         self._gid = _last_id("gid_map")
         self._channel, self._init_side = pair()
@@ -101,6 +105,9 @@ class Sysinfo:
             libc.set_command_line("rl-sysinfo")
             close_all_but({0, 1, 2, listener.fd, *self._host.fds()})
             self._give_up_privileges()
+            self._readers.container.resume()
+            if self._seccomp:
+                libc.seccomp_set_mode_filter(self._seccomp)
             notified.serve(listener, self._answers.structure)
         except BaseException as error:
             log.warn(f"sysinfo: {error!r}")

@@ -98,7 +98,7 @@ class Container:
     def __init__(
         self,
         *functions: Callable[[], Any],
-        structure: Callable[[int], bytes] = lambda arch: ANSWER,
+        structure: Callable[[int, int], bytes] = lambda pid, arch: ANSWER,
         serve: Callable[..., None] = notified.serve,
         max_deaths: int = 10**6,
     ) -> None:
@@ -212,7 +212,7 @@ def test_other_calls_are_not_in_the_way() -> None:
     assert inside(run) == [[True, True]]
 
 
-def wait_for_ever(listener: Listener, structure: Callable[[int], bytes]) -> None:
+def wait_for_ever(listener: Listener, structure: Callable[[int, int], bytes]) -> None:
     signal.pause()
 
 
@@ -230,7 +230,7 @@ def test_a_second_listener_is_refused() -> None:
 # Callers that end, or are interrupted.
 
 
-def slow(arch: int) -> bytes:
+def slow(pid: int, arch: int) -> bytes:
     time.sleep(0.1)
     return ANSWER
 
@@ -297,7 +297,9 @@ def killed_in_the_middle(count: Callable[[], int]) -> bytes:
 
 def test_a_call_is_answered_when_the_server_dies_while_making_the_answer() -> None:
     count = shared_counter()
-    outcome = outcome_of(lambda: asked(KILLS), structure=lambda arch: killed_in_the_middle(count))
+    outcome = outcome_of(
+        lambda: asked(KILLS), structure=lambda pid, arch: killed_in_the_middle(count)
+    )
     assert outcome == [[KILLS, 0]]
     assert count() == 2 * KILLS + 1
 
@@ -305,7 +307,7 @@ def test_a_call_is_answered_when_the_server_dies_while_making_the_answer() -> No
 def dies_at(stage: str) -> Callable[..., None]:
     """A server for one call, killed at `stage`; it takes over like a good one."""
 
-    def serve(listener: Listener, structure: Callable[[int], bytes]) -> None:
+    def serve(listener: Listener, structure: Callable[[int, int], bytes]) -> None:
         listener.inbox.touch()
         notified._take_over(listener, structure)
         if not select.select([listener.fd], [], [], SECONDS)[0]:
@@ -366,22 +368,24 @@ def hosts_own() -> bool:
     return answer == "ok" and abs(int.from_bytes(buffer.raw[:8], "little") - since_boot) < 5
 
 
-def deadly(arch: int) -> bytes:
+def deadly(pid: int, arch: int) -> bytes:
     os.kill(os.getpid(), signal.SIGKILL)
     return ANSWER
 
 
-def failing(arch: int) -> bytes:
+def failing(pid: int, arch: int) -> bytes:
     raise ValueError("no figures")
 
 
 @pytest.mark.parametrize("structure", [deadly, failing])
-def test_what_cannot_be_answered_is_left_to_the_kernel(structure: Callable[[int], bytes]) -> None:
+def test_what_cannot_be_answered_is_left_to_the_kernel(
+    structure: Callable[[int, int], bytes],
+) -> None:
     assert outcome_of(lambda: [hosts_own() for _ in range(3)], structure=structure) == [[True] * 3]
 
 
 def test_servers_that_answer_nothing_are_given_up() -> None:
-    def serve(listener: Listener, structure: Callable[[int], bytes]) -> None:
+    def serve(listener: Listener, structure: Callable[[int, int], bytes]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     assert outcome_of(lambda: call(0), serve=serve, max_deaths=3) == ["ENOSYS"]

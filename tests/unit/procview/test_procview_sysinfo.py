@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from rootless.model.sysinfo import Figures, pack, program
-from rootless.procview import loadavg, meminfo, sysinfo
+from rootless.procview import loadavg, meminfo, sysinfo, uptime
+from rootless.procview.cputime import CpuTimes
 from rootless.procview.loadavg import LoadState
 from rootless.procview.tasks import Tasks
 
@@ -23,79 +24,86 @@ FIGURES = Figures(
 )  # fmt: skip
 
 
-def limited(machine: Any, cpu_stat: Any, memory_stat: Any) -> Any:
-    group = {
-        "memory.max": f"{64 << 20}\n", "memory.current": f"{20 << 20}\n",
-        "memory.stat": memory_stat(shmem=1 << 20), "memory.swap.max": "0\n",
-        "cpu.stat": cpu_stat(3, 1),
-    }  # fmt: skip
-    host = machine(group)
-    host.threads = Tasks(2, 1, 17, 42)
-    return host
+MEMINFO = b"""MemTotal:          65536 kB
+MemFree:           49152 kB
+MemAvailable:      50000 kB
+Buffers:               8 kB
+Cached:             1024 kB
+SwapTotal:         32768 kB
+SwapFree:          16384 kB
+Shmem:               512 kB
+ShmemHugePages:        4 kB
+"""
 
 
-def test_they_are_those_of_the_files(
-    machine: Any, cpu_stat: Any, memory_stat: Any, fields: Callable[[bytes], dict[str, int]]
-) -> None:
-    snapshot = limited(machine, cpu_stat, memory_stat).after(4.25)
-    found = sysinfo.render(snapshot, LoadState())
-    texts = fields(meminfo.render(snapshot))
-    assert (found.total, found.shared) == (64 << 20, 1 << 20)
-    names = ("MemTotal", "MemFree", "Shmem", "Buffers", "SwapTotal", "SwapFree")
-    values = (
-        found.total, found.free, found.shared, found.buffers, found.total_swap, found.free_swap,
+def test_they_are_those_of_the_files() -> None:
+    found = sysinfo.render(MEMINFO, b"0.50 1.00 12.34 2/17 42\n", b"4.25 8.00\n")
+    assert found == Figures(
+        uptime=5, loads=(32768, 65536, -(-1234 * 65536 // 100)), total=64 << 20, free=48 << 20,
+        shared=512 << 10, buffers=8 << 10, total_swap=32 << 20, free_swap=16 << 20, procs=17,
     )  # fmt: skip
-    assert values == tuple(texts[name] << 10 for name in names)
-    assert (found.uptime, found.procs) == (5, 17)
 
 
-def test_the_load_has_the_digits_of_the_file(machine: Any) -> None:
+@pytest.mark.parametrize(("text", "seconds"), [(b"0.00", 0), (b"0.01", 1), (b"61.00", 61)])
+def test_time_is_rounded_up_as_the_kernels(text: bytes, seconds: int) -> None:
+    assert sysinfo.render(MEMINFO, b"0.00 0.00 0.00 1/1 1", text + b" 0.00").uptime == seconds
+
+
+def test_the_load_has_the_digits_of_the_file() -> None:
     """Readers multiply by a hundred and cut: 0.29 must not become 0.28."""
     for hundredths in range(400):
         text = f"{hundredths // 100}.{hundredths % 100:02d}"
-        host = machine(loadavg=f"{text} 0.00 12.34 1/2 3\n")
-        load = sysinfo.render(host.after(1), LoadState()).loads[0]
-        assert f"{load >> 16}.{(load & 0xFFFF) * 100 >> 16:02d}" == text
+        loads = sysinfo.render(MEMINFO, f"{text} 0.00 0.00 1/2 3\n".encode(), b"1.00 1.00\n").loads
+        assert f"{loads[0] >> 16}.{(loads[0] & 0xFFFF) * 100 >> 16:02d}" == text
 
 
-def test_the_hosts_where_there_is_no_group(
-    machine: Any, fields: Callable[[bytes], dict[str, int]]
-) -> None:
-    host = machine()
-    found = sysinfo.render(host.after(1), LoadState())
-    texts = fields(host.files["meminfo"].encode())
-    assert (found.total >> 10, found.free >> 10) == (texts["MemTotal"], texts["MemFree"])
-    words = host.files["loadavg"].split()
-    assert found.procs == int(words[3].partition("/")[2])
-    assert found.loads[0] / 65536 == pytest.approx(float(words[0]), abs=0.01)
+@pytest.mark.parametrize("levels", [0, 1], ids=["the host", "a group"])
+def test_every_text_of_the_view_is_understood(
+    machine: Any, cpu_stat: Any, memory_stat: Any, levels: int,
+    fields: Callable[[bytes], dict[str, int]],
+) -> None:  # fmt: skip
+    group = {
+        "memory.max": f"{64 << 20}\n", "memory.current": f"{20 << 20}\n",
+        "memory.stat": memory_stat(shmem=1 << 20), "cpu.stat": cpu_stat(3, 1),
+    }  # fmt: skip
+    host = machine(*[group][:levels])
+    host.threads = Tasks(2, 1, 17, 42)
+    snapshot = host.after(4.25)
+    texts = meminfo.render(snapshot), loadavg.render(snapshot, LoadState())
+    found = sysinfo.render(*texts, uptime.render(snapshot, CpuTimes()))
+    shown = fields(texts[0])
+    assert (found.total, found.free) == (shown["MemTotal"] << 10, shown["MemFree"] << 10)
+    assert (found.uptime, found.procs) == (5, int(texts[1].split()[3].partition(b"/")[2]))
 
 
-def test_the_load_goes_on_from_call_to_call(machine: Any, cpu_stat: Any, memory_stat: Any) -> None:
-    host, state = limited(machine, cpu_stat, memory_stat), LoadState()
-    first = sysinfo.render(host.after(5), state).loads[0]
-    second = sysinfo.render(host.after(10), state).loads[0]
-    assert 0 < first < second
-    text = loadavg.render(host.after(10), state)
-    assert float(text.split()[0]) == pytest.approx(second / 65536, abs=0.01)
+def test_each_caller_gets_what_it_reads() -> None:
+    """As the files: a group inside of the container may be another machine."""
 
+    class Contents:
+        def __init__(self, total: int) -> None:
+            self.texts = {"meminfo": b"MemTotal: %d kB\n" % total, "uptime": b"1.00 1.00\n",
+                          "loadavg": b"0.00 0.00 0.00 1/2 3\n"}  # fmt: skip
 
-def test_all_answers_of_a_tick_are_of_one_moment(machine: Any, monkeypatch: Any) -> None:
-    host, now = machine(), [1_000_000]
+        def text(self, name: str) -> bytes:
+            return self.texts[name]
 
-    class Source:
-        def snapshot(self) -> Any:
-            snapshot = host.after(0)
-            snapshot.now_usec = now[0]
-            return snapshot
+    machines = {7: Contents(100), 8: Contents(200)}
 
-    monkeypatch.setattr(sysinfo, "now_usec", lambda: now[0])
-    answers: Any = sysinfo.Answers(Source())  # type: ignore[arg-type]
-    first, narrow = answers.structure(X86_64), answers.structure(I386)
-    host.files["loadavg"] = "7.00 7.00 7.00 1/2 3\n"
-    now[0] += 9_999
-    assert (answers.structure(X86_64), answers.structure(I386)) == (first, narrow)
-    now[0] += 1
-    assert answers.structure(X86_64) != first
+    class Readers:
+        def of(self, pid: int) -> Contents:
+            return machines[pid]
+
+    answers = sysinfo.Answers(Readers())  # type: ignore[arg-type]
+
+    def total(pid: int) -> int:
+        wide = struct.unpack_from("=Q", answers.structure(pid, X86_64), 32)[0]
+        narrow = struct.unpack_from("=I", answers.structure(pid, I386), 16)[0]
+        assert wide == narrow
+        return int(wide) >> 10
+
+    assert [total(7), total(8), total(7)] == [100, 200, 100]
+    machines[7] = Contents(300)
+    assert total(7) == 300
 
 
 def test_the_structure_of_64_bits_is_the_c_librarys() -> None:

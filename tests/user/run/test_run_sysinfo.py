@@ -137,7 +137,7 @@ def test_what_takes_the_place_of_a_dead_one_is_as_far_outside(
         # One number: in no pid namespace below ours.
         assert status["NSpid"] == [str(pid)]
         assert (status["CapPrm"], status["CapEff"]) == ([sys_ptrace], [sys_ptrace])
-        assert status["NoNewPrivs"] == ["1"]
+        assert (status["NoNewPrivs"], status["Seccomp"]) == (["1"], ["2"])
 
 
 def test_of_the_host_it_can_reach_nothing(rl: Rl, busybox_image: str, leftovers: Leftovers) -> None:
