@@ -23,8 +23,8 @@
 Left of the keeper runs the *control* channel, between launcher and init the *setup* channel. On
 either, FAILED (name of the error class, message, hint, exit code) can come instead of the next
 message. With --sysinfo a third one carries one message from init to keeper, before init drops its
-privileges: the listener of a filter. When the launcher dies, the keeper reads the end of the control
-channel, kills the payload and unwinds alone.
+privileges: the listener of a filter. When the launcher dies, the keeper reads the end of the
+control channel, kills the payload and unwinds alone.
 """
 
 from __future__ import annotations
