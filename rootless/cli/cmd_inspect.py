@@ -75,7 +75,7 @@ def _container(places: Paths, text: str, *, size: bool) -> dict[str, Any]:
 
 def _facts(places: Paths, text: str, record: Record) -> Facts:
     from rootless.cli.container_document import Facts
-    from rootless.engine import listing, live
+    from rootless.engine import listing, live, logs
     from rootless.store import containers
 
     found = live.look(places, text, record["id"])
@@ -89,6 +89,7 @@ def _facts(places: Paths, text: str, record: Record) -> Facts:
         document=_or_nothing(lambda: containers.read_config(places, record["id"])),
         image=_or_nothing(lambda: _image_config(places, record)),
         ports=[{name: getattr(port, name) for name in port.__slots__} for port in ports],
+        log_path=logs.path_of(places, record),
         layers=_layers(containers.directory(places, record["id"])),
         addresses=_addresses(record),
     )

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 from rootless.cli import output
-from rootless.cli.options import Parsed, Signature, flag
+from rootless.cli.options import Parsed, Signature, flag, repeat
 from rootless.errors import UsageError
+from rootless.model import moment
+from rootless.model.filters import Filters
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.store.images import StoredImage
+
+_IMAGE_KEYS = {"until": "24h|TIME", "label": "KEY[=VALUE]", "label!": "KEY[=VALUE]"}
+_VOLUME_KEYS = {"label": "KEY[=VALUE]", "label!": "KEY[=VALUE]", "all": "true|false"}
 _IMAGE_WARNINGS = {
     False: "This removes all dangling images, and what no image in the store needs.",
     True: "This removes every image that no container uses, and what no image in the store needs.",
@@ -27,14 +36,17 @@ def prune_images(parsed: Parsed) -> int:
     from rootless.store import paths
 
     everything = parsed.flag("all")
+    wanted = _ImageFilter(Filters(parsed.all("filter"), _IMAGE_KEYS, "rl image prune"))
     if not parsed.flag("force") and not _is_wanted("rl image prune", _IMAGE_WARNINGS[everything]):
         return 1
     places = paths.discover()
     # Before its layers are looked at: a crashed container uses its image until it is cleared.
     recover.sweep(places)
-    lines, freed = prune.prune(
-        places, everything=everything, in_use=lambda image: cmd_images.users(places, image)
-    )
+
+    def kept_for(image: StoredImage) -> list[str]:
+        return cmd_images.users(places, image) if wanted.takes(image) else ["--filter"]
+
+    lines, freed = prune.prune(places, everything=everything, in_use=kept_for)
     for line in lines:
         output.write_line(line)
     output.write_line(f"Total reclaimed space: {output.human_size(freed)}")
@@ -46,19 +58,38 @@ def prune_volumes(parsed: Parsed) -> int:
     from rootless.engine import recover, volumes
     from rootless.store import paths
 
-    named = parsed.flag("all")
+    filters = Filters(parsed.all("filter"), _VOLUME_KEYS, "rl volume prune")
+    named = parsed.flag("all") or bool(filters.boolean("all"))
     if not parsed.flag("force") and not _is_wanted("rl volume prune", _VOLUME_WARNINGS[named]):
         return 1
     places = paths.discover()
     recover.tidy(places)
     freed = 0
-    for name in volumes.unused(places, named=named):
+    # Volumes have no labels: a filter for one takes none of them, one against it all.
+    for name in volumes.unused(places, named=named) if filters.labels_fit({}) else ():
         size = volumes.size(places, name)
         volumes.remove(places, name)
         freed += size
         output.write_line(f"Deleted: {name}")
     output.write_line(f"Total reclaimed space: {output.human_size(freed)}")
     return 0
+
+
+class _ImageFilter:
+    """Which images may go. Raises UsageError."""
+
+    def __init__(self, filters: Filters) -> None:
+        self._filters = filters
+        now = time.time_ns()
+        words = filters.values("until")
+        self._until = [moment.parse_moment(word, now, "--filter until") for word in words]
+
+    def takes(self, image: StoredImage) -> bool:
+        """Whether the filters fit; an image that does not say when it was built is old."""
+        built = output.parse_time(str(image.config.get("created") or "")) or 0.0
+        labels = (image.config.get("config") or {}).get("Labels") or {}
+        is_old = not self._until or built * 10**9 < min(self._until)
+        return is_old and self._filters.labels_fit(labels)
 
 
 def _is_wanted(command: str, warning: str) -> bool:
@@ -79,6 +110,7 @@ IMAGE_PRUNE = Signature(
     (
         flag("-a --all", "Every image that no container uses, not only those without a name"),
         flag("-f --force", "Do not ask"),
+        repeat("--filter", "KEY=VALUE", "until, label, label!"),
     ),
     examples=("rl image prune --force",),
 )
@@ -89,5 +121,6 @@ VOLUME_PRUNE = Signature(
     (
         flag("-a --all", "Also those with a name"),
         flag("-f --force", "Do not ask"),
+        repeat("--filter", "KEY=VALUE", "label, label!, all"),
     ),
 )

@@ -6,7 +6,6 @@ import os
 
 from rootless.cli import container_host_config
 from rootless.model import health, network
-from rootless.model.logspec import JSON_FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 # Go's zero time, which docker shows for what has not happened.
 _NEVER = "0001-01-01T00:00:00Z"
-_LONG_AGO = {"host": "", "gateway": ""}
+_NO_ADDRESSES = {"host": "", "gateway": ""}
 
 
 class Facts:
@@ -26,12 +25,13 @@ class Facts:
     state: store.containers.read_state; status: engine.live.status; pid: of the first process on
     the host, 0 when it does not run; directory: where its files are; document: the OCI document of
     its last start, image: the image's config, both empty where there are none; ports: what it
-    publishes, as rows of PortMapping; layers: the trees below its own, the highest first;
-    addresses: its own and the gateway's, by "host" and "gateway".
+    publishes, as rows of PortMapping; log_path: "" without a log file; layers: the trees below its
+    own, the highest first; addresses: its own and the gateway's, by "host" and "gateway".
     """
 
     __slots__ = (
-        "addresses", "directory", "document", "image", "layers", "pid", "ports", "state", "status",
+        "addresses", "directory", "document", "image", "layers", "log_path", "pid", "ports",
+        "state", "status",
     )  # fmt: skip
 
     def __init__(
@@ -44,6 +44,7 @@ class Facts:
         document: Mapping[str, Any] | None = None,
         image: Mapping[str, Any] | None = None,
         ports: list[Record] | None = None,
+        log_path: str = "",
         layers: list[str] | None = None,
         addresses: Mapping[str, str] | None = None,
     ) -> None:
@@ -54,8 +55,9 @@ class Facts:
         self.document = document or {}
         self.image = image or {}
         self.ports = ports or []
+        self.log_path = log_path
         self.layers = layers or []
-        self.addresses = addresses or _LONG_AGO
+        self.addresses = addresses or _NO_ADDRESSES
 
 
 def build(record: Record, facts: Facts) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def build(record: Record, facts: Facts) -> dict[str, Any]:
         "Image": f"sha256:{record['image_id']}" if record["image_id"] else "",
         "ImageDigest": record["manifest"],
         "ImageName": record["image"],
-        **_paths(record, facts.directory),
+        **_paths(facts),
         "Name": record["name"],
         "RestartCount": record.get("restart_count", 0),
         "Driver": _driver(record),
@@ -136,13 +138,13 @@ def _health(known: Record) -> dict[str, Any]:
     }
 
 
-def _paths(record: Record, directory: str) -> dict[str, str]:
-    driver = (record.get("spec") or {}).get("log_driver", JSON_FILE)
+def _paths(facts: Facts) -> dict[str, str]:
+    directory = facts.directory
     return {
         "ResolvConfPath": f"{directory}/resolv.conf",
         "HostnamePath": f"{directory}/hostname",
         "HostsPath": f"{directory}/hosts",
-        "LogPath": f"{directory}/log" if driver == JSON_FILE else "",
+        "LogPath": facts.log_path,
         "OCIConfigPath": f"{directory}/config.json",
     }
 
@@ -219,7 +221,7 @@ def _exposed(facts: Facts) -> dict[str, Any]:
 
 def _network_settings(record: Record, facts: Facts) -> dict[str, Any]:
     is_up = facts.status in ("running", "paused")
-    addresses = facts.addresses if is_up else _LONG_AGO
+    addresses = facts.addresses if is_up else _NO_ADDRESSES
     bindings = container_host_config.port_bindings(
         [{**port, "host_ip": port["host_ip"] or "0.0.0.0"} for port in facts.ports]
     )

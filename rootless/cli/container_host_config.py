@@ -32,8 +32,8 @@ def build(record: Record, document: Mapping[str, Any], group: Mapping[str, str])
         "RestartPolicy": restart_policy(spec.get("restart", "")),
         "AutoRemove": record.get("remove", False),
         "LogConfig": {
-            "Type": spec.get("log_driver", JSON_FILE),
-            "Config": spec.get("log_opts", {}),
+            "Type": record.get("log_driver", JSON_FILE),
+            "Config": record.get("log_opts", {}),
         },
         "Init": spec.get("init", False),
         "Runtime": "rl",

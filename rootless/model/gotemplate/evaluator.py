@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from rootless.model.gotemplate.functions import Signature
 
-_SHOWN = 20
 _TYPES: dict[str, type] = {"string": str, "int": int}
 
 
@@ -59,10 +58,9 @@ class Evaluator:
         return "".join(self._out)
 
     def _wrong(self, node: Node, reason: str) -> TemplateError:
-        shown = node.text if len(node.text) <= _SHOWN else f"{node.text[:_SHOWN]}..."
         return TemplateError(
             f"template parsing error: template: :{where(self._source, node.at)}:"
-            f' executing "" at <{shown}>: {reason}'
+            f' executing "" at <{node.text}>: {reason}'
         )
 
     # Nodes

@@ -133,7 +133,12 @@ def _html(*values: Any) -> str:
 
 
 def _javascript(*values: Any) -> str:
-    return "".join(_JAVASCRIPT.get(char, char) for char in goprint.sprint(values))
+    text = goprint.sprint(values)
+    return "".join(_JAVASCRIPT.get(char) or _printable(char) for char in text)
+
+
+def _printable(char: str) -> str:
+    return char if char.isprintable() else f"\\u{ord(char):04X}"
 
 
 def _query(*values: Any) -> str:

@@ -29,10 +29,10 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     return paths
 
 
-def add_image(paths: Paths, content: str, *names: str) -> str:
+def add_image(paths: Paths, content: str, *names: str, **more: object) -> str:
     """The manifest's digest of a new image without layers; each name is taken from its owner."""
     rootfs = {"type": "layers", "diff_ids": []}
-    config = json.dumps({"rootfs": rootfs, "author": content}).encode()
+    config = json.dumps({"rootfs": rootfs, "author": content, **more}).encode()
     digest = blobs.write(paths, config)
     manifest = {"config": {"digest": digest, "size": len(config)}, "layers": []}
     data = json.dumps(manifest).encode()
@@ -129,3 +129,47 @@ def test_before_the_first_pull(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert main.run_cli(["image", "prune", "-af"]) == 0
     assert capsys.readouterr().out == "Total reclaimed space: 0B\n"
     assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        (["until=24h"], {"new", "label"}),
+        (["until=2000-01-01"], {"new", "label"}),
+        (["until=1980-01-01"], {"old", "new", "label"}),
+        (["label=keep"], {"old", "new"}),
+        (["label!=keep"], {"label"}),
+        (["label!=keep", "until=24h"], {"new", "label"}),
+    ],
+)
+def test_image_filters(paths: Paths, words: list[str], left: set[str]) -> None:
+    add_image(paths, "old", "localhost/old:1", created="1990-01-01T00:00:00Z")
+    add_image(paths, "new", "localhost/new:1", created="2999-01-01T00:00:00Z")
+    config = {"Labels": {"keep": "yes"}}
+    add_image(paths, "x", "localhost/label:1", created="2999-01-01T00:00:00Z", config=config)
+    flags = [flag for word in words for flag in ("--filter", word)]
+    assert main.run_cli(["image", "prune", "--all", "--force", *flags]) == 0
+    assert {name[len("localhost/") : -2] for name in stored_names(paths)} == left
+
+
+@pytest.mark.parametrize("word", ["until=tomorrow", "name=x", "label"])
+def test_a_filter_that_is_none_removes_nothing(
+    paths: Paths, capfd: pytest.CaptureFixture[str], word: str
+) -> None:
+    add_image(paths, "x", "localhost/x:1")
+    assert main.run_cli(["image", "prune", "--all", "--force", "--filter", word]) == 125
+    assert f"--filter {word}: not a" in capfd.readouterr().err.replace("until t", "until=t")
+    assert stored_names(paths) == ["localhost/x:1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [([], ["named"]), (["all=true"], []), (["label=x"], ["a" * 64, "named"]),
+     (["label!=x", "all=1"], [])],
+)  # fmt: skip
+def test_volume_filters(paths: Paths, words: list[str], left: list[str]) -> None:
+    for name in ("named", "a" * 64):
+        Path(paths.volumes, name, "_data").mkdir(parents=True)
+    flags = [f"--filter={word}" for word in words]
+    assert main.run_cli(["volume", "prune", "--force", *flags]) == 0
+    assert sorted(os.listdir(paths.volumes)) == left

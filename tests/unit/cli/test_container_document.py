@@ -116,9 +116,14 @@ def test_a_record_of_a_directory() -> None:
 def test_places_of_files() -> None:
     found = build()
     assert found["ResolvConfPath"] == "/c/resolv.conf" and found["HostsPath"] == "/c/hosts"
-    assert found["HostnamePath"] == "/c/hostname" and found["LogPath"] == "/c/log"
+    assert found["HostnamePath"] == "/c/hostname" and found["LogPath"] == ""
     assert found["GraphDriver"]["Data"]["UpperDir"] == "/c/upper"
-    assert wished({"log_driver": "none"})["LogPath"] == ""
+    assert wished({}, log_path="/c/log/x")["LogPath"] == "/c/log/x"
+
+
+def test_the_log() -> None:
+    config = build(log_driver="journald", log_opts={"tag": "x"})["HostConfig"]["LogConfig"]
+    assert config == {"Type": "journald", "Config": {"tag": "x"}}
 
 
 def test_a_restart() -> None:
@@ -160,8 +165,6 @@ def test_health() -> None:
         ({"devices": [{"source": "/dev/fuse", "target": "/dev/fuse", "permissions": "rw"}]},
          "Devices", [{"PathOnHost": "/dev/fuse", "PathInContainer": "/dev/fuse",
                       "CgroupPermissions": "rw"}]),
-        ({"log_driver": "journald", "log_opts": {"tag": "x"}}, "LogConfig",
-         {"Type": "journald", "Config": {"tag": "x"}}),
         ({"dns": ["1.1.1.1"]}, "Dns", ["1.1.1.1"]),
         ({"init": True}, "Init", True),
         ({}, "CapDrop", None),

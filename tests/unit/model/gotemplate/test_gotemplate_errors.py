@@ -99,7 +99,7 @@ def test_what_is_no_template(template: str, position: str, reason: str) -> None:
          "can't evaluate field Another in type string"),
         ("{{upper (print .Nothing .Nothing) 1}}", "1:2", "upper",
          "wrong number of args for upper: want 1 got 2"),
-        ("{{len (index .Name 999999999999)}}", "1:7", "index .Name 99999999...",
+        ("{{len (index .Name 999999999999)}}", "1:7", "index .Name 999999999999",
          "error calling index: index out of range: 999999999999"),
     ],
 )  # fmt: skip

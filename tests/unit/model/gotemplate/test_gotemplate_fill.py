@@ -94,8 +94,8 @@ def test_fill(template: str, text: str) -> None:
          "bc [b] ab a"),
         ("{{pad \"x\" 2 3}}|{{pad \"\" 2 3}}|", "  x   ||"),
         ("{{println 1 2 \"a\"}}{{print 1 2 \"a\" 3 4 true}}", "1 2 a\n1 2a3 4 true"),
-        ("{{html \"<a>\"}} {{js \"it's\"}} {{urlquery \"a b&c\"}}",
-         "&lt;a&gt; it\\'s a+b%26c"),
+        ("{{html \"<a>\"}} {{js \"it's\\x01<\"}} {{urlquery \"a b&c\"}}",
+         "&lt;a&gt; it\\'s\\u0001\\u003C a+b%26c"),
         ("{{not 0}} {{and 1 0 2}} {{or 0 \"\" \"x\"}} {{and 1 2}} {{true | and false}}",
          "true 0 x 2 false"),
         # The second is not looked at: .Name has no field.
