@@ -6,6 +6,7 @@ import sys
 import time
 
 from rootless.cli.diagnostics import harmless
+from rootless.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
         "   ".join(field.ljust(width) for field, width in zip(row, widths, strict=True)).rstrip()
         for row in shown
     ]
+
+
+def refuse_terminal(command: str, hint: str) -> None:
+    """Raises UsageError where standard output, which gets an archive, is a terminal."""
+    if sys.stdout.isatty():
+        raise UsageError(f"{command}: does not write an archive to a terminal", hint)
 
 
 def short_id(digest: str) -> str:

@@ -46,7 +46,19 @@ def record_of(spec: ContainerSpec, made: Plan, image: StoredImage | None) -> dic
         "stop_signal": spec.stop_signal,
         "log_driver": spec.log_driver,
         "log_opts": spec.log_opts,
+        "root": root_of(made),
         **_shown(spec, made),
+    }
+
+
+def root_of(made: Plan) -> dict[str, Any]:
+    """What the root file system is made of, for who mounts it while the container does not run."""
+    shift, inner = made.namespace.shift, made.namespace.inner
+    return {
+        "driver": made.driver,
+        "layers": len(made.image.layers),
+        "shift": [shift.uids, shift.gids],
+        "inner_maps": [inner.uids, inner.gids] if inner else None,
     }
 
 

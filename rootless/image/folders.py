@@ -8,6 +8,9 @@ that too, but not before Linux 5.6, and its directories would not be shared with
 
 Putting something into a directory changes its mtime. The one it should have is kept while it is in
 the cache and set again when it leaves, so memory does not grow with the number of directories.
+
+All of it also holds in a tree that somebody else changes meanwhile (`rl cp` into a container that
+runs): a directory that is moved takes its descriptor along, and nothing above the root is reached.
 """
 
 from __future__ import annotations
@@ -27,15 +30,18 @@ _MAX_LINKS = 40
 
 
 class Folder:
-    """An open directory. mtime_ns: what it gets in the end; setgid: new entries take its group."""
+    """An open directory. mtime_ns: what it gets in the end, None to leave it as it becomes.
 
-    __slots__ = ("fd", "inode", "mtime_ns", "paths", "setgid")
+    setgid: new entries take its group.
+    """
 
-    def __init__(self, fd: int) -> None:
+    __slots__ = ("fd", "identity", "mtime_ns", "paths", "setgid")
+
+    def __init__(self, fd: int, *, restore_time: bool = True) -> None:
         info = os.fstat(fd)
         self.fd = fd
-        self.inode = info.st_ino
-        self.mtime_ns = info.st_mtime_ns
+        self.identity = (info.st_dev, info.st_ino)
+        self.mtime_ns = info.st_mtime_ns if restore_time else None
         self.setgid = bool(info.st_mode & stat.S_ISGID)
         # Under how many paths it is in the cache: links lead to one directory by several.
         self.paths = 0
@@ -43,18 +49,34 @@ class Folder:
     def close(self) -> None:
         """Set the mtime again and close."""
         try:
-            os.utime(self.fd, ns=(self.mtime_ns, self.mtime_ns))
+            if self.mtime_ns is not None:
+                os.utime(self.fd, ns=(self.mtime_ns, self.mtime_ns))
         finally:
             os.close(self.fd)
 
 
 class Folders:
-    """The cache: `get` by the path in the archive, without slashes at either end."""
+    """The cache: `get` by the path in the archive, without slashes at either end.
 
-    def __init__(self, root_fd: int) -> None:
-        self.root = Folder(root_fd)
+    restore_times: whether directories that were there before keep their mtime.
+    """
+
+    def __init__(self, root_fd: int, *, restore_times: bool = True) -> None:
+        self._restore_times = restore_times
+        self.root = self._folder(root_fd)
+        self._pinned: dict[bytes, Folder] = {b"": self.root}
         self._by_path: dict[bytes, Folder] = {}
-        self._by_inode: dict[int, Folder] = {self.root.inode: self.root}
+        self._by_identity: dict[tuple[int, int], Folder] = {self.root.identity: self.root}
+
+    def _folder(self, fd: int) -> Folder:
+        return Folder(fd, restore_time=self._restore_times)
+
+    def pin(self, path: bytes, fd: int) -> None:
+        """Let `path` be the directory `fd` to the end, whatever becomes of the path; owns `fd`."""
+        folder = self._folder(fd)
+        self._pinned[path] = self._by_identity.setdefault(folder.identity, folder)
+        if self._pinned[path] is not folder:
+            os.close(fd)
 
     def get(self, path: bytes) -> Folder:
         """The directory `path`; missing ones on the way are made, mode 0755.
@@ -82,8 +104,9 @@ class Folders:
         return folder
 
     def _cached(self, path: bytes) -> Folder | None:
-        if not path:
-            return self.root
+        pinned = self._pinned.get(path)
+        if pinned is not None:
+            return pinned
         folder = self._by_path.pop(path, None)
         if folder is not None:
             # Now the youngest in the order of the dict.
@@ -102,7 +125,7 @@ class Folders:
             if error.errno not in (errno.ENOTDIR, errno.ELOOP):
                 raise
             return self._step_elsewhere(parent, name, path, create=create)
-        return self._remember(path, Folder(fd))
+        return self._remember(path, self._folder(fd))
 
     def _step_elsewhere(self, parent: Folder, name: bytes, path: bytes, *, create: bool) -> Folder:
         """The directory that a symbolic link leads to or that has to replace a whiteout."""
@@ -154,10 +177,10 @@ class Folders:
         known = self._cached(path)
         if known is not None:
             return known
-        return self._remember(path, Folder(os.open(name, _OPEN, dir_fd=parent.fd)))
+        return self._remember(path, self._folder(os.open(name, _OPEN, dir_fd=parent.fd)))
 
     def _remember(self, path: bytes, folder: Folder) -> Folder:
-        known = self._by_inode.setdefault(folder.inode, folder)
+        known = self._by_identity.setdefault(folder.identity, folder)
         if known is not folder:
             os.close(folder.fd)
         known.paths += 1
@@ -169,8 +192,8 @@ class Folders:
     def _forget(self, path: bytes) -> None:
         folder = self._by_path.pop(path)
         folder.paths -= 1
-        if not folder.paths and folder is not self.root:
-            del self._by_inode[folder.inode]
+        if not folder.paths and folder not in self._pinned.values():
+            del self._by_identity[folder.identity]
             folder.close()
 
     def forget_all(self, keep: Folder) -> None:
@@ -182,7 +205,8 @@ class Folders:
         """Set the mtimes of all that are still open, the root's last."""
         for path in list(self._by_path):
             self._forget(path)
-        self.root.close()
+        for folder in set(self._pinned.values()):
+            folder.close()
 
 
 def _not_a_directory(path: bytes) -> ImageError:

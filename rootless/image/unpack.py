@@ -16,7 +16,7 @@ import errno
 import os
 import stat
 
-from rootless.errors import ImageError, StoreError
+from rootless.errors import ImageError, RlError, StoreError
 from rootless.image import decompress, entrynames, filedata, tarentry, whiteouts
 from rootless.image.bytestream import ByteStream
 from rootless.image.folders import Folder, Folders
@@ -62,7 +62,8 @@ def unpack(source_fd: int, tree: str, maps: IdMaps) -> Summary:
     """
     stream = ByteStream(decompress.pieces(source_fd))
     old_umask = os.umask(0)
-    unpacker = _Unpacker(tree, maps)
+    folders = Folders(os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    unpacker = Unpacker(folders, maps)
     try:
         unpacker.apply_all(TarReader(stream))
     finally:
@@ -74,13 +75,15 @@ def unpack(source_fd: int, tree: str, maps: IdMaps) -> Summary:
     return Summary(stream.digest(), unpacker.size, unpacker.files, unpacker.notes.lines())
 
 
-class _Unpacker:
-    def __init__(self, tree: str, maps: IdMaps) -> None:
+class Unpacker:
+    """Applies the entries of one archive below `folders`; maps: the namespace's that this runs in."""
+
+    def __init__(self, folders: Folders, maps: IdMaps) -> None:
         self.maps = maps
         self.size = 0
         self.files = 0
         self.notes = Notes()
-        self.folders = Folders(os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        self.folders = folders
         self._mapped = {(0, 0)}
         self._makers = {
             tarentry.LINK: self._link,
@@ -92,17 +95,21 @@ class _Unpacker:
         }
 
     def apply_all(self, reader: TarReader) -> None:
+        """Apply every entry. Raises ImageError naming the entry, StoreError on a full disk."""
         for entry in reader:
             self.files += 1
             try:
                 self._apply(entry, reader)
             except OSError as error:
-                raise _explained(entry, error) from error
+                raise self._explained(entry, error) from error
 
     def _apply(self, entry: Entry, reader: TarReader) -> None:
         path = entrynames.clean(entry.name, entry.name)
         if whiteouts.PREFIX in path and self._whiteout(path, entry):
             return
+        self._make(path, entry, reader)
+
+    def _make(self, path: bytes, entry: Entry, reader: TarReader) -> None:
         if (entry.uid, entry.gid) not in self._mapped:
             self._check_owner(entry)
         if not path:
@@ -114,6 +121,12 @@ class _Unpacker:
             self._file(entry, parent, name, reader)
         else:
             self._makers[entry.kind](entry, parent, name, path)
+
+    def _explained(self, entry: Entry, error: OSError) -> RlError:
+        text = f"{shown(entry.name)}: {error.strerror}"
+        if error.errno in _OUR_FAULT:
+            return StoreError(text, hint="df -h; df -i; rl image prune")
+        return ImageError(text)
 
     # Names that mean something: whiteouts.
 
@@ -331,10 +344,3 @@ def _may_set(key: bytes) -> bool:
 
 def _clamped(nanoseconds: int) -> int:
     return min(max(nanoseconds, _MIN_NS), _MAX_NS)
-
-
-def _explained(entry: Entry, error: OSError) -> ImageError | StoreError:
-    text = f"{shown(entry.name)}: {error.strerror}"
-    if error.errno in _OUR_FAULT:
-        return StoreError(text, hint="df -h; df -i; rl image prune")
-    return ImageError(text)

@@ -32,6 +32,14 @@ def apply(rlimits: Sequence[Mapping[str, Any]]) -> None:
         _set(resource, number, limit)
 
 
+def raise_open_files() -> None:
+    """Let this process open as many files as its hard limit allows: for deep trees."""
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 # Limits that the resource module has no constant for; the numbers are asm-generic/resource.h's.
 _OTHERS = {"RLIMIT_LOCKS": 10}
 

@@ -29,8 +29,11 @@ class Rootfs:
         self.server_pid = server.pid if server else 0
         self._server = server
 
-    def unmount(self, *, discard: bool) -> None:
-        """Take it off the keeper's namespace; discard: without writing back what is in flight."""
+    def unmount(self, *, discard: bool, with_all_below: bool = False) -> None:
+        """Take it off the keeper's namespace; discard: without writing back what is in flight.
+
+        with_all_below: together with what the caller has mounted in it.
+        """
         if self._server is None:
             if self._is_mount:
                 log.effect(f"umount {self.path}")
@@ -39,7 +42,7 @@ class Rootfs:
         if discard:
             self._server.kill()
         else:
-            self._server.unmount()
+            self._server.unmount(with_all_below=with_all_below)
 
     def complaint(self) -> str:
         """The last words of a server that died."""

@@ -279,6 +279,29 @@ def live_lock(paths: Paths, container_id: str, *, blocking: bool = False) -> fil
     return files.Lock(path, blocking=blocking, create=False)
 
 
+def claim_live(paths: Paths, container_id: str) -> files.Lock | None:
+    """Take the live directory of a container that does not run: nobody starts it meanwhile.
+
+    None while somebody else has it. `remove_live_directory`, then the lock's release, give it back.
+    """
+    folder = f"{paths.running}/.new-{container_id}-{os.getpid()}"
+    files.make_dirs(paths.running)
+    # Locked before it can be seen: whoever finds it unlocked may take it for a dead one's.
+    os.mkdir(folder, 0o700)
+    lock = files.Lock(f"{folder}/{_LOCK}")
+    lock.acquire()
+    try:
+        os.rename(folder, live_directory(paths, container_id))
+    except OSError as error:
+        os.unlink(lock.path)
+        lock.release()
+        os.rmdir(folder)
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise files.explain(error, folder) from error
+        return None
+    return lock
+
+
 def remove_live_directory(paths: Paths, container_id: str) -> None:
     """Forget that the container ran; its files there are the user's own."""
     path = live_directory(paths, container_id)

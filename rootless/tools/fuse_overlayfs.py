@@ -29,10 +29,14 @@ class Server:
         self._child = child
         self._complaints = complaints
 
-    def unmount(self) -> None:
-        """Take the file system off; the kernel writes back what it holds, then the program ends."""
+    def unmount(self, *, with_all_below: bool = False) -> None:
+        """Take the file system off; the kernel writes back what it holds, then the program ends.
+
+        with_all_below: together with what is mounted in it; nothing of it may be open any more, or
+        the program does not end.
+        """
         log.effect(f"umount {self.mount_point}")
-        libc.umount2(self.mount_point, 0)
+        libc.umount2(self.mount_point, libc.MNT_DETACH if with_all_below else 0)
         self._child.wait()
 
     def kill(self) -> None:
