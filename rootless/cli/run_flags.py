@@ -12,6 +12,7 @@ import stat
 from rootless.cli import log_flags
 from rootless.cli.resource_options import NAMES as RESOURCE_NAMES
 from rootless.errors import UsageError
+from rootless.model import names
 from rootless.model.container import DEFAULT_SHM_SIZE, DEFAULT_UMASK, ContainerSpec
 from rootless.model.digits import number
 
@@ -110,8 +111,7 @@ def _check_name(parsed: Parsed) -> None:
         if parsed.flag("replace"):
             raise UsageError("--replace: needs --name", hint="rl run --replace --name NAME …")
         return
-    start_is_good = name.isascii() and name[:1].isalnum()
-    if not start_is_good or not all(each.isalnum() or each in "_.-" for each in name):
+    if not names.is_name(name):
         hint = "a letter or a digit, then letters, digits, _ . -"
         raise UsageError(f"--name {name!r}: not a name for a container", hint=hint)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rootless.engine.plan import Plan
+    from rootless.net.drivers import Running
     from rootless.runtime.launch import Launch
     from rootless.store.paths import Paths
 
@@ -108,7 +109,7 @@ class Place:
         containers.write_config(self.paths, self.id, {**document, "linux": linux})
 
     def write_state(
-        self, launch: Launch, network_pid: int, cgroup: dict[str, str], *, remove: list[str]
+        self, launch: Launch, network: Running, cgroup: dict[str, str], *, remove: list[str]
     ) -> None:
         """Note who runs the container, for the command that has to clear up after a crash.
 
@@ -116,7 +117,7 @@ class Place:
         """
         pids = {
             "keeper": launch.keeper_pid, "init": launch.init_pid,
-            "server": launch.server_pid, "view": launch.view_pid, "network": network_pid,
+            "server": launch.server_pid, "view": launch.view_pid, "network": network.pid,
         }  # fmt: skip
         state = {
             "boot": proc.boot_id(),
@@ -125,6 +126,7 @@ class Place:
             "processes": {name: [pid, proc.start_time(pid)] for name, pid in pids.items() if pid},
             "cgroup": cgroup,
             "remove": remove,
+            "ports": [port.fields() for port in network.ports],
         }
         containers.write_state(self.paths, self.id, state)
 

@@ -16,7 +16,9 @@ def rename(paths: Paths, text: str, new: str) -> tuple[str, str]:
 
     At each moment one of the two names leads to it. Raises NotFoundError, InUseError, UsageError.
     """
-    names.check(new)
+    if not names.is_name(new):
+        hint = "a letter or a digit, then letters, digits, _ . -"
+        raise UsageError(f"rl rename: {new!r}: not a name for a container", hint, exit_code=1)
     container_id = containers.find(paths, text)
     old = str(containers.read_record(paths, container_id)["name"])
     if new == old:

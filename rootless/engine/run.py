@@ -252,7 +252,7 @@ class Run:
             f"/proc/{init_pid}/ns/user", f"/proc/{init_pid}/ns/net", runtime_dir=place.live
         )
         undo.callback(running.stop)
-        place.write_state(launch, running.pid, self.grouping.facts(), remove=remove)
+        place.write_state(launch, running, self.grouping.facts(), remove=remove)
         leader = launch.wait_until_ready(terminal=self.spec.tty)
         self.timeline.mark("mounted")
         running.wait_ready()

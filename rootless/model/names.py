@@ -1,4 +1,4 @@
-"""Names for containers that were given none, such as `brisk_heron`."""
+"""Names for containers: what may be one, and `brisk_heron` for those that were given none."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ _SECOND = (
     "quail raven robin rowan sable sedge seal shrew snipe sorrel sparrow spruce stork swan swift "
     "tern thistle thrush viper vole walnut weasel willow wren yew"
 ).split()
+
+
+def is_name(text: str) -> bool:
+    """Whether a container can be called so: a letter or digit, then these and `_`, `.`, `-`."""
+    if not text.isascii() or not text[:1].isalnum():
+        return False
+    return all(each.isalnum() or each in "_.-" for each in text)
 
 
 def pick(random: bytes) -> str:

@@ -40,6 +40,13 @@ class PortMapping(Value):
         shown = f"[{address}]" if ":" in address else address
         return f"{shown}:{self.host_port}->{self.container_port}/{self.protocol}"
 
+    def fields(self) -> dict[str, str | int]:
+        """As a JSON document; `PortMapping(**fields)` is the inverse."""
+        return {
+            "host_ip": self.host_ip, "host_port": self.host_port,
+            "container_port": self.container_port, "protocol": self.protocol,
+        }  # fmt: skip
+
     def with_host_port(self, number: int) -> PortMapping:
         """The same mapping from host port `number`."""
         return PortMapping(self.host_ip, number, self.container_port, self.protocol)
