@@ -31,13 +31,15 @@ def _each(parsed: Parsed, verb: str, act: Callable[[Live], None], *, frozen: boo
     """frozen: which containers --all stands for."""
     from rootless.cli import each
     from rootless.engine import live, recover
-    from rootless.store import paths
+    from rootless.store import events, paths
 
     places = paths.discover()
     recover.tidy(places)
 
     def one(text: str) -> list[str]:
-        act(live.find(places, text))
+        found = live.find(places, text)
+        act(found)
+        events.of_container(places, verb, recover.record_or_nothing(places, found.id))
         return [text]
 
     return each.do_each(_words(parsed, verb, places, frozen=frozen), one)

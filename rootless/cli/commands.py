@@ -34,6 +34,7 @@ GROUPS = {
     "image": "Manage images",
     "container": "Manage containers",
     "volume": "Manage volumes",
+    "system": "Manage the store",
 }
 
 ENTRIES = {
@@ -58,8 +59,10 @@ ENTRIES = {
         ("images", "cmd_images", "LIST", "List images"),
         ("rmi", "cmd_images", "REMOVE", "Remove images"),
         ("inspect", "cmd_inspect", "INSPECT", "Show containers and images as JSON"),
+        ("events", "cmd_events", "EVENTS", "Tell what happens, as it happens"),
         ("info", "cmd_info", "INFO", "Show the store, the drivers and the host"),
         ("version", "cmd_info", "VERSION_COMMAND", "Show the version"),
+        ("system events", "cmd_events", "EVENTS", "Tell what happens, as it happens"),
         ("image ls", "cmd_images", "LIST", "List images"),
         ("image pull", "cmd_images", "PULL", "Fetch an image from a registry"),
         ("image rm", "cmd_images", "REMOVE", "Remove images"),

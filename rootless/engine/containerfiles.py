@@ -6,8 +6,6 @@ a start that comes meanwhile is refused, and what a killed command leaves the ne
 
 from __future__ import annotations
 
-import errno
-import os
 import time
 
 from rootless import log

@@ -174,7 +174,9 @@ def to_container(
     """
     fd, what = _host_source(source, follow=follow)
     read_end, write_end = os.pipe()
-    incoming = containerfiles.Incoming(Operand(container, path), what, read_end, keep_owners=keep_owners)
+    incoming = containerfiles.Incoming(
+        Operand(container, path), what, read_end, keep_owners=keep_owners
+    )
 
     def work(root: int, send: Send) -> None:
         containerfiles.receive_tree(root, incoming, send)

@@ -10,7 +10,7 @@ from rootless.engine import plan_view
 from rootless.errors import InUseError
 from rootless.kernel import proc
 from rootless.model import names
-from rootless.store import containers, files, volumes
+from rootless.store import containers, events, files, volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,6 +129,10 @@ class Place:
             "ports": [port.fields() for port in network.ports],
         }
         containers.write_state(self.paths, self.id, state)
+
+    def tell(self, action: str, **more: object) -> None:
+        """Note in the journal of events that `action` happened to the container."""
+        events.of_container(self.paths, action, self._record, **more)
 
     def forget(self) -> None:
         """The container does not run any more: drop its live directory and the lock."""

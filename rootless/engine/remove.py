@@ -7,7 +7,7 @@ import os
 from rootless.engine import recover
 from rootless.errors import InUseError
 from rootless.kernel import proc
-from rootless.store import containers
+from rootless.store import containers, events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def remove(paths: Paths, text: str, *, force: bool) -> str:
     record = recover.record_or_nothing(paths, container_id)
     recover.remove_trees(containers.trees_of(paths, container_id, record))
     containers.release_name(paths, record.get("name", ""), container_id)
+    events.of_container(paths, "destroy", {**record, "id": container_id})
     return container_id
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rootless.errors import UsageError
 from rootless.model import names
-from rootless.store import containers
+from rootless.store import containers, events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,4 +35,5 @@ def rename(paths: Paths, text: str, new: str) -> tuple[str, str]:
         containers.release_name(paths, new, container_id)
         raise
     containers.release_name(paths, old, container_id)
+    events.of_container(paths, "rename", record, oldName=old)
     return container_id, old

@@ -167,6 +167,7 @@ class Run:
         self.timeline.mark("control group made")
         wanted = request.build(spec, made, host, programs, network, copy_up, remove, cgroup)
         self.launch.send(wanted, place.lock.fd)
+        place.tell("create")
         return remove
 
     def _follow(self, place: create.Place, network: Driver, remove: list[str]) -> int:
@@ -213,6 +214,7 @@ class Run:
         incoming = Signals()
         undo.callback(incoming.close)
         self._go()
+        place.tell("start")
         self.timeline.mark("command started")
         mode = self._raw_terminal(leader)
         if mode is not None:
@@ -262,6 +264,7 @@ class Run:
 
     def _note_oom(self, place: create.Place, killed: OomKill) -> None:
         self._oom_kills.append(killed)
+        place.tell("oom")
         containers.update_record(self.paths, place.id, oom_kills=self._oom_kills[-_KEPT_KILLS:])
 
     def _say_oom(self) -> None:
@@ -305,6 +308,7 @@ class Run:
             raise UsageError(f"--cidfile {self.spec.cidfile}: {error.strerror}") from error
 
     def _note_exit(self, place: create.Place, code: int) -> None:
+        place.tell("die", exitCode=code)
         if self.spec.remove:
             return
         containers.update_record(
@@ -331,6 +335,7 @@ class Run:
                 # The keeper could not do it, or was killed.
                 recover.remove_trees(remove)
             containers.release_name(self.paths, place.name, place.id)
+            place.tell("destroy")
         place.forget()
 
 

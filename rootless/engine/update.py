@@ -9,7 +9,7 @@ from rootless.cgroup import hierarchy, limiting, resources, scope
 from rootless.cgroup.choice import Choice
 from rootless.engine import live
 from rootless.errors import HostError, RlError
-from rootless.store import containers
+from rootless.store import containers, events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def update(paths: Paths, text: str, wanted: Limits) -> None:
         elif os.path.isdir(containers.live_directory(paths, container_id)):
             raise RlError(f"container {text}: is just starting or ending", hint="rl ps -a")
         record["resources"] = merged
+    events.of_container(paths, "update", record)
 
 
 def _apply(found: Live, old: Limits, wanted: Limits) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rootless.engine import recover
 from rootless.errors import InUseError, NotFoundError
-from rootless.store import containers, volumes
+from rootless.store import containers, events, volumes
 from rootless.tools import idmap
 
 TYPE_CHECKING = False
@@ -34,6 +34,7 @@ def remove(paths: Paths, name: str) -> None:
         )
     # Files of the containers' users belong to subordinate ids.
     idmap.call(lambda: volumes.remove(paths, name))
+    events.emit(paths, events.VOLUME, "destroy", name, {"driver": "local"})
 
 
 def unused(paths: Paths, *, named: bool) -> list[str]:

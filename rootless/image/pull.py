@@ -20,7 +20,7 @@ from rootless.model import media
 from rootless.model import platform as platforms
 from rootless.model import reference as references
 from rootless.model.container import PULL_POLICIES
-from rootless.store import blobs, guard, index, layers
+from rootless.store import blobs, events, guard, index, layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def pull(
     blobs.ensure_layout(paths)
     work = _Pull(paths, platform, progress or Silent(), jobs)
     if isinstance(place, references.OciPath):
-        return work.from_directory(place)
+        return _told(paths, work.from_directory(place))
     local = _usable_local(paths, reference_text, place, platform, policy)
     if local is not None and (policy in ("missing", "never") or _is_immutable(place, local)):
         return _as_pulled(paths, local)
@@ -107,12 +107,17 @@ def pull(
     if place.repository == _EMBEDDED and place.wanted == references.DEFAULT_TAG:
         return _embedded(paths, platform)
     try:
-        return work.from_registries(place)
+        return _told(paths, work.from_registries(place))
     except (RegistryError, NotFoundError) as error:
         if policy == "newer" and local is not None:
             log.warn(f"{error.message}; using the image that is here")
             return _as_pulled(paths, local)
         raise
+
+
+def _told(paths: Paths, pulled: PulledImage) -> PulledImage:
+    events.emit(paths, events.IMAGE, "pull", pulled.name, {"name": pulled.name})
+    return pulled
 
 
 def _embedded(paths: Paths, platform: Platform | None) -> PulledImage:

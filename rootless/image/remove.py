@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rootless.errors import InUseError, RlError
 from rootless.image import resolve
-from rootless.store import blobs, guard, images, index, layers
+from rootless.store import blobs, events, guard, images, index, layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def rmi(paths: Paths, text: str, *, force: bool, in_use: InUse) -> list[str]:
         names = [name for digest in doomed for name in _names_of(paths, digest)]
         if found.is_by_name and len(names) > 1:
             index.remove_name(paths, found.name)
+            _tell(paths, "untag", found.name)
             return [f"Untagged: {found.name}"]
         if len(names) > 1 and not force:
             raise InUseError(
@@ -83,13 +84,21 @@ def delete(paths: Paths, digest: str, image: StoredImage | None) -> list[str]:
     image is None for a damaged one, whose parts are not known. What happened, in lines. The caller
     holds `guard.removing`.
     """
-    untagged = [f"Untagged: {name}" for name in _names_of(paths, digest)]
+    names = _names_of(paths, digest)
+    untagged = [f"Untagged: {name}" for name in names]
     # Out of the index first: what is cut after that is only space, which `prune` finds.
     index.remove_manifest(paths, digest)
+    for name in names:
+        _tell(paths, "untag", name)
+    _tell(paths, "delete", f"sha256:{image.image_id}" if image else digest)
     if image is None:
         blobs.remove(paths, digest)
         return [*untagged, f"Deleted: {digest}"]
     return untagged + _delete_parts(paths, image)
+
+
+def _tell(paths: Paths, action: str, name: str) -> None:
+    events.emit(paths, events.IMAGE, action, name, {"name": name})
 
 
 def _delete_parts(paths: Paths, image: StoredImage) -> list[str]:

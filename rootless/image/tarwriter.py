@@ -177,12 +177,14 @@ class TarWriter:
     def _write_header(
         self, header: tarfile.TarInfo, info: os.stat_result, xattrs: dict[str, bytes]
     ) -> None:
+        extended: dict[str, str] = {}
         fraction = info.st_mtime_ns % _BILLION
         if fraction and not self._whole_seconds:
             seconds = info.st_mtime_ns // _BILLION
-            header.pax_headers["mtime"] = f"{seconds}.{fraction:09d}"
+            extended["mtime"] = f"{seconds}.{fraction:09d}"
         for name, value in xattrs.items():
-            header.pax_headers[f"SCHILY.xattr.{name}"] = value.decode("utf-8", "surrogateescape")
+            extended[f"SCHILY.xattr.{name}"] = value.decode("utf-8", "surrogateescape")
+        header.pax_headers = extended
         self._write(header.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
 
     def _write(self, data: bytes) -> None:

@@ -76,7 +76,7 @@ def unpack(source_fd: int, tree: str, maps: IdMaps) -> Summary:
 
 
 class Unpacker:
-    """Applies the entries of one archive below `folders`; maps: the namespace's that this runs in."""
+    """Applies one archive's entries below `folders`; maps: the namespace's that this runs in."""
 
     def __init__(self, folders: Folders, maps: IdMaps) -> None:
         self.maps = maps

@@ -86,8 +86,12 @@ def _join_user_namespace(process: int) -> None:
 
 def _become_root() -> None:
     """Be 0:0 where the namespace has that; where it has one id alone, capabilities are enough."""
-    for change in (lambda: os.setgroups([]), lambda: os.setresgid(0, 0, 0),
-                   lambda: os.setresuid(0, 0, 0)):  # fmt: skip
+    changes: list[Callable[[], None]] = [
+        lambda: os.setgroups([]),
+        lambda: os.setresgid(0, 0, 0),
+        lambda: os.setresuid(0, 0, 0),
+    ]
+    for change in changes:
         try:
             change()
         except OSError:
@@ -279,8 +283,7 @@ def _fork(body: Callable[[], None]) -> spawn.Child:
 
 
 def _die_with(owner: int) -> None:
-    """End when `owner` does; said again after each change of ids, which the kernel forgets it at.
-    """
+    """End when `owner` does; to be said again after a change of ids, with which it is forgotten."""
     libc.prctl(libc.PR_SET_PDEATHSIG, signals.SIGKILL)
     if os.getppid() != owner:
         os._exit(1)

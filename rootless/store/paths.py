@@ -38,6 +38,8 @@ class Paths:
         # One directory for each container that runs or was not unwound.
         # By store, so that a second store (RL_ROOT) never takes the first one's for abandoned.
         self.running = f"{runtime}/{zlib.crc32(os.fsencode(root)):08x}"
+        # Beside it: what has happened to them (store.events).
+        self.events = f"{self.running}.events/journal"
         # What can be made anew at any time, such as compiled seccomp programs.
         self.cache = f"{runtime}/cache"
 

@@ -6,7 +6,7 @@ import os
 
 from rootless.errors import NotFoundError
 from rootless.model.mountspec import is_volume_name
-from rootless.store import files
+from rootless.store import events, files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ def ensure(paths: Paths, name: str) -> bool:
     docker fills a volume with the image's content as long as it is empty, not only when it is new.
     """
     path = data_path(paths, name)
+    if not os.path.isdir(path):
+        events.emit(paths, events.VOLUME, "create", name, {"driver": "local"})
     # Searchable by the container's users, whoever they are; the directory above is private.
     files.make_dirs(path, mode=0o755)
     try:
