@@ -160,6 +160,7 @@ def from_stdin(paths: Paths, container: str, path: str) -> Copied:
     with ContainerFiles(paths, container, mounts=True) as found:
         inside = found.enter(work)
         try:
+            inside.receive()
             return Copied(notes=inside.receive())
         finally:
             inside.close()
@@ -185,14 +186,16 @@ def to_container(
         inside = found.enter(work, (read_end,))
         os.close(read_end)
         try:
-            size = _give_out(fd, what.name, write_end)
+            with open(write_end, "wb", buffering=0):
+                inside.receive()
+                size = _give_out(fd, what.name, write_end)
             return Copied(size, inside.receive())
         finally:
             inside.close()
 
 
 def _give_out(fd: int, name: str, archive: int) -> int:
-    """Write the archive and close it; its size. The reader may give up, and then says why."""
+    """Write the archive; its size. The reader may give up, and then says why."""
     rlimits.raise_open_files()
     writer = tarwriter.TarWriter(archive)
     try:
@@ -202,9 +205,6 @@ def _give_out(fd: int, name: str, archive: int) -> int:
         pass
     except OSError as error:
         raise RlError(describe_os_error(error)) from error
-    finally:
-        os.close(archive)
-        os.close(fd)
     return writer.size
 
 

@@ -2,8 +2,8 @@
 
 For `rl cp` and `rl export`: the tree may be a container's, whose processes swap files for links or
 FIFOs at any moment. So it is walked by descriptors, no link is followed, and a file is opened only
-when its inode is known to be a regular file. Memory does not grow with the tree, but for the names
-of one directory at each level and the inodes that have several names.
+when its inode is known to be a regular file. Memory does not grow with what is in files, only with
+the names of one directory at each level and with the files that have several names, or may have.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import stat
 import tarfile
 
+from rootless.kernel import libc
 from rootless.kernel.mounts import fd_path
 
 TYPE_CHECKING = False
@@ -25,6 +26,8 @@ _CHUNK = 1 << 18
 _PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BILLION = 10**9
+# linux/magic.h
+_FUSE = 0x65735546
 # Notes of overlay file systems about their own layers.
 _OVERLAY = ("user.overlay.", "user.fuseoverlayfs.", "trusted.overlay.", "user.containers.")
 _CAPABILITY = "security.capability"
@@ -80,7 +83,8 @@ class TarWriter:
         self._one_system = one_system
         self._device = -1
         self.size = 0
-        self._links: dict[tuple[int, int], str] = {}
+        self._links: dict[tuple[int, ...], str] = {}
+        self._is_fuse: dict[int, bool] = {}
 
     def add(self, parent: int, name: str, shown: str) -> None:
         """Write `name` of the directory `parent`, with all below it, as `shown`. Raises OSError."""
@@ -129,9 +133,9 @@ class TarWriter:
         header = _header(info, kind, shown)
         if kind == tarfile.DIRTYPE:
             return self._folder(fd, info, header)
-        if info.st_nlink > 1 and self._is_known(info, shown):
+        if self._first_name(fd, info, shown) != shown:
             header.type = tarfile.LNKTYPE
-            header.linkname = self._links[info.st_dev, info.st_ino]
+            header.linkname = self._links[_identity(info)]
             self._write_header(header, info, {})
         elif kind == tarfile.REGTYPE:
             self._file(fd, info, header)
@@ -145,8 +149,20 @@ class TarWriter:
         """Write the end of the archive."""
         self._write(bytes(2 * tarfile.BLOCKSIZE))
 
-    def _is_known(self, info: os.stat_result, shown: str) -> bool:
-        return self._links.setdefault((info.st_dev, info.st_ino), shown) != shown
+    def _first_name(self, fd: int, info: os.stat_result, shown: str) -> str:
+        """The name under which the file is in the archive already, else `shown`."""
+        if info.st_nlink == 1 and not self._hides_links(fd, info):
+            return shown
+        return self._links.setdefault(_identity(info), shown)
+
+    def _hides_links(self, fd: int, info: os.stat_result) -> bool:
+        """Whether a file may have more names than it says: fuse-overlayfs counts those it has been
+        asked for. There each regular file is remembered."""
+        if not stat.S_ISREG(info.st_mode):
+            return False
+        if info.st_dev not in self._is_fuse:
+            self._is_fuse[info.st_dev] = libc.file_system_of(fd) == _FUSE
+        return self._is_fuse[info.st_dev]
 
     def _folder(self, fd: int, info: os.stat_result, header: tarfile.TarInfo) -> int:
         header.name = f"{header.name}/" if header.name else "./"
@@ -157,7 +173,10 @@ class TarWriter:
 
     def _file(self, fd: int, info: os.stat_result, header: tarfile.TarInfo) -> None:
         # By the descriptor: the name may be another file's by now, a device's or a FIFO's.
-        reader = os.open(fd_path(fd), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            reader = os.open(fd_path(fd), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, header.name) from None
         try:
             header.size = os.fstat(reader).st_size
             self._write_header(header, info, self._xattrs(fd_path(reader)))
@@ -203,6 +222,11 @@ class _Level:
         self.fd = fd
         self.shown = shown
         self.names = iter(sorted(os.listdir(fd)))
+
+
+def _identity(info: os.stat_result) -> tuple[int, ...]:
+    # Inode numbers of two layers could be the same where these are on two file systems.
+    return (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns)
 
 
 def _header(info: os.stat_result, kind: bytes, shown: str) -> tarfile.TarInfo:

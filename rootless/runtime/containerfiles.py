@@ -118,7 +118,9 @@ class Incoming:
 
 
 def receive_tree(root: int, incoming: Incoming, send: Send) -> None:
-    """Unpack the archive at its place below `root`; sends what was left out (a list of lines).
+    """Unpack the archive at its place below `root`.
+
+    Sends "ready" when the place is known, in the end what was left out (a list of lines).
 
     Raises UsageError, NotFoundError where there is no place for it, RlError that names an entry.
     """
@@ -136,6 +138,7 @@ def receive_tree(root: int, incoming: Incoming, send: Send) -> None:
     else:
         naming = extract.Naming(os.fsencode("/".join(filter(None, (parent, target.name)))))
     owners = extract.Owners(inside.own_maps(), keep=incoming.keep_owners, special=True)
+    send("ready")
     send(extract.extract(incoming.pieces(), os.dup(root), folder, naming, owners))
 
 

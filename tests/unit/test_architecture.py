@@ -280,7 +280,10 @@ START_PATH = (
     "errors", "log", "config", "model", "kernel", "tools", "runtime", "net", "cgroup", "procview",
 )  # fmt: skip
 # Imported inside functions, for what the usual start does not do.
-NOT_ON_IT = {"rootless.runtime.copytree": "fills new volumes and copies of images"}
+NOT_ON_IT = {
+    "rootless.runtime.containerfiles": "rl cp and rl export",
+    "rootless.runtime.copytree": "fills new volumes and copies of images",
+}
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,11 @@ def unpack(data: bytes, target: Path, naming: extract.Naming | None = None) -> N
     owners = extract.Owners(extract.OWN_FILES, keep=False, special=False)
     pieces: Iterator[bytes] = iter([data])
     extract.extract(
-        pieces, os.open(target, flags), os.open(target, flags), naming or extract.Naming(b""), owners
+        pieces,
+        os.open(target, flags),
+        os.open(target, flags),
+        naming or extract.Naming(b""),
+        owners,
     )
 
 
