@@ -47,13 +47,22 @@ def _write(event: Event, template: str) -> None:
 
         output.write_line(json.dumps(_document(event), separators=(",", ":"), ensure_ascii=False))
     elif template:
-        from rootless.cli import templates
-
-        output.write_line(templates.fill(template, _document(event)))
+        sys.stdout.write(f"{_filled(template, _document(event))}\n")
     else:
         output.write_line(line_of(event))
     # A reader at the other end of a pipe waits for each of them.
     sys.stdout.flush()
+
+
+def _filled(template: str, document: Event) -> str:
+    from rootless.cli.templates import clean
+    from rootless.model.gotemplate.template import Template
+    from rootless.model.gotemplate.values import Map, Struct
+
+    actor = document["Actor"]
+    shown = Struct({"ID": actor["ID"], "Attributes": Map(actor["Attributes"], "")})
+    fields = {name[:1].upper() + name[1:]: value for name, value in document.items()}
+    return Template(template).fill(Struct({"From": "", **fields, "Actor": shown}), clean)
 
 
 def _document(event: Event) -> Event:
@@ -87,7 +96,7 @@ EVENTS = Signature(
         value("--since", "TIME", "Also what has happened since then: a time, or a span (10m)"),
         value("--until", "TIME", "Up to then"),
         repeat("-f --filter", "KEY=VALUE", "type, event, container, image, volume, label"),
-        value("--format", "FORMAT", "json, or a text with fields: {{.Action}}"),
+        value("--format", "FORMAT", "json, or a Go template: '{{.Action}}'"),
         flag("--stream", "Wait for what is still to come", default=True),
     ),
     examples=("rl events --filter event=die", "rl events --since 1h --stream=false"),

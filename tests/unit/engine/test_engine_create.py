@@ -130,7 +130,7 @@ def test_discard_takes_everything_back_but_what_others_may_use(store: Paths) -> 
     left = [path for path in everything(store.root) if not path.startswith(store.locks)]
     assert left == [f"{store.volumes}/before/_data/precious"]
     assert sorted(os.listdir(store.volumes)) == ["before", "named"]
-    assert everything(store.runtime) == []
+    assert everything(store.running) == []
     assert place.lock.fd == -1
 
 

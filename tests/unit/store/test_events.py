@@ -58,7 +58,9 @@ def test_a_reader_loses_nothing_to_a_rotation(
     seen += names(list(reader.new()))
     assert seen == [str(number) for number in range(40)]
     assert os.path.getsize(paths.events) <= 1200
-    kept = names(list(events.Reader(paths).past()))
+    other = events.Reader(paths)
+    kept = names(list(other.past()))
+    other.close()
     assert kept == [str(number) for number in range(40 - len(kept), 40)]
     assert 5 <= len(kept) < 20
     reader.close()
@@ -69,7 +71,9 @@ def test_a_line_that_was_cut_is_passed_over(paths: Paths) -> None:
     with open(paths.events, "a") as file:
         file.write('{"Type": "vol\n')
     events.emit(paths, events.VOLUME, "create", "two")
-    assert names(list(events.Reader(paths).past())) == ["one", "two"]
+    reader = events.Reader(paths)
+    assert names(list(reader.past())) == ["one", "two"]
+    reader.close()
 
 
 def test_a_journal_that_cannot_be_written_fails_nothing(tmp_path: Path) -> None:

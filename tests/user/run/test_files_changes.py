@@ -89,7 +89,7 @@ def test_rename_at_rest_and_at_work(rl: Rl, changed: str, background: Start) -> 
     container_id = containers.find(rl.paths, "c")
     rl("rename", "c", "d")
     assert containers.find(rl.paths, "d") == container_id
-    assert "no such container: c" in rl("diff", "c", code=1).stderr
+    assert os.listdir(rl.paths.names) == ["d"]
     background("echo; sleep 60", "--name=r", "--net=none")
     assert "in use" in rl("rename", "r", "d", code=None).stderr
     rl("rename", "r", "s")
@@ -161,3 +161,10 @@ def test_events_are_told_as_they_happen(rl: Rl, busybox_image: str) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_events_as_a_template_has_them(rl: Rl) -> None:
+    rl("volume", "create", "new")
+    form = "{{.Type}} {{.Action}} {{.Actor.ID}} {{.Actor.Attributes.driver}}"
+    done = rl("events", "--since", "1m", "--stream=false", "--format", form)
+    assert done.stdout == "volume create new local\n"
