@@ -1,8 +1,8 @@
 """`./dev bench`: tables of medians, ours beside podman, bubblewrap, crun and LXCFS, all in one run.
 
 No value fails anything: a time-out in a test says more about the machine than about the program.
-Give names of rows to measure only those (start, none, fifty, pull, memory, view, logs, steps). Only
-on request: scope, which boots the virtual machine of the system tests.
+Give names of rows to measure only those (start, none, fifty, pull, memory, view, logs, ps, steps).
+Only on request: scope, which boots the virtual machine of the system tests.
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ from measure import (
 from rootless.store import trees
 from rootless.tools import idmap
 
-ROWS = ("start", "none", "fifty", "pull", "memory", "view", "logs", "steps")
+ROWS = ("start", "none", "fifty", "pull", "memory", "view", "logs", "ps", "steps")
 IN_A_GUEST = "scope"
 COLUMNS = ("rl", "podman", "bubblewrap", "crun")
 AT_ONCE = 50
+LISTED = 100
 # Not ours in the sense of the goal: the payload and the two helpers that podman has as well.
 NOT_OURS = ("sleep", "fuse-overlayfs", "slirp4netns")
 
@@ -203,6 +204,15 @@ class Bench:
         for kind in logs.KINDS:
             values = logs.measure(self.place, kind, 3, report)
             print_row(f"log, {kind}", "s of CPU", values, "2.00")
+
+    def ps(self) -> None:
+        """A list of containers that do not run."""
+        for engine in self.engines:
+            for _ in range(LISTED):
+                seconds(engine.keep(self.image))
+        measures = self._each(lambda e: [e.list()])
+        values = self._median_ms(self.rounds, measures)
+        print_row(f"ps --all of {LISTED} containers", "ms", values, "1.30")
 
     def steps(self) -> None:
         """Where the milliseconds of one start went, in the words of `rl` itself."""

@@ -34,6 +34,14 @@ class Rl:
         network = ("--net", net) if net else ()
         return [*self.argv, "run", "--rm", *network, image, *words], self.env
 
+    def keep(self, image: str) -> Command:
+        """Make a container that stays."""
+        return [*self.argv, "run", "--net", "none", image, "true"], self.env
+
+    def list(self) -> Command:
+        """List all of them."""
+        return [*self.argv, "ps", "--all"], self.env
+
     def pull(self, image: str) -> Command:
         return [*self.argv, "pull", "-q", image], self.env
 
@@ -82,6 +90,10 @@ class Podman(Rl):
         policy = place / "home/.config/containers/policy.json"
         policy.parent.mkdir(parents=True)
         policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+
+    def keep(self, image: str) -> Command:
+        """Make a container that stays."""
+        return [*self.argv, "create", image, "true"], self.env
 
     def close(self) -> None:
         """End the process that podman keeps for the user's namespaces."""
