@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 # While one of these is in the record there may be more output.
 _UP = ("running", "paused", "restarting")
+_REMOVED = "removed"
 # How often to look where nobody tells of changes: on a network file system, without inotify.
 _LOOK_S = 1.0
-# Between the end of a container's processes and the note of it in its record.
+# Between the end of a container's processes and the note of it in its record, or the other way.
 _GRACE_S = 2.0
 _GRACE_LOOK_S = 0.1
 
@@ -43,6 +44,7 @@ class Life:
         self._seen: tuple[int, int] | None = None
         self._status = ""
         self._is_here = True
+        self._supervised = False
 
     @property
     def fds(self) -> list[int]:
@@ -57,7 +59,7 @@ class Life:
     def is_over(self) -> bool:
         """Whether everything that the container will ever say is in its log."""
         if self._read_status() not in _UP:
-            return True
+            return self._is_settled()
         if not self._is_here:
             return False  # its processes are another machine's; the record has to tell
         self._drop_ended()
@@ -85,7 +87,7 @@ class Life:
                 self._is_here = record["host"] == os.uname().nodename
                 self._seen = (info.st_ino, info.st_mtime_ns)
         except (FileNotFoundError, NotFoundError):
-            self._status = "removed"
+            self._status = _REMOVED
         return self._status
 
     def _drop_ended(self) -> None:
@@ -98,6 +100,7 @@ class Life:
         state = containers.read_state(self._paths, self._id)
         if state.get("boot") != proc.boot_id():
             return
+        self._supervised = "supervisor" in state.get("processes", {})
         for name in ("supervisor", "keeper"):
             pid, started = state.get("processes", {}).get(name, (0, 0))
             try:
@@ -109,11 +112,21 @@ class Life:
             else:
                 os.close(fd)
 
-    def _is_left_alone(self) -> bool:
+    def _is_settled(self) -> bool:
+        """A supervisor that has noted the end notes a restart a moment later, or ends as well."""
+        self._drop_ended()
+        if self._status == _REMOVED or not (self._supervised and self._pidfds):
+            return True
+        return self._has_waited()
+
+    def _has_waited(self) -> bool:
+        """Whether the grace is over, which begins with the first call."""
         now = time.monotonic()
-        if not self._alone_since:
-            self._alone_since = now
-        if now - self._alone_since < _GRACE_S:
+        self._alone_since = self._alone_since or now
+        return now - self._alone_since >= _GRACE_S
+
+    def _is_left_alone(self) -> bool:
+        if not self._has_waited():
             return False
         recover.tidy(self._paths)
         recover.heal_records(self._paths)

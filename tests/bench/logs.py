@@ -24,9 +24,9 @@ MOST_KEPT = 20 * MEBIBYTE
 TICKS = os.sysconf("SC_CLK_TCK")
 # Row → (what is written, how much at once, bytes a second, seconds).
 KINDS = {
-    "50 MB/s, 64 KiB without a line's end": (b"x" * 65536, 65536, 50_000_000, 5),
-    "50 MB/s, lines of 100 bytes": ((b"x" * 99 + b"\n") * 655, 65500, 50_000_000, 5),
-    "5 MB/s, a write for each 100 bytes": ((b"x" * 99 + b"\n") * 655, 100, 5_000_000, 5),
+    "log CPU, 50 MB/s, no lines": (b"x" * 65536, 65536, 50_000_000, 5),
+    "log CPU, 50 MB/s, lines of 100 bytes": ((b"x" * 99 + b"\n") * 655, 65500, 50_000_000, 5),
+    "log CPU, 5 MB/s, writes of 100 bytes": ((b"x" * 99 + b"\n") * 655, 100, 5_000_000, 5),
 }
 # Writes at its pace, says so when it is done, and stays until it is killed.
 PRODUCER = """

@@ -45,12 +45,12 @@ class Made:
             writer.write(stream, data, NOON + number * SECOND)
         writer.close()
 
-    def run_as(self, pid):
-        """Claim that the process `pid` keeps the container."""
+    def run_as(self, pid, name="keeper"):
+        """Claim that the process `pid` looks after the container."""
         os.makedirs(f"{self.places.running}/{ID}")
         with open(f"{self.places.running}/{ID}/lock", "w"):
             pass
-        state = {"boot": proc.boot_id(), "processes": {"keeper": [pid, proc.start_time(pid)]}}
+        state = {"boot": proc.boot_id(), "processes": {name: [pid, proc.start_time(pid)]}}
         containers.write_state(self.places, ID, state)
         self.note(status="running")
 
@@ -165,6 +165,27 @@ def test_following_ends_with_the_container_and_has_everything(made, capfd):
     thread.join()
     assert out.splitlines() == [*map(str, range(1, 200)), "last"]
     assert (code, err) == (0, "again\n")
+
+
+def test_the_end_before_a_restart_is_not_the_end(made, capfd):
+    """A supervisor notes that the container has exited, then that it restarts it."""
+    made.say(("stdout", b"1\n"))
+    made.run_as(os.getpid(), "supervisor")
+
+    def live():
+        time.sleep(0.3)
+        made.note(status="exited")
+        time.sleep(0.1)
+        made.note(status="restarting")
+        time.sleep(0.5)
+        made.note(status="running")
+        made.say(("stdout", b"2\n"))
+        made.note(status="exited")
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    assert logs(capfd, "-f", "web") == (0, "1\n2\n", "")
+    thread.join()
 
 
 def test_following_sleeps_while_nothing_comes(made, capfd, monkeypatch):
