@@ -187,6 +187,8 @@ def follow(
                 raise BrokenPipeError
     finally:
         watch.close()
+        for one in followed:
+            one.life.close()
 
 
 def _print_one(one: Followed) -> bool:

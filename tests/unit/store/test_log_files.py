@@ -40,7 +40,9 @@ def test_a_piece_of_output_is_a_line_with_its_time_and_stream(tmp_path):
 
 
 def test_the_log_is_the_users_alone(tmp_path):
-    LogWriter(f"{tmp_path}/log").write("stdout", b"x", NOON)
+    writer = LogWriter(f"{tmp_path}/log")
+    writer.write("stdout", b"x", NOON)
+    writer.close()
     assert (tmp_path / "log").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "log/log.json").stat().st_mode & 0o777 == 0o600
 
@@ -59,7 +61,9 @@ def test_every_byte_comes_back(tmp_path_factory, pieces):
 @given(st.text(st.sampled_from('ab \\"/\n\r\t\x1b~\x7fä')))
 def test_lines_are_as_json_writes_them(tmp_path_factory, text):
     folder = tmp_path_factory.mktemp("log")
-    LogWriter(str(folder)).write("stdout", text.encode(), NOON)
+    writer = LogWriter(str(folder))
+    writer.write("stdout", text.encode(), NOON)
+    writer.close()
     line = (folder / "log.json").read_text("ascii")
     assert line.endswith(f', "log": {json.dumps(text)}}}\n')
 
@@ -93,6 +97,7 @@ def test_one_file_alone_begins_anew(tmp_path):
     writer = LogWriter(str(tmp_path), max_size=200, max_files=1)
     for number in range(5):
         writer.write("stdout", b"%d" % number, NOON)
+    writer.close()
     assert contents(tmp_path) == {"log.json": "4"}
 
 
@@ -100,6 +105,7 @@ def test_a_piece_beyond_the_limit_stands_alone(tmp_path):
     writer = LogWriter(str(tmp_path), max_size=100, max_files=2)
     writer.write("stdout", b"x" * 500, NOON)
     writer.write("stdout", b"y" * 500, NOON)
+    writer.close()
     assert contents(tmp_path) == {"log.json": "y" * 500, "log.json.1": "x" * 500}
 
 
@@ -115,6 +121,7 @@ def test_without_a_limit_there_is_one_file(tmp_path):
     writer = LogWriter(str(tmp_path), max_size=-1)
     for _ in range(100):
         writer.write("stdout", b"x" * 1000, NOON)
+    writer.close()
     assert contents(tmp_path) == {"log.json": "x" * 100_000}
 
 
@@ -123,6 +130,7 @@ def test_a_torn_line_does_not_spoil_the_next_one(tmp_path):
     path.write_text('{"time": "2026-')
     writer = LogWriter(str(tmp_path))
     writer.write("stdout", b"x", NOON)
+    writer.close()
     torn, whole = path.read_text().splitlines()
     assert torn == '{"time": "2026-'
     assert json.loads(whole)["log"] == "x"

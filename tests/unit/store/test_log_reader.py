@@ -13,9 +13,26 @@ from hypothesis import strategies as st
 from rootless.model.loglines import Lines
 from rootless.store import log_reader
 from rootless.store.log_files import LogWriter
-from rootless.store.log_reader import LogReader
 
 NOON = 1_795_233_240_123_456_789
+OPEN: list[log_reader.LogReader | LogWriter] = []
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    close_all()
+
+
+def close_all():
+    while OPEN:
+        OPEN.pop().close()
+
+
+def open_log(folder):
+    """A reader that is closed after the test."""
+    OPEN.append(log_reader.LogReader(folder))
+    return OPEN[-1]
 
 
 def texts(reader):
@@ -37,19 +54,19 @@ def test_what_was_written_is_read(tmp_path):
     pieces = [("stdout", b"a\n"), ("stderr", bytes(range(256))), ("stdout", "ä€😀".encode())]
     write(tmp_path, *pieces)
     when = "2026-11-21T03:54:00.123456789Z"
-    assert list(LogReader(str(tmp_path)).entries()) == [(when, *piece) for piece in pieces]
+    assert list(open_log(str(tmp_path)).entries()) == [(when, *piece) for piece in pieces]
 
 
 @pytest.mark.parametrize("folder", ["none", "file/log"])
 def test_no_directory_is_an_empty_log(tmp_path, folder):
     (tmp_path / "file").write_text("")
-    reader = LogReader(f"{tmp_path}/{folder}")
+    reader = open_log(f"{tmp_path}/{folder}")
     assert texts(reader) == []
     assert reader.start_at_tail(3) == 0
 
 
 def test_a_log_that_begins_later_is_followed(tmp_path):
-    reader = LogReader(str(tmp_path / "log"))
+    reader = open_log(str(tmp_path / "log"))
     assert texts(reader) == []
     write(tmp_path / "log", *out(b"1"))
     assert texts(reader) == [b"1"]
@@ -61,12 +78,13 @@ def test_a_log_that_begins_later_is_followed(tmp_path):
 def test_files_are_read_oldest_first(tmp_path):
     write(tmp_path, *out(*(b"%d" % n for n in range(20))), max_size=200, max_files=4)
     assert len(os.listdir(tmp_path)) == 4
-    assert b"".join(texts(LogReader(str(tmp_path)))) == b"1213141516171819"
+    assert b"".join(texts(open_log(str(tmp_path)))) == b"1213141516171819"
 
 
 def test_a_rotation_while_it_is_read(tmp_path):
     writer = LogWriter(str(tmp_path), 200, 4)
-    reader = LogReader(str(tmp_path))
+    OPEN.append(writer)
+    reader = open_log(str(tmp_path))
     for number in range(50):
         writer.write("stdout", b"%d" % number, NOON)
         assert texts(reader) == [b"%d" % number]
@@ -75,8 +93,9 @@ def test_a_rotation_while_it_is_read(tmp_path):
 
 def test_what_is_rotated_away_unread_leaves_a_gap(tmp_path):
     writer = LogWriter(str(tmp_path), 200, 2)
+    OPEN.append(writer)
     writer.write("stdout", b"0", NOON)
-    reader = LogReader(str(tmp_path))
+    reader = open_log(str(tmp_path))
     for number in range(1, 9):
         writer.write("stdout", b"%d" % number, NOON)
     # The file that was open is still read to its end.
@@ -95,7 +114,7 @@ def test_nothing_is_lost_or_doubled_beside_a_writer(tmp_path):
         writer.close()
 
     thread = threading.Thread(target=fill)
-    reader = LogReader(str(tmp_path))
+    reader = open_log(str(tmp_path))
     found: list[bytes] = []
     thread.start()
     while thread.is_alive():
@@ -113,8 +132,8 @@ def test_torn_lines_are_left_out(tmp_path):
     write(tmp_path, *out(b"2"))
     with open(tmp_path / "log.json", "a") as file:
         file.write('{"time": "20')
-    assert texts(LogReader(str(tmp_path))) == [b"1", b"2"]
-    reader = LogReader(str(tmp_path))
+    assert texts(open_log(str(tmp_path))) == [b"1", b"2"]
+    reader = open_log(str(tmp_path))
     reader.start_at_tail(1)
     assert texts(reader)[-1:] == [b"2"]
 
@@ -128,18 +147,20 @@ def test_a_gap_among_the_names_hides_no_file(tmp_path):
     """A writer was killed between two renames, or could not make a new file."""
     write(tmp_path, *out(b"1", b"2", b"3", b"4"), max_size=100, max_files=4)
     (tmp_path / "log.json").unlink()
-    assert texts(LogReader(str(tmp_path))) == [b"1", b"2", b"3"]
+    assert texts(open_log(str(tmp_path))) == [b"1", b"2", b"3"]
     (tmp_path / "log.json.2").rename(tmp_path / "log.json.4")
-    assert texts(LogReader(str(tmp_path))) == [b"2", b"1", b"3"]
+    assert texts(open_log(str(tmp_path))) == [b"2", b"1", b"3"]
 
 
 # --- the last lines
 
 
 def tail(folder, count):
-    reader = LogReader(str(folder))
+    reader = open_log(str(folder))
     lines = Lines(skip=reader.start_at_tail(count))
-    return [part for entry in reader.entries() for part in lines.show(*entry)]
+    parts = [part for entry in reader.entries() for part in lines.show(*entry)]
+    close_all()
+    return parts
 
 
 @pytest.mark.parametrize("block", [1, 7, 100, 256 * 1024])
@@ -191,4 +212,4 @@ def test_random_streams_come_back_each_in_order(tmp_path):
         for _ in range(300)
     ]
     write(tmp_path, *pieces, max_size=60_000, max_files=100)
-    assert [(s, d) for _, s, d in LogReader(str(tmp_path)).entries()] == pieces
+    assert [(s, d) for _, s, d in open_log(str(tmp_path)).entries()] == pieces
