@@ -36,8 +36,8 @@ def prune_images(parsed: Parsed) -> int:
     from rootless.store import paths
 
     everything = parsed.flag("all")
-    wanted = _ImageFilter(Filters(parsed.all("filter"), _IMAGE_KEYS, "rl image prune"))
-    if not parsed.flag("force") and not _is_wanted("rl image prune", _IMAGE_WARNINGS[everything]):
+    wanted = ImageFilter(Filters(parsed.all("filter"), _IMAGE_KEYS, "rl image prune"))
+    if not parsed.flag("force") and not is_wanted("rl image prune", _IMAGE_WARNINGS[everything]):
         return 1
     places = paths.discover()
     # Before its layers are looked at: a crashed container uses its image until it is cleared.
@@ -60,7 +60,7 @@ def prune_volumes(parsed: Parsed) -> int:
 
     filters = Filters(parsed.all("filter"), _VOLUME_KEYS, "rl volume prune")
     named = parsed.flag("all") or bool(filters.boolean("all"))
-    if not parsed.flag("force") and not _is_wanted("rl volume prune", _VOLUME_WARNINGS[named]):
+    if not parsed.flag("force") and not is_wanted("rl volume prune", _VOLUME_WARNINGS[named]):
         return 1
     places = paths.discover()
     recover.tidy(places)
@@ -75,7 +75,7 @@ def prune_volumes(parsed: Parsed) -> int:
     return 0
 
 
-class _ImageFilter:
+class ImageFilter:
     """Which images may go. Raises UsageError."""
 
     def __init__(self, filters: Filters) -> None:
@@ -92,7 +92,7 @@ class _ImageFilter:
         return is_old and self._filters.labels_fit(labels)
 
 
-def _is_wanted(command: str, warning: str) -> bool:
+def is_wanted(command: str, warning: str) -> bool:
     """Ask at the terminal. Raises UsageError where there is none to ask at."""
     if not os.isatty(0):
         raise UsageError(

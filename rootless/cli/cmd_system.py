@@ -1,0 +1,200 @@
+"""`rl system df`, `rl system prune`, `rl system reset` and `rl container prune`."""
+
+from __future__ import annotations
+
+import time
+
+from rootless.cli import cmd_prune, output
+from rootless.cli.options import Parsed, Signature, flag, repeat, value
+from rootless.model import moment
+from rootless.model.filters import Filters
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.engine.cleaning import Usage
+
+_KEYS = {"until": "24h|TIME", "label": "KEY[=VALUE]", "label!": "KEY[=VALUE]"}
+_HEADS = ("TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE")
+_CONTAINERS_WARNING = "This removes every container that does not run."
+_RESET_WARNING = (
+    "This removes every container, image and volume of this store, with all data in them."
+)
+
+
+def disk_usage(parsed: Parsed) -> int:
+    """What images, containers and volumes take."""
+    from rootless.engine import cleaning
+    from rootless.store import paths
+
+    places = paths.discover()
+    found = {
+        "Images": cleaning.image_usage(places),
+        "Containers": cleaning.container_usage(places),
+        "Local Volumes": cleaning.volume_usage(places),
+    }
+    if parsed.text("format"):
+        output.write_json([_document(kind, usage) for kind, usage in found.items()])
+    elif parsed.flag("verbose"):
+        _write_verbose(found)
+    else:
+        output.write_table(_HEADS, [_row(kind, usage) for kind, usage in found.items()])
+    return 0
+
+
+def _row(kind: str, usage: Usage) -> list[str]:
+    share = f" ({usage.reclaimable * 100 // usage.size}%)" if usage.size else ""
+    return [
+        kind,
+        str(len(usage.rows)),
+        str(usage.active),
+        output.human_size(usage.size),
+        output.human_size(usage.reclaimable) + share,
+    ]
+
+
+def _document(kind: str, usage: Usage) -> dict[str, Any]:
+    return {
+        "Type": kind,
+        "Total": len(usage.rows),
+        "Active": usage.active,
+        "Size": usage.size,
+        "Reclaimable": usage.reclaimable,
+    }
+
+
+def _write_verbose(found: dict[str, Usage]) -> None:
+    for kind, usage in found.items():
+        output.write_line(f"{kind} space usage:")
+        output.write_line("")
+        rows = [
+            [output.short_id(name) if kind == "Images" else name, output.human_size(size),
+             "yes" if is_used else "no"]
+            for name, size, is_used in usage.rows
+        ]  # fmt: skip
+        output.write_table(("NAME", "SIZE", "IN USE"), rows)
+        output.write_line("")
+
+
+class _ContainerFilter:
+    """Which containers may go. Raises UsageError."""
+
+    def __init__(self, words: list[str], command: str) -> None:
+        self._filters = Filters(words, _KEYS, command)
+        now = time.time_ns()
+        until = self._filters.values("until")
+        self._until = [moment.parse_moment(word, now, "--filter until") for word in until]
+
+    def takes(self, record: dict[str, Any]) -> bool:
+        """Whether the filters fit."""
+        is_old = not self._until or record["created"] * 10**9 < min(self._until)
+        return is_old and self._filters.labels_fit(record.get("labels") or {})
+
+
+def prune_containers(parsed: Parsed) -> int:
+    """Remove containers that have ended, and say how much space that gave back."""
+    from rootless.engine import cleaning
+    from rootless.store import paths
+
+    wanted = _ContainerFilter(parsed.all("filter"), "rl container prune")
+    command = "rl container prune"
+    if not parsed.flag("force") and not cmd_prune.is_wanted(command, _CONTAINERS_WARNING):
+        return 1
+    removed, freed = cleaning.prune_containers(paths.discover(), wanted.takes)
+    _write_removed("Deleted Containers:", removed)
+    output.write_line(f"Total reclaimed space: {output.human_size(freed)}")
+    return 0
+
+
+def _write_removed(head: str, lines: list[str]) -> None:
+    if lines:
+        for line in (head, *lines, ""):
+            output.write_line(line)
+
+
+def prune(parsed: Parsed) -> int:
+    """Remove ended containers, images that nothing uses and, with --volumes, such volumes."""
+    from rootless.engine import cleaning, volumes
+    from rootless.image import prune as image_prune
+    from rootless.store import paths
+
+    words = parsed.all("filter")
+    wanted = _ContainerFilter(words, "rl system prune")
+    images = cmd_prune.ImageFilter(Filters(words, _KEYS, "rl system prune"))
+    with_volumes = parsed.flag("volumes")
+    if not parsed.flag("force") and not cmd_prune.is_wanted("rl system prune", _warning(parsed)):
+        return 1
+    places = paths.discover()
+    removed, freed = cleaning.prune_containers(places, wanted.takes)
+    _write_removed("Deleted Containers:", removed)
+    # As docker has it: volumes have no labels here, so a filter for one spares them all.
+    if with_volumes and Filters(words, _KEYS, "rl system prune").labels_fit({}):
+        names = volumes.unused(places, named=False)
+        for name in names:
+            freed += volumes.size(places, name)
+            volumes.remove(places, name)
+        _write_removed("Deleted Volumes:", names)
+    lines, bytes_of_images = image_prune.prune(
+        places,
+        everything=parsed.flag("all"),
+        in_use=cleaning.in_use_by(places, images.takes),
+    )
+    _write_removed("Deleted Images:", lines)
+    output.write_line(f"Total reclaimed space: {output.human_size(freed + bytes_of_images)}")
+    return 0
+
+
+def _warning(parsed: Parsed) -> str:
+    images = "every image that no container uses" if parsed.flag("all") else "all dangling images"
+    volumes = ", every anonymous volume that no container uses" if parsed.flag("volumes") else ""
+    return f"This removes every container that does not run, {images}{volumes}."
+
+
+def reset(parsed: Parsed) -> int:
+    """Empty the store."""
+    from rootless.engine import cleaning
+    from rootless.store import paths
+
+    force = parsed.flag("force")
+    if not force and not cmd_prune.is_wanted("rl system reset", _RESET_WARNING):
+        return 1
+    cleaning.reset(paths.discover(), force=force)
+    return 0
+
+
+_FORCE = flag("-f --force", "Do not ask")
+_FILTER = repeat("--filter", "KEY=VALUE", "until, label, label!")
+
+DF = Signature(
+    disk_usage,
+    "Show what images, containers and volumes take on the disk.",
+    (
+        flag("-v --verbose", "Each of them"),
+        value("--format", "FORMAT", "json for a document", choices=("json",)),
+    ),
+)
+
+CONTAINER_PRUNE = Signature(
+    prune_containers,
+    "Remove every container that does not run, with its anonymous volumes.",
+    (_FORCE, _FILTER),
+    examples=("rl container prune --force --filter until=24h",),
+)
+
+PRUNE = Signature(
+    prune,
+    "Remove containers that do not run, and images that nothing uses.",
+    (
+        flag("-a --all", "Every image that no container uses, not only those without a name"),
+        flag("--volumes", "Also anonymous volumes that no container uses"),
+        _FORCE,
+        _FILTER,
+    ),
+)
+
+RESET = Signature(
+    reset,
+    "Remove every container, image and volume of the store.",
+    (flag("-f --force", "Do not ask, and kill what runs"),),
+)
