@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from rootless.cli import begin
 from rootless.cli.options import Argument, Parsed, Signature
 from rootless.cli.run_flags import container_spec
-from rootless.cli.run_options import RUN_OPTIONS
+from rootless.cli.run_options import CREATE_OPTIONS, RUN_OPTIONS
 from rootless.errors import EXIT_ENGINE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from rootless.cli.progress import QuietProgress
     from rootless.model.container import ContainerSpec
+    from rootless.runtime.launch import Launch
 
 
 class _ProgressWhenNeeded:
@@ -40,30 +43,46 @@ def run(parsed: Parsed) -> int:
     spec = container_spec(parsed)
     if parsed.flag("dry-run"):
         return _describe(spec)
-    import gc
-
-    from rootless.runtime.launch import Launch
-
-    # A run makes no cycles worth a search, and each search touches every page shared with the
-    # keeper.
-    gc.disable()
-
+    detached = parsed.flag("detach")
     # Forked before the heavier imports: they cost as much as the keeper needs to get ready.
-    launch = Launch(keep_output=spec.keeps_log)
+    launch = begin.launch(detached=detached, keep_output=spec.keeps_log)
     from rootless.cli import diagnostics
-    from rootless.engine import run as engine_run
 
     progress = _ProgressWhenNeeded(quiet=spec.quiet)
+    explain = diagnostics.say_line if parsed.flag("explain-start") else None
     try:
-        return engine_run.run(
-            spec,
-            launch,
-            explain_start=parsed.flag("explain-start"),
-            progress=progress,
-            explain=diagnostics.say_line,
-        )
+        if detached:
+            return _run_detached(spec, launch, progress, explain)
+        from rootless.engine import run as engine_run
+
+        return engine_run.run(spec, launch, progress=progress, explain=explain)
     finally:
         progress.close()
+
+
+def _run_detached(
+    spec: ContainerSpec, launch: Launch, progress: Any, explain: Callable[[str], None] | None
+) -> int:
+    from rootless.cli import output
+    from rootless.engine import detach, linger
+
+    output.write_line(detach.run(spec, launch, progress=progress, explain=explain))
+    linger.warn_once()
+    return 0
+
+
+def create(parsed: Parsed) -> int:
+    """Make the container that `parsed` asks for, and print its id."""
+    from rootless.cli import output
+    from rootless.engine import made
+
+    spec = container_spec(parsed)
+    progress = _ProgressWhenNeeded(quiet=spec.quiet)
+    try:
+        output.write_line(made.create(spec, progress))
+    finally:
+        progress.close()
+    return 0
 
 
 def _describe(spec: ContainerSpec) -> int:
@@ -89,5 +108,16 @@ RUN = Signature(
         "rl run --rm -it alpine",
         'rl run --rm -v "$PWD:/work" -w /work python:3.12 python script.py',
         "rl run --rm -p 8080:80 nginx",
+        "rl run -d --name web --restart on-failure -p 8080:80 nginx",
     ),
+)
+
+CREATE = Signature(
+    create,
+    "Make a container without starting it.",
+    CREATE_OPTIONS,
+    (Argument("IMAGE"), Argument("ARG", 0, None)),
+    intermixed=False,
+    error_code=EXIT_ENGINE,
+    examples=("rl create --name web -p 8080:80 nginx; rl start web",),
 )

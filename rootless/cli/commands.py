@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 class Entry:
-    """One row: the words of the command, where its Signature stands, and its summary."""
+    """One row: the words of the command, where its Signature stands, and its summary.
+
+    summary: "" for what only rl itself calls, which no help shows."""
 
     __slots__ = ("attribute", "module", "path", "summary")
 
@@ -42,6 +44,13 @@ ENTRIES = {
     for row in (
         ("run", "cmd_run", "RUN", "Run a command in a new container"),
         ("ps", "cmd_ps", "PS", "List containers"),
+        ("create", "cmd_run", "CREATE", "Make a container without starting it"),
+        ("start", "cmd_lifecycle", "START", "Start containers"),
+        ("stop", "cmd_lifecycle", "STOP", "Stop containers"),
+        ("restart", "cmd_lifecycle", "RESTART", "Stop containers and start them again"),
+        ("kill", "cmd_lifecycle", "KILL", "Send a signal to containers"),
+        ("wait", "cmd_lifecycle", "WAIT", "Wait until containers have ended"),
+        ("attach", "cmd_lifecycle", "ATTACH", "Attach to the streams of a container"),
         ("rm", "cmd_containers", "RM", "Remove containers"),
         ("logs", "cmd_logs", "LOGS", "Show what containers have said"),
         ("top", "cmd_top", "TOP", "Show the processes of a container"),
@@ -73,6 +82,14 @@ ENTRIES = {
         ("image inspect", "cmd_images", "INSPECT", "Show images as JSON"),
         ("container run", "cmd_run", "RUN", "Run a command in a new container"),
         ("container ls", "cmd_ps", "PS", "List containers"),
+        ("container create", "cmd_run", "CREATE", "Make a container without starting it"),
+        ("container start", "cmd_lifecycle", "START", "Start containers"),
+        ("container stop", "cmd_lifecycle", "STOP", "Stop containers"),
+        ("container restart", "cmd_lifecycle", "RESTART", "Stop containers and start them again"),
+        ("container restarted", "cmd_lifecycle", "RESTARTED", ""),
+        ("container kill", "cmd_lifecycle", "KILL", "Send a signal to containers"),
+        ("container wait", "cmd_lifecycle", "WAIT", "Wait until containers have ended"),
+        ("container attach", "cmd_lifecycle", "ATTACH", "Attach to the streams of a container"),
         ("container rm", "cmd_containers", "RM", "Remove containers"),
         ("container inspect", "cmd_inspect", "INSPECT_CONTAINER", "Show containers as JSON"),
         ("container logs", "cmd_logs", "LOGS", "Show what containers have said"),
@@ -107,5 +124,5 @@ def find(words: Sequence[str]) -> tuple[Entry, list[str]] | None:
 def children(group: str) -> list[Entry]:
     """The commands below `group`, "" for those at the top, in the order of the table."""
     prefix = f"{group} " if group else ""
-    found = (entry for path, entry in ENTRIES.items() if path.startswith(prefix))
+    found = (entry for path, entry in ENTRIES.items() if path.startswith(prefix) and entry.summary)
     return [entry for entry in found if " " not in entry.path[len(prefix) :]]

@@ -72,6 +72,8 @@ def container_spec(parsed: Parsed) -> ContainerSpec:
         sysctls=_pairs(parsed, "sysctl"),
         stop_signal=_stop_signal(parsed.text("stop-signal")),
         timeout=_timeout(parsed.text("timeout")),
+        stop_timeout=_stop_timeout(parsed.optional("stop-timeout")),
+        restart=_restart(parsed),
         platform=_platform(parsed.text("platform")),
         pull=parsed.text("pull"),
         pid=parsed.text("pid"),
@@ -320,6 +322,26 @@ def _timeout(text: str) -> int:
     if seconds is None:
         raise UsageError(f"--timeout {text}: not a number of seconds")
     return seconds
+
+
+def _stop_timeout(text: str | None) -> int | None:
+    if text is None:
+        return None
+    seconds = -1 if text == "-1" else number(text, 0, _MAXIMUM_TIMEOUT)
+    if seconds is None:
+        raise UsageError(f"--stop-timeout {text}: not a number of seconds")
+    return seconds
+
+
+def _restart(parsed: Parsed) -> str:
+    text = parsed.text("restart")
+    if not text:
+        return ""
+    from rootless.model import restart
+
+    if restart.parse(text).name != restart.NO and parsed.flag("rm"):
+        raise UsageError(f"--restart {text}: a container of --rm is gone when it ends")
+    return text
 
 
 def _platform(text: str) -> str:

@@ -19,6 +19,7 @@ _PROCESS = section(
     flag("-t --tty", "Give the process a terminal"),
     flag("--init", "Run a small init as process 1: it forwards signals and reaps"),
     value("--stop-signal", "SIGNAL", "Signal that ends the container (default the image's)"),
+    value("--stop-timeout", "SECONDS", "How long `rl stop` waits before it kills (default 10)"),
     value("--timeout", "SECONDS", "End the container after this time; 0 for never", default="0"),
     flag("--sig-proxy", "Forward signals that rl gets to the process", default=True),
     value("--umask", "MASK", "File mode mask of the process", default="0022"),
@@ -30,6 +31,7 @@ _CONTAINER = section(
     value("--name", "NAME", "Name of the container"),
     flag("--replace", "Remove a container that has this name already"),
     flag("--rm", "Remove the container when it ends"),
+    value("--restart", "POLICY", "no, on-failure[:MOST], always or unless-stopped"),
     value("--cidfile", "FILE", "Write the container's id to a file"),
     repeat("-l --label", "KEY[=VALUE]", "Label of the container"),
     repeat("--label-file", "FILE", "Read labels from a file, one KEY=VALUE a line"),
@@ -107,7 +109,12 @@ _EXPLAIN = section(
     flag("--debug", "Show every change to the host before it is made"),
 )
 
-RUN_OPTIONS = (
+_DETACH = section(
+    "Container",
+    flag("-d --detach", "Leave the container running and print its id"),
+)
+
+CREATE_OPTIONS = (
     *_PROCESS,
     *_CONTAINER,
     *_LOG,
@@ -118,5 +125,7 @@ RUN_OPTIONS = (
     *RESOURCE_OPTIONS,
     *START_OPTIONS,
     *_SECURITY,
-    *_EXPLAIN,
+    flag("--debug", "Show every change to the host before it is made"),
 )
+
+RUN_OPTIONS = (*_DETACH, *CREATE_OPTIONS[:-1], *_EXPLAIN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
@@ -28,32 +29,61 @@ def name_from(container_id: str, wished: str = "") -> str:
 
 
 class Place:
-    """The directories of one container; `discard` takes all of it back. name: after `claim`."""
+    """The directories of one container; `discard` takes back what it made. name: after `claim`.
 
-    def __init__(self, paths: Paths, container_id: str) -> None:
+    record: of a container that is there already and starts once more.
+    """
+
+    def __init__(
+        self, paths: Paths, container_id: str, record: dict[str, Any] | None = None
+    ) -> None:
         self.paths = paths
         self.id = container_id
         self.name = ""
         self.directory = containers.directory(paths, container_id)
         self.live = containers.live_directory(paths, container_id)
         self.lock = files.Lock(f"{paths.running}/.new-{container_id}/lock")
-        self._record: dict[str, Any] = {}
+        self._before = record
+        self._record: dict[str, Any] = record or {}
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The container's record, once it was filled."""
+        return self._record
 
     def claim(self, name: str) -> None:
         """Make both directories and take the lock and the name, "" for any that is free.
 
         Raises InUseError, StoreError.
         """
-        log.effect(f"mkdir {self.directory}")
         # The store itself first: it is private, also where this is the first thing in it.
         for parent in (self.paths.root, self.paths.containers, self.paths.running):
             files.make_dirs(parent)
-        # Locked before it can be seen: whoever finds it unlocked may take it for a dead one's.
-        os.mkdir(os.path.dirname(self.lock.path), 0o700)
-        self.lock.acquire()
-        os.rename(os.path.dirname(self.lock.path), self.live)
+        self._claim_live()
+        if self._before is not None:
+            self.name = str(self._before["name"])
+            return
+        log.effect(f"mkdir {self.directory}")
         os.mkdir(self.directory, 0o700)
         self.name = self._claim_name(name)
+
+    def _claim_live(self) -> None:
+        """Locked before it can be seen: whoever finds it unlocked may take it for a dead one's."""
+        folder = os.path.dirname(self.lock.path)
+        os.mkdir(folder, 0o700)
+        self.lock.acquire()
+        try:
+            os.rename(folder, self.live)
+        except OSError as error:
+            os.unlink(self.lock.path)
+            self.lock.release()
+            os.rmdir(folder)
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            raise InUseError(
+                f"container {self.id[:12]}: is being started or stopped by another command",
+                hint=f"rl ps -a --filter id={self.id[:12]}",
+            ) from error
 
     def _claim_name(self, wished: str) -> str:
         if wished:
@@ -84,14 +114,24 @@ class Place:
         self._make_layers(plan.image.layers)
         return self._make_volumes(plan)
 
+    @property
+    def is_filled(self) -> bool:
+        """Whether an earlier start has made the container's layers."""
+        return os.path.isdir(f"{self.directory}/upper")
+
     def _make_layers(self, layers: list[str]) -> None:
+        if self.is_filled:
+            return
         for name in ("l", "work", "merged", plan_view.FOLDER):
-            os.mkdir(f"{self.directory}/{name}", 0o700)
+            os.makedirs(f"{self.directory}/{name}", 0o700, exist_ok=True)
+        for number, layer in enumerate(layers):
+            link = f"{self.directory}/l/{number}"
+            files.unlink_if_there(link)
+            os.symlink(layer, link)
+        # Last, as a sign that all is there.
         os.mkdir(f"{self.directory}/upper")
         # mkdir(2) obeys the umask, but the upper directory is the container's "/".
         os.chmod(f"{self.directory}/upper", 0o755)
-        for number, layer in enumerate(layers):
-            os.symlink(layer, f"{self.directory}/l/{number}")
 
     def _make_volumes(self, plan: Plan) -> list[tuple[str, str]]:
         copy_up = []
@@ -118,6 +158,7 @@ class Place:
         pids = {
             "keeper": launch.keeper_pid, "init": launch.init_pid,
             "server": launch.server_pid, "view": launch.view_pid, "network": network.pid,
+            "supervisor": launch.supervisor_pid,
         }  # fmt: skip
         state = {
             "boot": proc.boot_id(),
@@ -140,8 +181,14 @@ class Place:
         self.lock.release()
 
     def discard(self) -> None:
-        """Take everything back of a container that never ran. Only files of our own are there."""
+        """Take everything back that was made; of a container that never ran only files of our own
+        are there."""
         from rootless.store import trees
+
+        if self._before is not None:
+            containers.write_record(self.paths, self._before)
+            self.forget()
+            return
 
         containers.release_name(self.paths, self.name, self.id)
         for path in containers.trees_of(self.paths, self.id, self._record):

@@ -25,17 +25,22 @@ _NAME_DIGITS = 12
 _SECONDS_TO_END = 2.0
 
 
-def name_of(container_id: str) -> str:
-    """What a container's group is called; its scope has ".scope" after it."""
-    return f"rl-{container_id[:_NAME_DIGITS]}"
+def name_of(container_id: str, number: int = 0) -> str:
+    """What a container's group is called; its scope has ".scope" after it.
+
+    number: which start it is. Each has a name of its own: systemd forgets a scope at its own time,
+    and who restarts a container may still be in the group of the run before.
+    """
+    name = f"rl-{container_id[:_NAME_DIGITS]}"
+    return f"{name}-{number}" if number else name
 
 
-def place_without_systemd(container_id: str) -> str:
+def place_without_systemd(container_id: str, number: int) -> str:
     """Where a group of our own making is, if there is one: for a start that was cut in between."""
     from rootless.cgroup import hierarchy, subtree
 
     base = subtree.base_of(hierarchy.discover())
-    return f"{base}/{name_of(container_id)}" if base else ""
+    return f"{base}/{name_of(container_id, number)}" if base else ""
 
 
 class Grouping:
@@ -85,9 +90,12 @@ class Grouping:
             lines += [f"write {one.text!r} to payload/{one.file}" for one in settings]
         return lines
 
-    def ask(self, container_id: str, name: str, keeper_pid: int) -> None:
-        """Begin to make the group of the container around its keeper. Raises HostError."""
-        self._name = name_of(container_id)
+    def ask(self, container_id: str, name: str, keeper_pid: int, number: int) -> None:
+        """Begin to make the group of the container around its keeper. Raises HostError.
+
+        number: which start of the container it is, from 0.
+        """
+        self._name = name_of(container_id, number)
         self._keeper = keeper_pid
         if self.choice.manager != choices.SYSTEMD:
             return

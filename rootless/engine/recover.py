@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # The exit code of a container whose end nobody saw.
 UNKNOWN_EXIT = 255
+_SECONDS_TO_RESTART = 60.0
 # For processes that were sent SIGKILL; they may wait for a disk.
 _SECONDS_TO_END = 5.0
 
@@ -66,8 +67,9 @@ def _clear_if_abandoned(paths: Paths, container_id: str) -> None:
         log.effect(f"clear container {container_id[:12]}, which nobody looks after")
         state = containers.read_state(paths, container_id)
         _kill_processes(state)
-        _clear_group(state.get("cgroup", {}), container_id)
-        _settle(paths, container_id, record_or_nothing(paths, container_id), state)
+        record = record_or_nothing(paths, container_id)
+        _clear_group(state.get("cgroup", {}), container_id, record.get("starts", 0))
+        _settle(paths, container_id, record, state)
         containers.remove_live_directory(paths, container_id)
     finally:
         lock.release()
@@ -77,20 +79,22 @@ def _kill_processes(state: dict[str, Any]) -> None:
     if state.get("boot") != proc.boot_id():
         return  # another boot: those pids mean nothing now
     # The keeper first: it would go on to unwind while we do.
-    for name in ("keeper", "init", "server", "view", "network"):
+    for name in ("supervisor", "keeper", "init", "server", "view", "network"):
         pid, started = state.get("processes", {}).get(name, (0, 0))
         if not proc.kill_and_wait(pid, started):
             log.warn(f"process {pid} ({name}) does not end")
 
 
-def _clear_group(cgroup: dict[str, str], container_id: str) -> None:
+def _clear_group(cgroup: dict[str, str], container_id: str, starts: int) -> None:
     """End what was left in the container's control group, and remove one that we made.
 
+    starts: how often it was started; the record counts a start only when the group is there.
     Raises HostError when its processes do not end.
     """
     from rootless.engine import grouping
 
-    top = cgroup.get("path") or grouping.place_without_systemd(container_id)
+    number = max(0, starts - 1)
+    top = cgroup.get("path") or grouping.place_without_systemd(container_id, number)
     if not os.path.isdir(top):
         return
     from rootless.cgroup import choice, subtree
@@ -110,7 +114,7 @@ def _settle(paths: Paths, container_id: str, record: dict[str, Any], state: dict
         trees = containers.trees_of(paths, container_id, record)
         remove_trees([*state.get("remove", []), *trees])
         containers.release_name(paths, record.get("name") or state.get("name", ""), container_id)
-    elif record.get("status") == "running":
+    elif record.get("status") in ("running", "restarting"):
         _end_unseen(paths, container_id)
 
 
@@ -148,7 +152,14 @@ def heal_record(paths: Paths, container_id: str) -> None:
 def _claims_to_run(paths: Paths, container_id: str) -> bool:
     record = record_or_nothing(paths, container_id)
     # A home shared by several hosts holds the containers of all of them.
-    return record.get("status") == "running" and record.get("host") == os.uname().nodename
+    is_up = record.get("status") == "running" or _has_not_restarted(record)
+    return is_up and record.get("host") == os.uname().nodename
+
+
+def _has_not_restarted(record: dict[str, Any]) -> bool:
+    """Between the end of a supervisor and the start that it has become lies a moment."""
+    late = time.time() - record.get("restart_at", 0.0) > _SECONDS_TO_RESTART
+    return record.get("status") == "restarting" and late
 
 
 def remove_trees(trees: list[str]) -> None:

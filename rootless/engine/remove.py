@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
-from rootless.engine import recover
+from rootless.engine import lifecycle, recover
 from rootless.errors import InUseError
-from rootless.kernel import proc
 from rootless.store import containers, events
 
 TYPE_CHECKING = False
@@ -26,24 +23,9 @@ def remove(paths: Paths, text: str, *, force: bool) -> str:
             raise InUseError(
                 f"container {text}: is running", hint=f"rl rm --force {text}", exit_code=1
             )
-        _kill(paths, container_id)
+        lifecycle.end_at_once(paths, text, container_id)
     record = recover.record_or_nothing(paths, container_id)
     recover.remove_trees(containers.trees_of(paths, container_id, record))
     containers.release_name(paths, record.get("name", ""), container_id)
     events.of_container(paths, "destroy", {**record, "id": container_id})
     return container_id
-
-
-def _kill(paths: Paths, container_id: str) -> None:
-    """SIGKILL the payload; its keeper and launcher unwind, and the lock is free when they have."""
-    state = containers.read_state(paths, container_id)
-    pid, started = state.get("processes", {}).get("init", (0, 0))
-    proc.kill_and_wait(pid, started)
-    try:
-        lock = containers.live_lock(paths, container_id, blocking=True)
-        lock.acquire()
-        lock.release()
-    except FileNotFoundError:
-        pass  # unwound, with everything
-    if os.path.isdir(containers.live_directory(paths, container_id)):
-        recover.sweep(paths)

@@ -7,6 +7,7 @@ import time
 
 from rootless.engine import plan_view
 from rootless.errors import HostError
+from rootless.model import spec_document
 from rootless.model.idmap import size_of
 
 TYPE_CHECKING = False
@@ -22,9 +23,38 @@ if TYPE_CHECKING:
     from rootless.store.images import StoredImage
 
 
-def record_of(spec: ContainerSpec, made: Plan, image: StoredImage | None) -> dict[str, Any]:
-    """The container's record at its start (store.containers keeps it)."""
-    inner = made.namespace.inner
+# What a record says of a container that was made and not started.
+NEVER_STARTED: dict[str, Any] = {"status": "created", "started": None, "starts": 0}
+
+
+def record_of(
+    spec: ContainerSpec,
+    made: Plan,
+    image: StoredImage | None,
+    before: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The container's record at its start (store.containers keeps it). before: the one so far."""
+    return {**_lasting(spec, made, image), **(before or {}), **_of_this_start(spec, made, before)}
+
+
+def _of_this_start(
+    spec: ContainerSpec, made: Plan, before: dict[str, Any] | None
+) -> dict[str, Any]:
+    return {
+        "status": "running",
+        "started": time.time(),
+        "host": os.uname().nodename,
+        "starts": 1 + (int(before.get("starts", 0)) if before else 0),
+        "exit_code": None,
+        "error": "",
+        "oom_kills": [],
+        "stop_requested": False,
+        "auto_range": _auto_range(spec, made.namespace.inner),
+        "mounts": _mounts(spec, made),
+    }
+
+
+def _lasting(spec: ContainerSpec, made: Plan, image: StoredImage | None) -> dict[str, Any]:
     return {
         "id": made.place.container_id,
         "name": made.place.name,
@@ -33,13 +63,10 @@ def record_of(spec: ContainerSpec, made: Plan, image: StoredImage | None) -> dic
         "manifest": image.manifest_digest if image else "",
         "command": made.document["process"]["args"],
         "created": time.time(),
-        "host": os.uname().nodename,
-        "status": "running",
-        "exit_code": None,
+        "restart_count": 0,
         "remove": spec.remove,
         "labels": spec.labels,
         "resources": spec.resources,
-        "auto_range": _auto_range(spec, inner),
         "sysinfo": spec.sysinfo,
         "volumes": [use.name for use in made.volumes if use.anonymous],
         "mounted_volumes": list(dict.fromkeys(use.name for use in made.volumes)),
@@ -47,6 +74,9 @@ def record_of(spec: ContainerSpec, made: Plan, image: StoredImage | None) -> dic
         "log_driver": spec.log_driver,
         "log_opts": spec.log_opts,
         "root": root_of(made),
+        "stop_timeout": spec.stop_timeout,
+        "restart": spec.restart,
+        "spec": spec_document.to_document(spec),
         **_shown(spec, made),
     }
 
@@ -65,7 +95,6 @@ def root_of(made: Plan) -> dict[str, Any]:
 def _shown(spec: ContainerSpec, made: Plan) -> dict[str, Any]:
     """What nothing but `rl inspect` asks for."""
     document = made.document
-    targets = {mount.target for mount in spec.mounts} | {use.target for use in made.volumes}
     user = document["process"]["user"]
     return {
         "hostname": document.get("hostname", ""),
@@ -78,8 +107,13 @@ def _shown(spec: ContainerSpec, made: Plan) -> dict[str, Any]:
         "network": spec.network,
         "privileged": spec.privileged,
         "read_only": spec.read_only,
-        "mounts": [mount for mount in document["mounts"] if mount["destination"] in targets],
     }
+
+
+def _mounts(spec: ContainerSpec, made: Plan) -> list[dict[str, Any]]:
+    """Those that the user, or the image, asked for."""
+    targets = {mount.target for mount in spec.mounts} | {use.target for use in made.volumes}
+    return [mount for mount in made.document["mounts"] if mount["destination"] in targets]
 
 
 def _auto_range(spec: ContainerSpec, inner: IdMaps | None) -> list[int] | None:
@@ -98,9 +132,13 @@ def build(
     copy_up: list[tuple[str, str]],
     remove: list[str],
     cgroup: CgroupRequest | None,
+    *,
+    is_filled: bool,
+    detached: bool,
 ) -> Request:
     """The message to the keeper. programs: the seccomp filters of the payload, of the view's
-    server and of that for sysinfo(2). remove: what it removes at the end."""
+    server and of that for sysinfo(2). remove: what it removes at the end. is_filled: whether an
+    earlier start has made the root file system. detached: its caller does not wait for it."""
     inner = made.namespace.inner
     return {
         "document": made.document,
@@ -108,6 +146,7 @@ def build(
             "driver": made.driver,
             "path": made.place.directory,
             "layers": len(made.image.layers),
+            "is_filled": is_filled,
             "program": host.fuse_overlayfs if made.driver == "fuse-overlayfs" else "",
             "uid_shift": made.namespace.shift.uids,
             "gid_shift": made.namespace.shift.gids,
@@ -119,6 +158,7 @@ def build(
         "give": made.give,
         "loopback": network.loopback_by_us,
         "interactive": spec.interactive,
+        "detached": detached,
         "init": spec.init,
         "keep_groups": made.keep_groups,
         "most_cpus": _most_cpus(spec),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _HEADER = 4
-_MAX_FDS = 8
+_MAX_FDS = 16
 _FD_SIZE = 4
 
 

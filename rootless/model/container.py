@@ -36,6 +36,8 @@ class ContainerSpec(Value):
     stop_signal: "SIGTERM" or its like, None for the image's. resources: `linux.resources` of the
     OCI document. oom_score_adj: None for the caller's. cgroup_manager: systemd, cgroupfs, disabled,
     "" for whichever can. limits: strict, or best-effort for a run without what cannot be enforced.
+    restart: see model.restart. stop_timeout: seconds that `rl stop` waits before it kills, None for
+    the default.
     procview: on, off, a list of files, "" for on where it is possible. cpu_affinity: pin to as many
     CPUs as the quota allows. sysinfo: have sysinfo(2) answered with the container's figures.
     timens: private, host, "" for private where the view needs it. log_driver, log_opts: see
@@ -88,11 +90,13 @@ class ContainerSpec(Value):
         "remove",
         "replace",
         "resources",
+        "restart",
         "rootfs",
         "security_opt",
         "shm_size",
         "sig_proxy",
         "stop_signal",
+        "stop_timeout",
         "storage_driver",
         "sysctls",
         "sysinfo",
@@ -172,6 +176,8 @@ class ContainerSpec(Value):
         limits: str = STRICT,
         log_driver: str = JSON_FILE,
         log_opts: dict[str, str] | None = None,
+        restart: str = "",
+        stop_timeout: int | None = None,
     ) -> None:
         self.image = image
         self.rootfs = rootfs
@@ -235,6 +241,8 @@ class ContainerSpec(Value):
         self.limits = limits
         self.log_driver = log_driver
         self.log_opts = log_opts or {}
+        self.restart = restart
+        self.stop_timeout = stop_timeout
 
     @property
     def keeps_log(self) -> bool:

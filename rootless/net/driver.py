@@ -31,6 +31,9 @@ class Driver:
     gateway: str | None = None
     host_alias: str | None = None
     has_own_resolver = True
+    # Whether the container's network goes on when the process that starts it has ended: somebody
+    # else holds copies of Running.fds() then.
+    outlives_caller = False
 
     def __init__(self, choice: NetworkChoice, ports: Sequence[PortMapping]) -> None:
         self.choice = choice

@@ -83,14 +83,16 @@ class Pasta(Driver):
         self.ports = hostports.resolve(self.ports, both_families=True)
 
     def start(self, userns_path: str | None, netns_path: str, *, runtime_dir: str) -> Forwarding:
-        """It dies with the calling thread: a supervisor has to start it itself."""
+        """It dies with the calling thread, unless it is to outlive that."""
         relay = LoopbackUdp(
             self.ports, self.container_address or "127.0.0.1", userns_path, netns_path,
             both_families=True,
         )  # fmt: skip
         running = Forwarding(self.ports, relay)
         ports = [port for port in self.ports if not relay.has_alone(port)]
-        started = pasta.start(self.settings(), ports, userns_path, netns_path)
+        started = pasta.start(
+            self.settings(), ports, userns_path, netns_path, outlives_us=self.outlives_caller
+        )
         running.adopt(started.child, ready=started.ready, words=started.words)
         return running
 

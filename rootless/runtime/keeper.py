@@ -40,6 +40,9 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
         return
     # The lock's descriptor comes along and stays open: see Place.claim.
     request: Request = received[0][0]
+    if request["detached"]:
+        # The caller's streams, for whose end somebody may wait.
+        _to_null(0, 1, 2)
     request["started_ns"] = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     made = None
     services = Services()
@@ -183,9 +186,13 @@ def _close_setup_side(setup: Channel, stdio: Stdio) -> None:
     """Let go of what belongs to init, or the launcher would wait for its end for ever."""
     setup.close()
     stdio.close_container_side()
+    _to_null(0, 1)
+
+
+def _to_null(*numbers: int) -> None:
     null = null_fd()
-    os.dup2(null, 0)
-    os.dup2(null, 1)
+    for number in numbers:
+        os.dup2(null, number)
     os.close(null)
 
 

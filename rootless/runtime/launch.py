@@ -5,27 +5,40 @@ from __future__ import annotations
 import os
 
 from rootless.errors import RlError, RuntimeSetupError
-from rootless.kernel import channel, signals
+from rootless.kernel import channel, libc, signals
 from rootless.runtime import messages
 from rootless.runtime.stdio import Stdio
 from rootless.tools import idmap, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
+    from typing import Any, NoReturn
 
     from rootless.model.idmap import IdMaps
     from rootless.runtime.messages import Request
 
 
 class Launch:
-    """One container on its way up; to begin needs no knowledge of it and can come very early.
+    """One container on its way up; that it is begun needs no knowledge of it and can come very
+    early.
 
+    supervise: for a container that its caller does not wait for, what a process of its own runs
+    with its end of the channel `supervisor`; that process outlives us. supervisor_pid: 0 without.
     keep_output: see Stdio.
     """
 
-    def __init__(self, *, keep_output: bool = False) -> None:
-        self.stdio = Stdio(keep=keep_output)
+    def __init__(
+        self,
+        supervise: Callable[[channel.Channel], None] | None = None,
+        *,
+        keep_output: bool = False,
+    ) -> None:
+        self.supervisor: channel.Channel | None = None
+        self.supervisor_pid = 0
+        if supervise is not None:
+            self._fork_supervisor(supervise)
+        self.stdio = Stdio(keep=keep_output, detached=supervise is not None)
         self.control, self._keeper_control = channel.pair()
         self.setup, self._init_setup = channel.pair()
         self._pending = idmap.begin(self._keeper)
@@ -37,8 +50,19 @@ class Launch:
         self.server_pid = self.view_pid = 0
         self.times: list[tuple[str, int]] = []
 
+    def _fork_supervisor(self, supervise: Callable[[channel.Channel], None]) -> None:
+        ours, theirs = channel.pair()
+        pid = os.fork()
+        if pid == 0:
+            _become_supervisor(supervise, theirs)
+        theirs.close()
+        self.supervisor, self.supervisor_pid = ours, pid
+
     def _keeper(self) -> None:
         from rootless.runtime import keeper
+
+        if self.supervisor is not None:
+            self.supervisor.close()
 
         self.control.close()
         self.setup.close()
@@ -124,14 +148,32 @@ class Launch:
                 return RuntimeSetupError(f"fuse-overlayfs: {received[0][1]}")
         return RuntimeSetupError("the container's first process ended before the command ran")
 
+    @property
+    def init_fd(self) -> int:
+        """A pidfd of the container's first process."""
+        return self._init_fd
+
     def abandon(self) -> None:
-        """Give up: the keeper kills what runs and unwinds. Waits for it."""
+        """Give up: the keeper kills what runs and unwinds. Waits for it, and for a supervisor."""
         for end in (self.control, self.setup):
             end.close()
         self.stdio.close_container_side()
         self.stdio.close_launcher_side()
         self._pending.abandon()
         self.reap()
+        if self.supervisor is not None:
+            self.supervisor.close()
+            self.supervisor = None
+            os.waitpid(self.supervisor_pid, 0)
+
+    def let_go(self) -> None:
+        """The supervisor has copies of everything: close ours, so that it alone keeps the
+        container."""
+        self.control.close()
+        self.stdio.close_launcher_side()
+        os.close(self._init_fd)
+        if self.supervisor is not None:
+            self.supervisor.close()
 
     def reap(self) -> int:
         """Wait for the keeper; its exit code."""
@@ -150,3 +192,23 @@ class Launch:
     def kill(self) -> None:
         """SIGKILL the container."""
         self.signal_init(signals.SIGKILL)
+
+
+def _become_supervisor(
+    supervise: Callable[[channel.Channel], None], mine: channel.Channel
+) -> NoReturn:
+    code = 1
+    try:
+        # Neither a closed terminal nor Ctrl-C at it ends what was detached from it.
+        os.setsid()
+        libc.prctl_name("rl-supervisor")
+        libc.set_command_line("rl-supervisor")
+        # Who reads what the caller prints would wait for us.
+        null = channel.null_fd()
+        for number in range(3):
+            os.dup2(null, number)
+        channel.close_all_but({mine.fd})
+        supervise(mine)
+        code = 0
+    finally:
+        os._exit(code)

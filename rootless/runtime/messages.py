@@ -51,7 +51,8 @@ if TYPE_CHECKING:
         """How the keeper makes the root file system.
 
         driver: fuse-overlayfs, overlay, vfs or directory. path: the container's directory, with
-        `l/0` (topmost) and up naming the layers, `upper`, `work` and `merged`. layers: how many;
+        `l/0` (topmost) and up naming the layers, `upper`, `work` and `merged`. is_filled: whether
+        an earlier start has made it. layers: how many;
         for the driver "directory" one, the tree itself. program: fuse-overlayfs, "" for another
         driver. shifts: from ids on disk to shown ids.
         """
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
         driver: str
         path: str
         layers: int
+        is_filled: bool
         program: str
         uid_shift: IdMap
         gid_shift: IdMap
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
         give: list[tuple[str, int, int]]  # trees to chown first: path, canonical uid and gid
         loopback: bool  # bring lo up
         interactive: bool  # the payload gets our standard input
+        detached: bool  # nobody reads what the keeper says
         init: bool  # run the payload under a reaper
         keep_groups: bool
         most_cpus: int  # to be pinned to as many CPUs; 0 for all that there are

@@ -61,7 +61,7 @@ def make(request: RootfsRequest) -> Rootfs:
     if driver == "overlay":
         _mount_overlay(lowers, merged)
         return Rootfs(merged, is_mount=True)
-    if driver == "vfs":
+    if driver == "vfs" and not request["is_filled"]:
         from rootless.runtime import copytree
 
         copytree.copy_layers([f"{request['path']}/{name}" for name in reversed(lowers)], merged)

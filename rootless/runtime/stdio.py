@@ -21,12 +21,13 @@ class Stdio:
     stream n is pumped, else -1.
     """
 
-    def __init__(self, *, keep: bool = False) -> None:
-        """keep: the output is kept in a log, too, so all of it passes through us."""
+    def __init__(self, *, keep: bool = False, detached: bool = False) -> None:
+        """keep: the output is kept in a log, too, so all of it passes through us. detached: the
+        caller's streams are not the payload's at all."""
         self.container = [-1, -1, -1]
         self.launcher = [-1, -1, -1]
         for number in range(3):
-            self._prepare(number, shared=number == 0 or not keep)
+            self._prepare(number, shared=not detached and (number == 0 or not keep))
 
     def _prepare(self, number: int, *, shared: bool) -> None:
         if shared and _is_safe_to_share(number):

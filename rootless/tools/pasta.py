@@ -59,10 +59,16 @@ class Started:
 
 
 def start(
-    settings: Settings, ports: Sequence[PortMapping], userns: str | None, netns: str
+    settings: Settings,
+    ports: Sequence[PortMapping],
+    userns: str | None,
+    netns: str,
+    *,
+    outlives_us: bool = False,
 ) -> Started:
     """Start it on the network namespace at `netns`, which belongs to the user namespace `userns`
-    (None: the caller's). It dies with the calling thread. HostError when it is not installed."""
+    (None: the caller's). It dies with the calling thread, unless it is to outlive that: then it
+    ends with the namespace. HostError when it is not installed."""
     argv = [spawn.find("pasta", "passt"), "--foreground", "--quiet", "--stderr"]
     # It writes its pid once everything is up, and later versions close every descriptor but the
     # standard ones: so the pid "file" is standard output.
@@ -73,7 +79,8 @@ def start(
     try:
         child = spawn.spawn(
             [*argv, "--netns", netns],
-            stdout=to_ready, stderr=to_words, die_with_parent=signals.SIGKILL,
+            stdout=to_ready, stderr=to_words, own_session=True,
+            die_with_parent=0 if outlives_us else signals.SIGKILL,
         )  # fmt: skip
     finally:
         os.close(to_ready)

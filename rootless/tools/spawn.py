@@ -179,6 +179,14 @@ def _install_streams(streams: Sequence[int | None]) -> None:
         os.dup2(fd, number)
 
 
+def become_rl(*words: str) -> NoReturn:
+    """Execute `rl WORDS` in the place of this process, in the way that it was started itself."""
+    import sys
+
+    prefix = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1]
+    os.execv(sys.executable, [*prefix, *words])
+
+
 class Completed:
     """The end of a program that `run` waited for."""
 

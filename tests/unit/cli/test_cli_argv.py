@@ -67,7 +67,7 @@ def test_accepts(words: str, values: dict[str, object], arguments: list[str]) ->
         "-iX alpine",
         "--rm=maybe alpine",
         "--pull sometimes alpine",
-        "-d alpine",
+        "--unknown alpine",
         "--",
     ],
 )

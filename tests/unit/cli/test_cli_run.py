@@ -43,7 +43,7 @@ class Engine:
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     engine = Engine()
     # No keeper is forked for a container that never comes.
-    monkeypatch.setattr("rootless.runtime.launch.Launch", lambda **_: object())
+    monkeypatch.setattr("rootless.runtime.launch.Launch", lambda *_, **__: object())
     monkeypatch.setattr(engine_run, "run", engine.run)
     monkeypatch.setattr(engine_run, "describe", engine.describe)
     return engine
@@ -55,7 +55,7 @@ def test_the_exit_code_is_the_containers(engine: Engine) -> None:
     ((spec, options),) = engine.calls
     assert (spec.image, spec.command) == ("alpine", ["sh", "-c", "exit 42"])
     assert spec.remove and spec.tty and spec.interactive
-    assert options["explain_start"] is False
+    assert options["explain"] is None
 
 
 @pytest.mark.parametrize(("error", "code"), [(ImageError("m"), 125), (RlError("m", "", 127), 127)])
@@ -68,7 +68,6 @@ def test_explain_start(engine: Engine, capfd: pytest.CaptureFixture[str]) -> Non
     assert main.run_cli(["container", "run", "--explain-start", "alpine"]) == 0
     ((_, options),) = engine.calls
     options["explain"]("1 ms")
-    assert options["explain_start"] is True
     assert capfd.readouterr().err == "1 ms\n"
 
 

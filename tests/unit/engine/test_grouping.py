@@ -149,7 +149,7 @@ def said() -> Iterator[list[str]]:
 def asked(*words: str) -> Grouping:
     """A start up to `ask`."""
     grouping = Grouping(spec_of(*words))
-    grouping.ask(CONTAINER_ID, "web", KEEPER)
+    grouping.ask(CONTAINER_ID, "web", KEEPER, 0)
     return grouping
 
 
@@ -298,7 +298,7 @@ def test_any_path_can_be_shown_in_the_description(host: Host, path: str, shown: 
     host.has(choices.SYSTEMD)
     spec = spec_of()
     spec.image, spec.rootfs = "", path
-    Grouping(spec).ask(CONTAINER_ID, "web", KEEPER)
+    Grouping(spec).ask(CONTAINER_ID, "web", KEEPER, 0)
     assert host.systemd.asked[0][1][2]["description"] == f"rl container web ({shown})"
 
 

@@ -47,12 +47,12 @@ def told(group: Group) -> str:
 
 
 def test_a_group_of_our_own_is_killed_and_then_removed(group: Group, removed: list[str]) -> None:
-    recover._clear_group({"manager": choices.CGROUPFS, "path": group.top}, ONE)
+    recover._clear_group({"manager": choices.CGROUPFS, "path": group.top}, ONE, 1)
     assert removed == [f"1{group.top}"]
 
 
 def test_a_scope_is_killed_and_ends_by_itself(group: Group, removed: list[str]) -> None:
-    recover._clear_group({"manager": choices.SYSTEMD, "path": group.top}, ONE)
+    recover._clear_group({"manager": choices.SYSTEMD, "path": group.top}, ONE, 1)
     assert told(group) == "1" and removed == []
 
 
@@ -61,7 +61,7 @@ def test_a_kernel_that_cannot_kill_groups(group: Group, monkeypatch: pytest.Monk
     removed: list[str] = []
     monkeypatch.setattr(subtree, "remove", lambda group: removed.append(group.top))
     os.unlink(f"{group.payload}/cgroup.kill")
-    recover._clear_group({"manager": choices.CGROUPFS, "path": group.top}, ONE)
+    recover._clear_group({"manager": choices.CGROUPFS, "path": group.top}, ONE, 1)
     assert removed == [group.top] and os.listdir(group.payload) == ["container"]
 
 
@@ -75,7 +75,7 @@ def test_a_kernel_that_cannot_kill_groups(group: Group, monkeypatch: pytest.Monk
     ids=str,
 )
 def test_no_group(cgroup: dict[str, str], removed: list[str]) -> None:
-    recover._clear_group(cgroup, ONE)
+    recover._clear_group(cgroup, ONE, 1)
     assert removed == []
 
 

@@ -10,7 +10,14 @@ def test_every_field_has_a_default_and_a_slot() -> None:
     assert set(parameters) == set(ContainerSpec.__slots__)
     spec = ContainerSpec()
     absent = {name for name in parameters if getattr(spec, name) is None}
-    assert absent == {"image", "rootfs", "entrypoint", "stop_signal", "oom_score_adj"}
+    assert absent == {
+        "image",
+        "rootfs",
+        "entrypoint",
+        "stop_signal",
+        "oom_score_adj",
+        "stop_timeout",
+    }
 
 
 def test_two_specs_share_nothing() -> None:

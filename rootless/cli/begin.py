@@ -1,0 +1,29 @@
+"""The first step of every start, before anything heavy is imported."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.kernel.channel import Channel
+    from rootless.runtime.launch import Launch
+
+
+def launch(*, detached: bool, keep_output: bool = False) -> Launch:
+    """Fork the keeper and, for a container that nobody waits for, its supervisor.
+
+    keep_output: see runtime.stdio.
+    """
+    import gc
+
+    from rootless.runtime.launch import Launch
+
+    # A run makes no cycles worth a search, and each search touches every page shared with the
+    # keeper.
+    gc.disable()
+    return Launch(_supervise if detached else None, keep_output=keep_output)
+
+
+def _supervise(launcher: Channel) -> None:
+    from rootless.engine import supervisor
+
+    supervisor.main(launcher)

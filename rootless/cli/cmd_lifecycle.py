@@ -1,0 +1,266 @@
+"""`rl start`, `restart`, `stop`, `kill`, `wait` and `attach`."""
+
+from __future__ import annotations
+
+from rootless.cli import begin
+from rootless.cli.options import Argument, Parsed, Signature, flag, value
+from rootless.errors import EXIT_ENGINE, NotFoundError, RlError, UsageError
+from rootless.model.digits import number
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from rootless.store.paths import Paths
+
+_MAXIMUM_SECONDS = 10**9
+_CONTAINERS = (Argument("CONTAINER", 0, None),)
+_TIME = value("-t --time", "SECONDS", "Seconds until it is killed; -1 for never (default 10)")
+_ALL = flag("-a --all", "Every container that runs")
+_DETACH_KEYS = value(
+    "--detach-keys", "KEYS", 'Keys that leave it running; "" for none', default="ctrl-p,ctrl-q"
+)
+_SIG_PROXY = flag("--sig-proxy", "Forward signals that rl gets to the process", default=True)
+
+
+def start(parsed: Parsed) -> int:
+    """Start containers that are there; attached, the exit code is the container's."""
+    attached = parsed.flag("attach") or parsed.flag("interactive")
+    if attached and len(parsed.arguments) != 1:
+        raise UsageError("rl start --attach: takes exactly one container", "rl start -a NAME")
+    if attached:
+        return _start_attached(parsed)
+    return _each(parsed, parsed.arguments, _start_one)
+
+
+def _start_one(places: Paths, text: str) -> None:
+    from rootless.engine import made
+
+    record = made.to_start(places, text)
+    if record is not None:
+        _launch(record)
+
+
+def _launch(record: dict[str, Any], *, attached: bool = False) -> Any:
+    launch = begin.launch(detached=True)
+    from rootless.engine import detach
+
+    return detach.start(record, launch, attached=attached)
+
+
+def _start_attached(parsed: Parsed) -> int:
+    from rootless.engine import made, recover
+    from rootless.store import paths
+
+    places = paths.discover()
+    recover.tidy(places)
+    text = parsed.arguments[0]
+    record = made.to_start(places, text)
+    if record is None:
+        return _attach(parsed, places, text, stdin=parsed.flag("interactive"))
+    channel = _launch(record, attached=True)
+    is_terminal = bool(record["spec"].get("tty"))
+    return _follow(parsed, places, record["id"], channel, is_terminal, parsed.flag("interactive"))
+
+
+def attach(parsed: Parsed) -> int:
+    """Attach to a running container; the exit code is the container's."""
+    from rootless.store import paths
+
+    places = paths.discover()
+    return _attach(parsed, places, parsed.arguments[0], stdin=not parsed.flag("no-stdin"))
+
+
+def _attach(parsed: Parsed, places: Paths, text: str, *, stdin: bool) -> int:
+    from rootless.engine import attach as engine_attach
+    from rootless.engine import live
+
+    running = live.find(places, text)
+    channel, is_terminal = engine_attach.connect(places, text, running.id)
+    return _follow(parsed, places, running.id, channel, is_terminal, stdin)
+
+
+def _follow(
+    parsed: Parsed, places: Paths, container_id: str, channel: Any, terminal: bool, stdin: bool
+) -> int:
+    from rootless.engine import attach as engine_attach
+    from rootless.engine import lifecycle
+    from rootless.model import detach_keys
+
+    keys = detach_keys.parse(parsed.text("detach-keys")) if terminal else b""
+
+    def signal(number: int) -> None:
+        try:
+            lifecycle.kill(places, container_id, str(number))
+        except RlError:
+            pass  # it has just ended
+
+    code = engine_attach.Attachment(
+        channel,
+        terminal=terminal,
+        stdin=stdin,
+        keys=detach_keys.DetachKeys(keys) if keys else None,
+        signal=signal if parsed.flag("sig-proxy") else None,
+    ).follow()
+    return 0 if code is None else code
+
+
+def restart(parsed: Parsed) -> int:
+    """Stop containers, if they run, and start them."""
+
+    def one(places: Paths, text: str) -> None:
+        from rootless.engine import lifecycle
+
+        lifecycle.stop(places, text, _seconds(parsed))
+        _start_one(places, text)
+
+    return _each(parsed, _words(parsed, "restart"), one)
+
+
+def restarted(parsed: Parsed) -> int:
+    """What a supervisor becomes, to start its container again."""
+
+    def one(places: Paths, text: str) -> None:
+        from rootless.engine import made
+
+        record = made.to_restart(places, text)
+        if record is not None:
+            _launch(record)
+
+    return _each(parsed, parsed.arguments, one)
+
+
+def stop(parsed: Parsed) -> int:
+    """Stop containers."""
+
+    def one(places: Paths, text: str) -> None:
+        from rootless.engine import lifecycle
+
+        lifecycle.stop(places, text, _seconds(parsed))
+
+    return _each(parsed, _words(parsed, "stop"), one, gone_is_well=parsed.flag("ignore"))
+
+
+def kill(parsed: Parsed) -> int:
+    """Send a signal to containers."""
+
+    def one(places: Paths, text: str) -> None:
+        from rootless.engine import lifecycle
+
+        lifecycle.kill(places, text, parsed.text("signal"))
+
+    return _each(parsed, _words(parsed, "kill"), one)
+
+
+def wait(parsed: Parsed) -> int:
+    """Wait for the end of containers and print their exit codes."""
+    from rootless.cli import each
+    from rootless.engine import lifecycle
+    from rootless.store import paths
+
+    places = paths.discover()
+    return each.do_each(parsed.arguments, lambda text: [str(lifecycle.wait(places, text))])
+
+
+def _each(
+    parsed: Parsed,
+    words: Iterable[str],
+    act: Callable[[Paths, str], None],
+    *,
+    gone_is_well: bool = False,
+) -> int:
+    """Do it to each, which is printed then; goes on after an error."""
+    from rootless.cli import each
+    from rootless.engine import recover
+    from rootless.store import paths
+
+    places = paths.discover()
+    recover.tidy(places)
+
+    def one(text: str) -> list[str]:
+        act(places, text)
+        return [text]
+
+    def complain(error: RlError) -> int:
+        is_well = gone_is_well and isinstance(error, NotFoundError)
+        return 0 if is_well else each.complain_as_engine(error)
+
+    return each.do_each(words, one, complain)
+
+
+def _words(parsed: Parsed, verb: str) -> list[str]:
+    if parsed.flag("all"):
+        from rootless.engine import live
+        from rootless.store import paths
+
+        return [running.id for running in live.find_all(paths.discover())]
+    if not parsed.arguments:
+        raise RlError(f"rl {verb}: name a container, or give --all", "rl ps", EXIT_ENGINE)
+    return list(parsed.arguments)
+
+
+def _seconds(parsed: Parsed) -> int | None:
+    text = parsed.optional("time")
+    if text is None:
+        return None
+    seconds = -1 if text.startswith("-") else number(text, 0, _MAXIMUM_SECONDS)
+    if seconds is None:
+        raise UsageError(f"--time {text}: not a number of seconds", hint="--time 10")
+    return seconds
+
+
+START = Signature(
+    start,
+    "Start containers that were made before.",
+    (
+        flag("-a --attach", "Show its output, forward signals, end with its exit code"),
+        flag("-i --interactive", "Give it standard input as well"),
+        _DETACH_KEYS,
+        _SIG_PROXY,
+    ),
+    (Argument("CONTAINER", 1, None),),
+    error_code=EXIT_ENGINE,
+)
+
+RESTART = Signature(
+    restart, "Stop containers and start them again.", (_TIME, _ALL), _CONTAINERS,
+    error_code=EXIT_ENGINE,
+)  # fmt: skip
+
+RESTARTED = Signature(
+    restarted, "Start a container again, for its restart policy.", (), (Argument("CONTAINER"),),
+    error_code=EXIT_ENGINE,
+)  # fmt: skip
+
+STOP = Signature(
+    stop,
+    "End containers: their stop signal, and after a while SIGKILL.",
+    (_TIME, _ALL, flag("-i --ignore", "One that does not exist is no error")),
+    _CONTAINERS,
+    error_code=EXIT_ENGINE,
+)
+
+KILL = Signature(
+    kill,
+    "Send a signal to the first process of containers.",
+    (value("-s --signal", "SIGNAL", "Name or number", default="KILL"), _ALL),
+    _CONTAINERS,
+    error_code=EXIT_ENGINE,
+)
+
+WAIT = Signature(
+    wait,
+    "Wait until containers have ended, and print their exit codes.",
+    (),
+    (Argument("CONTAINER", 1, None),),
+    error_code=EXIT_ENGINE,
+)
+
+ATTACH = Signature(
+    attach,
+    "Attach to the streams of a running container.",
+    (flag("--no-stdin", "Show its output only"), _DETACH_KEYS, _SIG_PROXY),
+    (Argument("CONTAINER"),),
+    error_code=EXIT_ENGINE,
+)

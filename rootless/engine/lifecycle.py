@@ -1,0 +1,189 @@
+"""Ends of containers: stop, kill, wait."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from rootless.cgroup import group as groups
+from rootless.engine import clients, live, recover
+from rootless.errors import HostError, RlError
+from rootless.kernel import proc, signals
+from rootless.kernel.channel import wait_readable
+from rootless.store import containers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.engine.live import Live
+    from rootless.store.paths import Paths
+
+# docker-stop(1), "--time".
+DEFAULT_TIMEOUT = 10
+_DEFAULT_SIGNAL = "SIGTERM"
+# For the kernel to end what was sent SIGKILL; it may wait for a disk.
+_SECONDS_TO_END = 30.0
+_LONGEST_POLL_MS = 2**31 - 1
+
+
+def stop(paths: Paths, text: str, seconds: int | None = None) -> None:
+    """End the container named `text`: its stop signal, after `seconds` SIGKILL; below 0: never.
+
+    seconds: None for the container's own timeout. One that does not run is left as it is, but is
+    not restarted. Returns when everything of the run is unmade. Raises RlError.
+    """
+    container_id = containers.find(paths, text)
+    record = containers.read_record(paths, container_id)
+    running = live.look(paths, text, container_id)
+    if running is None and record["status"] != "restarting":
+        return
+    _forbid_restart(paths, container_id)
+    if running is not None:
+        if seconds is None:
+            seconds = record.get("stop_timeout")
+        limit = DEFAULT_TIMEOUT if seconds is None else seconds
+        _end(running, record.get("stop_signal") or _DEFAULT_SIGNAL, limit)
+    _wait_until_unmade(paths, text, container_id)
+
+
+def end_at_once(paths: Paths, text: str, container_id: str) -> None:
+    """SIGKILL whatever runs of the container, which is not started again; wait for its unwinding.
+
+    Raises HostError when that does not end.
+    """
+    try:
+        _forbid_restart(paths, container_id)
+    except RlError:
+        pass  # a damaged record, which is to go anyway
+    running = live.look(paths, text, container_id)
+    fd = _pidfd(running) if running is not None else -1
+    if fd >= 0:
+        _send(fd, signals.SIGKILL)
+        os.close(fd)
+    _wait_until_unmade(paths, text, container_id)
+
+
+def _forbid_restart(paths: Paths, container_id: str) -> None:
+    containers.update_record(paths, container_id, stop_requested=True)
+    try:
+        # One that waits for the time of the next start looks into the record now.
+        clients.connect(containers.live_directory(paths, container_id)).close()
+    except OSError:
+        pass  # in the foreground, or about to end
+
+
+def _end(running: Live, signal: str, seconds: int) -> None:
+    from rootless.model.signals import signal_number
+
+    fd = _pidfd(running)
+    if fd < 0:
+        return
+    try:
+        _send(fd, signal_number(signal))
+        _thaw(running)
+        limit = None if seconds < 0 else min(seconds * 1000, _LONGEST_POLL_MS)
+        if not wait_readable([fd], limit):
+            _send(fd, signals.SIGKILL)
+            wait_readable([fd], int(_SECONDS_TO_END * 1000))
+    finally:
+        os.close(fd)
+
+
+def _pidfd(running: Live) -> int:
+    """A descriptor of the container's first process, -1 when it has ended."""
+    pid, started = running.state.get("processes", {}).get("init", (0, 0))
+    try:
+        fd = os.pidfd_open(pid)
+    except (OSError, ValueError):
+        return -1
+    # Looked at again: the number may have been somebody else's when it was opened.
+    if proc.is_alive(pid, started):
+        return fd
+    os.close(fd)
+    return -1
+
+
+def _send(fd: int, number: int) -> None:
+    try:
+        signals.pidfd_send_signal(fd, number)
+    except ProcessLookupError:
+        pass
+
+
+def _thaw(running: Live) -> None:
+    """What is paused hears no signal but SIGKILL."""
+    if running.group is not None and live.is_frozen(running.group):
+        try:
+            groups.write(f"{running.group.payload}/cgroup.freeze", "0")
+        except OSError:
+            pass
+
+
+def _wait_until_unmade(paths: Paths, text: str, container_id: str) -> None:
+    """Until nobody looks after the run any more. Raises HostError when that does not end."""
+    deadline = time.monotonic() + _SECONDS_TO_END
+    while os.path.isdir(containers.live_directory(paths, container_id)):
+        lock = containers.live_lock(paths, container_id)
+        try:
+            if lock.acquire():
+                lock.release()
+                recover.sweep(paths)  # its supervisor was killed
+                return
+        except FileNotFoundError:
+            return
+        if time.monotonic() > deadline:
+            raise HostError(f"container {text}: its processes do not end", f"rl top {text}")
+        time.sleep(0.01)
+
+
+def kill(paths: Paths, text: str, signal: str) -> None:
+    """Send `signal` to the first process of the container. Raises RlError when it does not run."""
+    from rootless.model.signals import signal_number
+
+    number = signal_number(signal, "--signal")
+    running = live.find(paths, text)
+    record = containers.read_record(paths, running.id)
+    fd = _pidfd(running)
+    if fd < 0:
+        raise RlError(f"container {text}: is not running", hint="rl ps -a")
+    stop_signal = signal_number(record.get("stop_signal") or _DEFAULT_SIGNAL)
+    if number in (signals.SIGKILL, stop_signal):
+        _forbid_restart(paths, running.id)
+    _send(fd, number)
+    os.close(fd)
+    if number == signals.SIGKILL:
+        _wait_until_unmade(paths, text, running.id)
+
+
+def wait(paths: Paths, text: str) -> int:
+    """Wait for the end of the container named `text`; its exit code. Raises RlError."""
+    container_id = containers.find(paths, text)
+    try:
+        return _wait_for_supervisor(containers.live_directory(paths, container_id))
+    except OSError:
+        return _wait_for_record(paths, text, container_id)
+
+
+def _wait_for_supervisor(folder: str) -> int:
+    """Raises OSError where there is none, or it was killed."""
+    from rootless.kernel.channel import Channel
+
+    supervisor = Channel(clients.connect(folder))
+    supervisor.send(clients.WAIT)
+    while (received := supervisor.receive()) is not None:
+        if received[0][0] == clients.END:
+            return int(received[0][1])
+    raise ConnectionResetError
+
+
+def _wait_for_record(paths: Paths, text: str, container_id: str) -> int:
+    """Of one in the foreground, or one that has ended."""
+    running = live.look(paths, text, container_id)
+    fd = _pidfd(running) if running is not None else -1
+    if fd >= 0:
+        wait_readable([fd])
+        os.close(fd)
+        _wait_until_unmade(paths, text, container_id)
+    record: dict[str, Any] = containers.read_record(paths, container_id)
+    return int(record["exit_code"] or 0)

@@ -1,0 +1,319 @@
+"""One start of a container: from the wish, or the record, to the exec of its command."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from rootless import log
+from rootless.engine import create, facts, images, plan, request
+from rootless.engine.grouping import Grouping
+from rootless.engine.undo import Undo
+from rootless.errors import EXIT_ENGINE, NotFoundError, RlError, UsageError
+from rootless.model import network as network_model
+from rootless.model import ports as port_model
+from rootless.net import drivers
+from rootless.runtime import seccomp
+from rootless.store import containers, files, paths
+from rootless.tools import idmap
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.engine.facts import HostFacts
+    from rootless.engine.plan import ImageFacts, Plan
+    from rootless.engine.timeline import Timeline
+    from rootless.image.progress import Progress
+    from rootless.model.container import ContainerSpec
+    from rootless.model.idmap import IdMaps
+    from rootless.net.drivers import Driver, Running
+    from rootless.runtime.launch import Launch
+    from rootless.store.images import StoredImage
+    from rootless.store.paths import Paths
+
+
+class Start:
+    """`prepare`, `bring_up`, `go`. record: of a container that was made before; else it is new."""
+
+    def __init__(
+        self,
+        spec: ContainerSpec,
+        launch: Launch,
+        timeline: Timeline,
+        record: dict[str, Any] | None = None,
+    ) -> None:
+        self.spec = spec
+        self.launch = launch
+        self.timeline = timeline
+        self.paths = paths.discover()
+        self.grouping = Grouping(spec)
+        self.place = create.Place(
+            self.paths, record["id"] if record else containers.new_id(), record
+        )
+        self.remove: list[str] = []
+        self._record = record
+        self._built_for = ""
+        self._network: Driver
+
+    def prepare(self, progress: Progress | None) -> None:
+        """Decide everything, write it down and give the keeper its work.
+
+        Leaves nothing behind when it raises RlError.
+        """
+        spec = self.spec
+        maps = idmap.canonical_maps()
+        self.launch.request_maps(maps)
+        host = facts.gather(maps, devices=spec.privileged)
+        _say_what_is_reduced(maps)
+        image, image_facts = self._image(progress)
+        self.timeline.mark("image found")
+        self._built_for = str(image.config.get("architecture", "")) if image else ""
+        self._network = network_of(spec, image_facts)
+        self._network.check()
+        with Undo() as undo:
+            undo.callback(self.place.discard)
+            undo.callback(self.grouping.discard)
+            undo.callback(self.launch.abandon)
+            self._claim()
+            self.grouping.ask(self.place.id, self.place.name, self.launch.keeper_pid, self._number)
+            self._hand_over(host, image, image_facts)
+            undo.forget()
+        self.timeline.mark("container created")
+
+    @property
+    def _number(self) -> int:
+        """Which start of the container it is, from 0."""
+        return int(self._record.get("starts", 0)) if self._record else 0
+
+    def _image(self, progress: Progress | None) -> tuple[StoredImage | None, ImageFacts]:
+        if self._record is None or self.spec.rootfs:
+            return find_image(self.paths, self.spec, progress, pull=True)
+        # Of the very image that it was made of, whatever its name means now.
+        found = images.find(self.paths, self._record["image_id"])
+        if found is None:
+            raise NotFoundError(
+                f"container {self.place.id[:12]}: its image {self._record['image']} is gone",
+                f"rl pull {self._record['image']}; rl rm {self.place.id[:12]}", EXIT_ENGINE,
+            )  # fmt: skip
+        return found, images.facts_of(self.paths, found)
+
+    def _claim(self) -> None:
+        if self.spec.replace and self.spec.name and self._record is None:
+            remove_namesake(self.paths, self.spec.name)
+        self.place.claim(self.spec.name)
+
+    def _hand_over(
+        self, host: HostFacts, image: StoredImage | None, image_facts: ImageFacts
+    ) -> None:
+        spec, place = self.spec, self.place
+        where = plan.Place(place.id, place.name, place.directory, self.paths.volumes)
+        with _auto_range_lock(self.paths, spec):
+            # Files are kept with the image's ids: another start may have another range.
+            taken = taken_ranges(self.paths)
+            made = plan.build(spec, image_facts, host, where, self._network, taken)
+            add_cgroups_path(made, self.grouping)
+            record = request.record_of(spec, made, image, self._record)
+            is_filled = place.is_filled
+            copy_up = place.fill(made, record)
+        document = seccomp_document(made)
+        cache = self.paths.cache
+        program = seccomp.program_for(document, cache) if document else b""
+        programs = program, *_confine_servers(made, spec, cache)
+        place.write_config(made.document, document)
+        self.remove = containers.trees_of(self.paths, place.id, record) if spec.remove else []
+        self.timeline.mark("planned")
+        cgroup = self.grouping.settle()
+        self.timeline.mark("control group made")
+        wanted = request.build(
+            spec, made, host, programs, self._network, copy_up, self.remove, cgroup,
+            is_filled=is_filled, detached=self.launch.supervisor_pid > 0,
+        )  # fmt: skip
+        self.launch.send(wanted, place.lock.fd)
+        if self._record is None:
+            place.tell("create")
+
+    def bring_up(self, undo: Undo) -> tuple[Running, int]:
+        """Until init waits for the word to exec: its network, and its terminal (-1 without).
+
+        Raises RlError. undo: gets what ends the network.
+        """
+        launch = self.launch
+        init_pid = launch.wait_for_init()
+        launch.wait_for_namespaces()
+        self.timeline.mark("namespaces made")
+        self._network.outlives_caller = launch.supervisor_pid > 0
+        running = self._network.start(
+            f"/proc/{init_pid}/ns/user", f"/proc/{init_pid}/ns/net", runtime_dir=self.place.live
+        )
+        undo.callback(running.stop)
+        self.place.write_state(launch, running, self.grouping.facts(), remove=self.remove)
+        leader = launch.wait_until_ready(terminal=self.spec.tty)
+        self.timeline.mark("mounted")
+        running.wait_ready()
+        self.timeline.mark("network ready")
+        if self._record is None:
+            write_cidfile(self.spec, self.place.id)
+        return running, leader
+
+    def go(self) -> None:
+        """Let the command run. Raises RlError with 126 or 127 when it cannot be executed."""
+        try:
+            self.launch.go()
+        except RlError as error:
+            if "exec format error" in error.message:
+                error.hint = self._hint_of_platform()
+            raise
+        self.place.tell("start")
+        self.timeline.mark("command started")
+
+    def _hint_of_platform(self) -> str:
+        from rootless.model import platform
+
+        machine = platform.host()
+        if self._built_for in ("", machine.architecture):
+            return ""
+        return (
+            f"the image is built for {self._built_for}, this machine is {machine.architecture}:"
+            f" rl pull --platform {machine} {self.spec.image}"
+        )
+
+    def clear_up_after_others(self) -> None:
+        """While the command runs there is time for what a crash has left."""
+        if len(containers.live_ids(self.paths)) > 1:
+            from rootless.engine import recover
+
+            recover.sweep(self.paths)
+
+    def fail(self, error: BaseException) -> None:
+        """It did not come to run, or what follows it failed: take back what runs, note why."""
+        self.launch.abandon()
+        self.grouping.discard()
+        self._note_failure(error)
+
+    def _note_failure(self, error: BaseException) -> None:
+        """As docker has it: the container stays, created and never run, for who wants to look."""
+        if self.spec.remove:
+            return
+        code = error.exit_code if isinstance(error, RlError) else EXIT_ENGINE
+        status = self._record["status"] if self._record else "created"
+        try:
+            ended = {"exit_code": code, "finished": time.time(), "error": str(error)}
+            containers.update_record(self.paths, self.place.id, status=status, **ended)
+        except RlError as second:
+            # The first error is the one to hear about; this one (a full disk, say) beside it.
+            log.warn(second.message)
+
+
+def remove_namesake(where: Paths, name: str) -> None:
+    """--replace: a container of that name goes first. Raises RlError."""
+    from rootless.engine import remove
+
+    try:
+        remove.remove(where, name, force=True)
+    except NotFoundError:
+        pass
+
+
+def find_image(
+    where: Paths, spec: ContainerSpec, progress: Progress | None, *, pull: bool
+) -> tuple[StoredImage | None, ImageFacts]:
+    """The image of `spec` (None for a --rootfs) and what a plan needs of it. Raises RlError."""
+    if spec.rootfs:
+        return None, images.facts_of_directory(spec.rootfs)
+    if not pull:
+        present = images.find(where, spec.image or "")
+        if present is None:
+            raise NotFoundError(
+                f"{spec.image}: not in the store", f"rl pull {spec.image}", EXIT_ENGINE
+            )
+        return present, images.facts_of(where, present)
+    found = images.obtain(where, spec, progress)
+    return found, images.facts_of(where, found)
+
+
+def _say_what_is_reduced(maps: IdMaps) -> None:
+    if maps.is_single and os.geteuid() != 0:
+        log.notice(
+            "no subordinate ids for this user: the container knows its own user only"
+            ' (sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "$(id -un)")'
+        )
+
+
+def _auto_range_lock(where: Paths, spec: ContainerSpec) -> Undo:
+    """Two starts with --userns auto must not choose one range: held from the look to the record."""
+    held = Undo()
+    if spec.userns.startswith("auto"):
+        files.make_dirs(where.locks)
+        lock = files.Lock(f"{where.locks}/userns-auto")
+        lock.acquire()
+        held.callback(lock.release)
+    return held
+
+
+def network_of(spec: ContainerSpec, image: ImageFacts) -> Driver:
+    """The network driver that `spec` asks for. Raises UsageError."""
+    ports = list(spec.ports)
+    if spec.publish_all:
+        ports += port_model.exposed_ports(image.config)
+    choice = network_model.parse_network(spec.network)
+    return drivers.make(choice, ports, dns=spec.dns)
+
+
+def taken_ranges(where: Paths) -> list[tuple[int, int]]:
+    """The ranges of running containers with --userns auto."""
+    ranges = []
+    for one in containers.live_ids(where):
+        try:
+            taken = containers.read_record(where, one).get("auto_range")
+        except RlError:
+            continue
+        if taken:
+            ranges.append((taken[0], taken[1]))
+    return ranges
+
+
+def _confine_servers(made: Plan, spec: ContainerSpec, cache: str) -> tuple[bytes, bytes]:
+    """The filters of the processes that answer for the view and for sysinfo(2)."""
+    if not made.view and not spec.sysinfo:
+        return b"", b""
+    from rootless.procview import confined
+
+    view = _confine(confined.DOCUMENT, cache) if made.view else b""
+    return view, _confine(confined.NOTIFIED_DOCUMENT, cache) if spec.sysinfo else b""
+
+
+def _confine(document: dict[str, Any], cache: str) -> bytes:
+    """They can do without."""
+    try:
+        return seccomp.program_for(document, cache)
+    except RlError as error:
+        log.effect(f"the view of /proc: no seccomp filter: {error.message}")
+        return b""
+
+
+def seccomp_document(made: Plan) -> dict[str, Any]:
+    """`linux.seccomp` of the plan's choice, empty for none. Raises UsageError."""
+    choice = made.security.seccomp
+    if choice == "unconfined":
+        return {}
+    caps = made.document["process"]["capabilities"]["bounding"]
+    return seccomp.load_document(choice, caps) if choice else seccomp.default_document(caps)
+
+
+def add_cgroups_path(made: Plan, grouping: Grouping) -> None:
+    """Complete the document with `linux.cgroupsPath`, where there is a group."""
+    path = grouping.path_in_document(made.place.container_id)
+    if path:
+        made.document["linux"]["cgroupsPath"] = path
+
+
+def write_cidfile(spec: ContainerSpec, container_id: str) -> None:
+    """--cidfile. Raises UsageError when it is there already."""
+    if not spec.cidfile:
+        return
+    try:
+        with open(spec.cidfile, "x") as file:
+            file.write(container_id)
+    except OSError as error:
+        raise UsageError(f"--cidfile {spec.cidfile}: {error.strerror}") from error

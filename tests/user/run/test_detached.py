@@ -1,0 +1,296 @@
+"""Containers that go on without their caller: -d, create, start, stop, restart, kill, wait."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from rootless.store import containers
+from tests.user.conftest import Rl
+from tests.user.run.conftest import Leftovers, wait_until
+
+Detach = Callable[..., str]
+
+
+@pytest.fixture
+def detach(rl: Rl, busybox_image: str) -> Iterator[Detach]:
+    """`rl run -d FLAGS IMAGE sh -c SCRIPT` (no network unless asked for); the container's id."""
+
+    def start(script: str, *flags: str, command: tuple[str, ...] = ("run", "-d")) -> str:
+        network = [] if any(flag.startswith("--net") for flag in flags) else ["--net=none"]
+        done = rl(*command, *network, *flags, busybox_image, "sh", "-c", script)
+        return done.stdout.strip()
+
+    yield start
+    rl("rm", "--force", "--all")
+
+
+def record(rl: Rl, container_id: str) -> dict[str, Any]:
+    return containers.read_record(rl.paths, container_id)
+
+
+def pid_of(rl: Rl, container_id: str, name: str) -> int:
+    state: Any = containers.read_state(rl.paths, container_id)
+    return int(state["processes"][name][0])
+
+
+def logged(rl: Rl, container_id: str) -> str:
+    path = f"{containers.directory(rl.paths, container_id)}/log/log.json"
+    if not os.path.exists(path):
+        return ""
+    with open(path) as file:
+        return "".join(json.loads(line)["log"] for line in file)
+
+
+def is_running(rl: Rl, container_id: str) -> bool:
+    return container_id[:12] in rl("ps", "-q").stdout
+
+
+def test_run_d_prints_the_id_and_returns(rl: Rl, detach: Detach, leftovers: Leftovers) -> None:
+    container_id = detach("echo out; echo err >&2; exec sleep 1000", "--name", "box")
+    assert [container_id] == leftovers.containers() and len(container_id) == 64
+    assert is_running(rl, container_id)
+    wait_until(lambda: logged(rl, container_id) in ("out\nerr\n", "err\nout\n"))
+    assert rl("stop", "-t", "0", "box").stdout == "box\n"
+    assert not is_running(rl, container_id)
+    assert leftovers.live() == []
+    rl("rm", "box")
+    assert leftovers.everything() == {}
+
+
+def test_nothing_of_the_caller_is_kept_open(rl: Rl, busybox_image: str, detach: Detach) -> None:
+    """Who reads what rl prints gets to its end, and so does who waits for an inherited pipe."""
+    read_end, write_end = os.pipe()
+    os.set_inheritable(write_end, True)
+    process = rl.popen(
+        "run", "-d", "--net=none", busybox_image, "sleep", "1000",
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, close_fds=False,
+    )  # fmt: skip
+    os.close(write_end)
+    out, err = process.communicate(timeout=20)
+    assert (len(out), err, process.returncode) == (65, b"", 0)
+    assert os.read(read_end, 1) == b""
+    os.close(read_end)
+    container_id = out.decode().strip()
+    supervisor = pid_of(rl, container_id, "supervisor")
+    assert os.getsid(supervisor) == supervisor
+    assert os.readlink(f"/proc/{supervisor}/cwd") == "/"
+
+
+def test_the_exit_code_is_noted(rl: Rl, detach: Detach, leftovers: Leftovers) -> None:
+    container_id = detach("sleep 0.2; exit 7")
+    assert rl("wait", container_id).stdout == "7\n"
+    ended = record(rl, container_id)
+    assert (ended["status"], ended["exit_code"]) == ("exited", 7)
+    assert rl("wait", container_id).stdout == "7\n"
+    assert leftovers.live() == []
+
+
+def test_wait_for_one_that_is_removed_by_itself(
+    rl: Rl, detach: Detach, leftovers: Leftovers
+) -> None:
+    container_id = detach("sleep 1; exit 9", "--rm", "-v", "/data")
+    assert len(leftovers.volumes()) == 1
+    assert rl("wait", container_id).stdout == "9\n"
+    assert leftovers.everything() == {} and leftovers.volumes() == []
+
+
+def test_a_command_that_is_not_there(rl: Rl, busybox_image: str, leftovers: Leftovers) -> None:
+    done = rl("run", "-d", "--net=none", "--rm", busybox_image, "no-such-command", code=127)
+    assert done.stdout == "" and "no-such-command" in done.stderr
+    assert leftovers.everything() == {}
+
+
+def test_create_start_stop_start(rl: Rl, detach: Detach, leftovers: Leftovers) -> None:
+    """What a run writes is there in the next one; the hooks of a run are not."""
+    script = "echo run >> /kept; mkdir /tmp/x; wc -l < /kept; exec sleep 1000"
+    container_id = detach(script, "--name", "box", "--tmpfs", "/tmp", command=("create",))
+    assert record(rl, container_id)["status"] == "created"
+    assert leftovers.live() == []
+    assert rl("start", "box").stdout == "box\n"
+    wait_until(lambda: logged(rl, container_id) == "1\n")
+    rl("stop", "-t", "0", "box")
+    rl("start", "box")
+    wait_until(lambda: logged(rl, container_id) == "1\n2\n")
+    rl("restart", "-t", "0", "box")
+    wait_until(lambda: logged(rl, container_id) == "1\n2\n3\n")
+    assert rl("start", "box").stdout == "box\n"  # it runs already
+    assert record(rl, container_id)["starts"] == 3
+
+
+def test_volumes_and_their_content_outlive_restarts(
+    rl: Rl, detach: Detach, leftovers: Leftovers
+) -> None:
+    flags = ("-v", "/etc", "-v", "named:/data", "--name", "box")
+    detach("ls /etc | head -1; echo more >> /data/f; wc -l < /data/f", *flags)
+    rl("wait", "box")
+    volumes = leftovers.volumes()
+    rl("start", "box")
+    rl("wait", "box")
+    assert leftovers.volumes() == volumes
+    done = rl("start", "-a", "box")
+    assert done.stdout.split()[-1] == "3"
+
+
+def test_start_a_shows_all_output_and_ends_with_its_code(rl: Rl, detach: Detach) -> None:
+    container_id = detach("echo out; echo err >&2; exit 5", command=("create",))
+    done = rl("start", "--attach", container_id, code=5)
+    assert (done.stdout, done.stderr) == ("out\n", "err\n")
+
+
+def test_start_ai_passes_input(rl: Rl, detach: Detach) -> None:
+    container_id = detach("cat; echo end", "-i", command=("create",))
+    lines = "".join(f"line {number}\n" for number in range(20_000))
+    done = rl("start", "-ai", container_id, input=lines)
+    assert done.stdout == lines + "end\n"
+
+
+def test_a_stop_signal_and_its_time(rl: Rl, detach: Detach) -> None:
+    trap = "trap 'echo asked; exit 3' USR1; echo up; while :; do sleep 0.05; done"
+    container_id = detach(trap, "--stop-signal", "USR1")
+    wait_until(lambda: logged(rl, container_id) == "up\n")
+    rl("stop", container_id)
+    assert record(rl, container_id)["exit_code"] == 3
+    deaf = detach("trap '' TERM; echo up; while :; do sleep 0.05; done", "--stop-timeout", "1")
+    wait_until(lambda: logged(rl, deaf) == "up\n")
+    before = time.monotonic()
+    rl("stop", deaf)
+    assert 1 <= time.monotonic() - before < 8
+    assert record(rl, deaf)["exit_code"] == 137
+
+
+def test_stop_of_what_does_not_run(rl: Rl, detach: Detach) -> None:
+    container_id = detach("true", command=("create",))
+    assert rl("stop", container_id).stdout == f"{container_id}\n"
+    assert "nobody" in rl("stop", "nobody", code=125).stderr
+    assert rl("stop", "--ignore", "nobody").stdout == ""
+
+
+def test_kill_with_a_signal(rl: Rl, detach: Detach) -> None:
+    trap = "trap 'echo got' HUP; trap 'exit 4' INT; echo up; while :; do sleep 0.05; done"
+    container_id = detach(trap)
+    wait_until(lambda: logged(rl, container_id) == "up\n")
+    rl("kill", "-s", "HUP", container_id)
+    wait_until(lambda: logged(rl, container_id) == "up\ngot\n")
+    rl("kill", "--signal", "2", container_id)
+    assert rl("wait", container_id).stdout == "4\n"
+    assert "is not running" in rl("kill", container_id, code=125).stderr
+    assert "no such signal" in rl("kill", "-s", "NONE", container_id, code=125).stderr
+
+
+def test_a_timeout(rl: Rl, detach: Detach) -> None:
+    container_id = detach("exec sleep 1000", "--timeout", "1")
+    assert rl("wait", container_id).stdout == "137\n"
+
+
+def test_restart_on_failure(rl: Rl, detach: Detach, leftovers: Leftovers) -> None:
+    container_id = detach("echo run; exit 3", "--restart", "on-failure:2")
+    wait_until(lambda: logged(rl, container_id) == "run\n" * 3, 20)
+    wait_until(lambda: leftovers.live() == [])
+    ended = record(rl, container_id)
+    assert (ended["status"], ended["exit_code"], ended["restart_count"]) == ("exited", 3, 2)
+
+
+def test_success_is_no_failure(rl: Rl, detach: Detach, leftovers: Leftovers) -> None:
+    container_id = detach("echo run", "--restart", "on-failure")
+    wait_until(lambda: leftovers.live() == [])
+    assert logged(rl, container_id) == "run\n"
+
+
+@pytest.mark.parametrize("end", ["stop", "kill", "rm"])
+def test_always_ends_when_it_is_told_to(
+    rl: Rl, detach: Detach, leftovers: Leftovers, end: str
+) -> None:
+    container_id = detach("echo run; sleep 0.3", "--restart", "always")
+    wait_until(lambda: logged(rl, container_id).count("run") >= 2, 20)
+    if end == "kill":
+        wait_until(lambda: rl("kill", container_id, code=None).returncode == 0, 20)
+    else:
+        rl(*(("rm", "-f") if end == "rm" else ("stop",)), container_id)
+    wait_until(lambda: leftovers.live() == [])
+    time.sleep(1)
+    assert leftovers.live() == []
+    assert leftovers.containers() == ([] if end == "rm" else [container_id])
+
+
+def test_stop_while_it_waits_for_its_restart(rl: Rl, detach: Detach, leftovers: Leftovers) -> None:
+    container_id = detach("exit 1", "--restart", "always")
+    wait_until(lambda: record(rl, container_id).get("restarts_in_a_row", 0) >= 4, 20)
+    wait_until(lambda: record(rl, container_id)["status"] == "restarting")
+    assert "Restarting" in rl("ps", "-a").stdout
+    before = time.monotonic()
+    rl("stop", container_id)
+    assert time.monotonic() - before < 1
+    assert record(rl, container_id)["status"] == "exited"
+    assert leftovers.live() == []
+
+
+def test_restart_and_rm_exclude_each_other(rl: Rl, busybox_image: str) -> None:
+    done = rl("run", "-d", "--rm", "--restart", "always", busybox_image, code=125)
+    assert "--restart always" in done.stderr
+    assert "no such policy" in rl("run", "--restart", "often", busybox_image, code=125).stderr
+
+
+@pytest.mark.parametrize("victim", ["supervisor", "keeper", "server", "init", "network"])
+def test_whatever_is_killed_the_truth_is_told(
+    rl: Rl, detach: Detach, leftovers: Leftovers, victim: str
+) -> None:
+    flags = () if victim == "network" else ("--net=none",)
+    container_id = detach("exec sleep 1000", *flags, "--net=slirp4netns", "--name", "box")
+    os.kill(pid_of(rl, container_id, victim), signal.SIGKILL)
+    if victim == "network":
+        rl("stop", "-t", "0", "box")
+    wait_until(lambda: not is_running(rl, container_id))
+    wait_until(lambda: rl("ps", "-a").stdout and leftovers.live() == [])
+    assert record(rl, container_id)["status"] == "exited"
+    rl("start", "box")
+    assert is_running(rl, container_id)
+
+
+def test_a_supervisor_that_was_killed_does_not_restart(
+    rl: Rl, detach: Detach, leftovers: Leftovers
+) -> None:
+    container_id = detach("exec sleep 1000", "--restart", "always")
+    os.kill(pid_of(rl, container_id, "supervisor"), signal.SIGKILL)
+    wait_until(lambda: rl("ps").stdout and leftovers.live() == [])
+    assert record(rl, container_id)["exit_code"] == 255
+
+
+def test_a_published_port_outlives_the_caller(rl: Rl, detach: Detach) -> None:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    serve = "echo served > /tmp/index.html; exec httpd -f -p 80 -h /tmp"
+    container_id = detach(serve, "--net=slirp4netns", "-p", f"127.0.0.1:{port}:80")
+
+    def served() -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", port), 5) as sock:
+                sock.sendall(b"GET /index.html HTTP/1.0\r\n\r\n")
+                return b"served" in sock.recv(4096) + sock.recv(4096)
+        except OSError:
+            return False
+
+    wait_until(served)
+    rl("stop", "-t", "0", container_id)
+    assert not served()
+    rl("start", container_id)
+    wait_until(served)
+
+
+def test_several_at_once(rl: Rl, detach: Detach, leftovers: Leftovers) -> None:
+    ids = [detach("exec sleep 1000") for _ in range(5)]
+    assert len(rl("ps", "-q").stdout.split()) == 5
+    assert rl("stop", "-t", "0", *ids).stdout.split() == ids
+    assert rl("start", *ids).stdout.split() == ids
+    rl("rm", "-f", *ids)
+    assert leftovers.everything() == {}
