@@ -101,10 +101,15 @@ class Place:
         return self.id
 
     def fill(self, plan: Plan, record: dict[str, Any]) -> list[tuple[str, str]]:
-        """Write the container's files and make its volumes.
+        """Write the container's files, and make its volumes for a start.
 
         Returns the volumes that start with the image's content: (directory, path in the image).
         """
+        self.write(plan, record)
+        return self._make_volumes(plan)
+
+    def write(self, plan: Plan, record: dict[str, Any]) -> None:
+        """Write the container's files."""
         self._record = record
         containers.write_record(self.paths, record)
         for name, text in plan.files.items():
@@ -112,16 +117,10 @@ class Place:
             content = text.encode(errors="surrogateescape")
             files.write_atomic(f"{self.directory}/{name}", content)
         self._make_layers(plan.image.layers)
-        return self._make_volumes(plan)
-
-    @property
-    def is_filled(self) -> bool:
-        """Whether an earlier start has made the container's layers."""
-        return os.path.isdir(f"{self.directory}/upper")
 
     def _make_layers(self, layers: list[str]) -> None:
-        if self.is_filled:
-            return
+        if os.path.isdir(f"{self.directory}/upper"):
+            return  # by an earlier start
         for name in ("l", "work", "merged", plan_view.FOLDER):
             os.makedirs(f"{self.directory}/{name}", 0o700, exist_ok=True)
         for number, layer in enumerate(layers):

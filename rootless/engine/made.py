@@ -34,9 +34,10 @@ def create(spec: ContainerSpec, progress: Progress | None) -> str:
             network, start.taken_ranges(where),
         )  # fmt: skip
         record = request.record_of(spec, made, image)
-        containers.write_record(where, {**record, **request.NEVER_STARTED})
+        place.write(made, {**record, **request.NEVER_STARTED})
         place.write_config(made.document, start.seccomp_document(made))
         start.write_cidfile(spec, place.id)
+        place.tell("create")
         undo.forget()
     place.forget()
     return place.id

@@ -133,12 +133,11 @@ def build(
     remove: list[str],
     cgroup: CgroupRequest | None,
     *,
-    is_filled: bool,
     detached: bool,
 ) -> Request:
     """The message to the keeper. programs: the seccomp filters of the payload, of the view's
-    server and of that for sysinfo(2). remove: what it removes at the end. is_filled: whether an
-    earlier start has made the root file system. detached: its caller does not wait for it."""
+    server and of that for sysinfo(2). remove: what it removes at the end. detached: its caller does
+    not wait for it."""
     inner = made.namespace.inner
     return {
         "document": made.document,
@@ -146,7 +145,6 @@ def build(
             "driver": made.driver,
             "path": made.place.directory,
             "layers": len(made.image.layers),
-            "is_filled": is_filled,
             "program": host.fuse_overlayfs if made.driver == "fuse-overlayfs" else "",
             "uid_shift": made.namespace.shift.uids,
             "gid_shift": made.namespace.shift.gids,

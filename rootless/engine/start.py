@@ -114,7 +114,6 @@ class Start:
             made = plan.build(spec, image_facts, host, where, self._network, taken)
             add_cgroups_path(made, self.grouping)
             record = request.record_of(spec, made, image, self._record)
-            is_filled = place.is_filled
             copy_up = place.fill(made, record)
         document = seccomp_document(made)
         cache = self.paths.cache
@@ -127,7 +126,7 @@ class Start:
         self.timeline.mark("control group made")
         wanted = request.build(
             spec, made, host, programs, self._network, copy_up, self.remove, cgroup,
-            is_filled=is_filled, detached=self.launch.supervisor_pid > 0,
+            detached=self.launch.supervisor_pid > 0,
         )  # fmt: skip
         self.launch.send(wanted, place.lock.fd)
         if self._record is None:

@@ -51,8 +51,7 @@ if TYPE_CHECKING:
         """How the keeper makes the root file system.
 
         driver: fuse-overlayfs, overlay, vfs or directory. path: the container's directory, with
-        `l/0` (topmost) and up naming the layers, `upper`, `work` and `merged`. is_filled: whether
-        an earlier start has made it. layers: how many;
+        `l/0` (topmost) and up naming the layers, `upper`, `work` and `merged`. layers: how many;
         for the driver "directory" one, the tree itself. program: fuse-overlayfs, "" for another
         driver. shifts: from ids on disk to shown ids.
         """
@@ -60,7 +59,6 @@ if TYPE_CHECKING:
         driver: str
         path: str
         layers: int
-        is_filled: bool
         program: str
         uid_shift: IdMap
         gid_shift: IdMap

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from rootless.tools import fuse_overlayfs
 
 
+# In the container's directory, once the driver vfs has copied the layers.
+_IS_COPIED = "is-copied"
+
+
 class Rootfs:
     """A root file system that is there until `unmount`; `server_pid` is 0 without a server."""
 
@@ -61,16 +65,27 @@ def make(request: RootfsRequest) -> Rootfs:
     if driver == "overlay":
         _mount_overlay(lowers, merged)
         return Rootfs(merged, is_mount=True)
-    if driver == "vfs" and not request["is_filled"]:
-        from rootless.runtime import copytree
-
-        copytree.copy_layers([f"{request['path']}/{name}" for name in reversed(lowers)], merged)
+    if driver == "vfs" and not os.path.exists(_IS_COPIED):
+        _copy([f"{request['path']}/{name}" for name in reversed(lowers)], merged)
     if driver in ("vfs", "directory"):
         # A mount point is what pivot_root(2) wants.
         source = merged if driver == "vfs" else lowers[0]
         libc.mount(source, merged, None, libc.MS_BIND | libc.MS_REC)
         return Rootfs(merged, is_mount=True)
     raise RuntimeSetupError(f"storage driver {driver!r}: unknown")
+
+
+def _copy(layers: list[str], merged: str) -> None:
+    """Once for all starts of the container; what a killed one has copied is copied anew."""
+    from rootless.runtime import copytree
+    from rootless.store import trees
+
+    if os.listdir(merged):
+        trees.remove_tree(merged)
+        os.mkdir(merged, 0o700)
+    copytree.copy_layers(layers, merged)
+    with open(_IS_COPIED, "x"):
+        pass
 
 
 def _mount_fuse(request: RootfsRequest, lowers: list[str], merged: str) -> fuse_overlayfs.Server:
