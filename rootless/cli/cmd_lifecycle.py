@@ -111,9 +111,12 @@ def restart(parsed: Parsed) -> int:
 
     def one(places: Paths, text: str) -> None:
         from rootless.engine import lifecycle
+        from rootless.store import containers, events
 
         lifecycle.stop(places, text, _seconds(parsed))
         _start_one(places, text)
+        record = containers.read_record(places, containers.find(places, text))
+        events.of_container(places, "restart", record)
 
     return _each(parsed, _words(parsed, "restart"), one)
 

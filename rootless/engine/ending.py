@@ -62,9 +62,14 @@ class Ending:
                 from rootless.engine import recover
 
                 recover.remove_trees(self._remove)
-            containers.release_name(self._paths, self._record["name"], self._id)
+            containers.release_name(self._paths, self._name(), self._id)
             self._tell("destroy")
         containers.remove_live_directory(self._paths, self._id)
 
+    def _name(self) -> str:
+        """The container's name now, which `rl rename` may have changed."""
+        state = containers.read_state(self._paths, self._id)
+        return str(state.get("name") or self._record["name"])
+
     def _tell(self, action: str, **more: object) -> None:
-        events.of_container(self._paths, action, self._record, **more)
+        events.of_container(self._paths, action, {**self._record, "name": self._name()}, **more)

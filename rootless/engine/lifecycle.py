@@ -10,7 +10,7 @@ from rootless.engine import clients, live, recover
 from rootless.errors import HostError, RlError
 from rootless.kernel import proc, signals
 from rootless.kernel.channel import wait_readable
-from rootless.store import containers
+from rootless.store import containers, events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def stop(paths: Paths, text: str, seconds: int | None = None) -> None:
         limit = DEFAULT_TIMEOUT if seconds is None else seconds
         _end(running, record.get("stop_signal") or _DEFAULT_SIGNAL, limit)
     _wait_until_unmade(paths, text, container_id)
+    events.of_container(paths, "stop", record)
 
 
 def end_at_once(paths: Paths, text: str, container_id: str) -> None:
@@ -152,6 +153,7 @@ def kill(paths: Paths, text: str, signal: str) -> None:
         _forbid_restart(paths, running.id)
     _send(fd, number)
     os.close(fd)
+    events.of_container(paths, "kill", record, signal=number)
     if number == signals.SIGKILL:
         _wait_until_unmade(paths, text, running.id)
 

@@ -168,3 +168,40 @@ def test_events_as_a_template_has_them(rl: Rl) -> None:
     form = "{{.Type}} {{.Action}} {{.Actor.ID}} {{.Actor.Attributes.driver}}"
     done = rl("events", "--since", "1m", "--stream=false", "--format", form)
     assert done.stdout == "volume create new local\n"
+
+
+def test_events_of_a_container_that_lives_without_its_caller(rl: Rl, busybox_image: str) -> None:
+    rl("run", "-d", "--name=c", "--net=none", busybox_image, "sleep", "60")
+    rl("kill", "-s", "WINCH", "c")
+    rl("stop", "-t", "0", "c")
+    rl("start", "c")
+    rl("restart", "-t", "0", "c")
+    rl("rm", "-f", "c")
+    told = [str(one["Action"]) for one in events(rl, "--filter", "container=c")]
+    assert told == [
+        "create", "start", "kill", "die", "stop", "start", "die", "stop", "start", "restart",
+        "die", "destroy",
+    ]  # fmt: skip
+
+
+def test_a_name_given_while_it_runs_goes_with_the_container(rl: Rl, busybox_image: str) -> None:
+    rl("run", "-d", "--rm", "--name=old", "--net=none", busybox_image, "sleep", "60")
+    rl("rename", "old", "new")
+    rl("stop", "-t", "0", "new")
+    wait_until(lambda: not os.listdir(rl.paths.containers))
+    wait_until(lambda: not os.listdir(rl.paths.names), 3)
+    (died,) = events(rl, "--filter", "event=die")
+    assert died["Actor"]["Attributes"]["name"] == "new"  # type: ignore[index]
+
+
+def test_a_created_container_can_be_copied_from_and_into(
+    rl: Rl, busybox_image: str, work: Path
+) -> None:
+    (work / "f").write_text("copied\n")
+    container = rl("create", "--net=none", busybox_image, "cat", "/root/f").stdout.strip()
+    with as_tar(rl, "cp", f"{container}:/bin/busybox", "-") as archive:
+        assert archive.getmember("busybox").size > 100_000
+    rl("cp", f"{work}/f", f"{container}:/root/")
+    assert rl("diff", container).stdout.splitlines() == ["C /root", "A /root/f"]
+    assert rl("start", "-a", container).stdout == "copied\n"
+    rl("rm", container)
