@@ -36,6 +36,7 @@ GROUPS = {
     "image": "Manage images",
     "container": "Manage containers",
     "volume": "Manage volumes",
+    "generate": "Make files for other programs",
     "system": "Manage the store",
 }
 
@@ -110,6 +111,7 @@ ENTRIES = {
         ("volume inspect", "cmd_volumes", "INSPECT", "Show volumes as JSON"),
         ("volume prune", "cmd_prune", "VOLUME_PRUNE", "Remove volumes that nothing uses"),
         ("volume rm", "cmd_volumes", "REMOVE", "Remove volumes"),
+        ("generate systemd", "cmd_generate", "SYSTEMD", "Print a unit that runs a container"),
     )
 }
 

@@ -179,12 +179,17 @@ def _install_streams(streams: Sequence[int | None]) -> None:
         os.dup2(fd, number)
 
 
-def become_rl(*words: str) -> NoReturn:
-    """Execute `rl WORDS` in the place of this process, in the way that it was started itself."""
+def command_of_rl() -> list[str]:
+    """How this rl was started, up to its own words; an absolute path first."""
     import sys
 
-    prefix = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1]
-    os.execv(sys.executable, [*prefix, *words])
+    return [sys.executable, *sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]]
+
+
+def become_rl(*words: str) -> NoReturn:
+    """Execute `rl WORDS` in the place of this process, in the way that it was started itself."""
+    command = command_of_rl()
+    os.execv(command[0], [*command, *words])
 
 
 class Completed:

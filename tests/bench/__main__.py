@@ -1,7 +1,8 @@
 """`./dev bench`: tables of medians, ours beside podman, bubblewrap, crun and LXCFS, all in one run.
 
 No value fails anything: a time-out in a test says more about the machine than about the program.
-Give names of rows to measure only those (start, none, fifty, pull, memory, view, logs, ps, steps).
+Give names of rows to measure only those: start, none, fifty, pull, memory, detached, view, logs,
+ps, steps.
 Only on request: scope, which boots the virtual machine of the system tests.
 """
 
@@ -23,6 +24,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[2]))
 
 import images
+import lifecycle
 import logs
 import view
 from engines import Bubblewrap, Crun, Podman, Rl, installed
@@ -42,7 +44,7 @@ from measure import (
 from rootless.store import trees
 from rootless.tools import idmap
 
-ROWS = ("start", "none", "fifty", "pull", "memory", "view", "logs", "ps", "steps")
+ROWS = ("start", "none", "fifty", "pull", "memory", "detached", "view", "logs", "ps", "steps")
 IN_A_GUEST = "scope"
 COLUMNS = ("rl", "podman", "bubblewrap", "crun")
 AT_ONCE = 50
@@ -188,6 +190,21 @@ class Bench:
                 time.sleep(0.5)  # for what is freed just after the start
                 return True
         return False
+
+    def detached(self) -> None:
+        """Containers that go on without their caller."""
+        rounds, few = self.rounds, 3
+        for title, unit, goal, times, begin in (
+            ("run -d IMAGE sleep", "ms", "0.50", rounds, lifecycle.detached),
+            ("exec CONTAINER true", "ms", "0.50", rounds, lifecycle.entered),
+            (f"start and stop of {lifecycle.AT_ONCE}", "ms", "0.50", few, lifecycle.cycle),
+        ):
+            measures = {e.name: begin(e, self.image) for e in self.engines}
+            print_row(title, unit, self._median_ms(times, measures), goal)
+            for engine in self.engines:
+                lifecycle.remove_all(engine)
+        used = {e.name: lifecycle.memory(e, self.image) / MEBIBYTE for e in self.engines}
+        print_row("PSS beside the helpers, a container", "MB", used, "")
 
     def view(self) -> None:
         """What answers for /proc in a container, beside LXCFS."""
