@@ -30,7 +30,8 @@ def generate(parsed: Parsed) -> int:
         restart=parsed.text("restart-policy"),
         stop_timeout=lifecycle.DEFAULT_TIMEOUT if timeout is None else max(0, timeout),
     )
-    output.write_line(text.rstrip("\n"))
+    for line in text.splitlines():
+        output.write_line(line)
     return 0
 
 
