@@ -23,7 +23,7 @@ def remove(parsed: Parsed) -> int:
     force = parsed.flag("force")
 
     def one(text: str) -> list[str]:
-        engine_remove.remove(places, text, force=force)
+        engine_remove.remove(places, text, force=force, with_volumes=parsed.flag("volumes"))
         return [text]
 
     # One of --all may have gone by itself since we looked.
@@ -32,10 +32,11 @@ def remove(parsed: Parsed) -> int:
 
 RM = Signature(
     remove,
-    "Remove containers with their files and anonymous volumes.",
+    "Remove containers with their files.",
     (
         flag("-f --force", "Also those that run; one that does not exist is no error"),
         flag("-a --all", "Every container"),
+        flag("-v --volumes", "Their anonymous volumes as well"),
     ),
     (Argument("CONTAINER", 0, None),),
 )

@@ -117,7 +117,7 @@ def reset(paths: Paths, *, force: bool) -> None:
         )
     for container_id in containers.all_ids(paths):
         try:
-            remove.remove(paths, container_id, force=True)
+            remove.remove(paths, container_id, force=True, with_volumes=True)
         except NotFoundError:
             continue
     if os.path.isdir(paths.locks):

@@ -1,4 +1,4 @@
-"""Detached containers in real sessions: their scopes, logouts with and without linger, a service."""
+"""Detached containers in real sessions: scopes, logouts with and without linger, a service."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_a_running_container(background: Start, rl: Rl, leftovers: Leftovers) ->
     refused = rl("rm", "box", code=2)
     assert "box" in refused.stderr and "hint: rl rm --force box" in refused.stderr
     assert container.process.poll() is None
-    rl("rm", "--force", "box")
+    rl("rm", "--force", "-v", "box")
     assert container.process.wait(20) == 137
     assert leftovers.everything() == {}
 
@@ -73,7 +73,7 @@ def test_forced_removal_of_a_container_that_would_stay(
     container = background(
         "echo ready; exec sleep 1000", "--name", "box", "-v", "/anonymous", rm=False
     )
-    rl("rm", "--force", "box")
+    rl("rm", "--force", "-v", "box")
     assert container.process.wait(20) == 137
     assert leftovers.everything() == {} and leftovers.volumes() == []
 
@@ -187,7 +187,7 @@ def test_a_record_that_is_damaged(rl: Rl, busybox_image: str, leftovers: Leftove
     (identity,) = leftovers.containers()
     Path(rl.paths.containers, identity, "container.json").write_text('{"id": ')
     assert "damaged" in rl("ps", "-a").stderr
-    rl("rm", "--force", "box")
+    rl("rm", "--force", "-v", "box")
     assert leftovers.everything() == {}
 
 

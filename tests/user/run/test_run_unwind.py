@@ -72,7 +72,7 @@ def test_after_sigkill(
     if not rm:
         shown = rl("ps", "-a").stdout.splitlines()
         assert len(shown) == 2 and "Exited (" in shown[1]
-        rl("rm", "c")
+        rl("rm", "-v", "c")
     assert leftovers.everything() == {} and leftovers.volumes() == []
 
 
@@ -132,7 +132,7 @@ def test_with_pid_host_nothing_outlives_the_command(
     pids = [int(word) for word in done.stdout.split()]
     assert len(pids) == 2 and not any(map(is_running, pids))
     if not rm:
-        rl("rm", "c")
+        rl("rm", "-v", "c")
     assert leftovers.everything() == {}
 
 
@@ -178,7 +178,7 @@ def test_after_an_error_in_the_middle_of_the_set_up(
     assert leftovers.live() == []
     if leftovers.containers():
         assert keep and "Created" in rl("ps", "-a").stdout
-        rl("rm", "c")
+        rl("rm", "-v", "c")
     assert leftovers.everything() == {} and leftovers.volumes() == []
 
 
