@@ -200,7 +200,7 @@ def test_a_record_cannot_name_other_trees(store: Paths, name: str) -> None:
 
 def test_rm(store: Paths) -> None:
     born(store, live=False, status="exited", remove=False)
-    assert remove.remove(store, "web", force=False) == ONE
+    assert remove.remove(store, "web", force=False, with_volumes=True) == ONE
     assert is_gone(store)
     assert Path(store.volumes, "named").exists()
     with pytest.raises(NotFoundError, match="no such container: web"):
@@ -210,7 +210,7 @@ def test_rm(store: Paths) -> None:
 def test_rm_of_a_damaged_container(store: Paths) -> None:
     directory = born(store, live=False)
     (directory / "container.json").write_text("{")
-    assert remove.remove(store, ONE[:8], force=False) == ONE
+    assert remove.remove(store, ONE[:8], force=False, with_volumes=True) == ONE
     assert not directory.exists()
 
 
@@ -236,7 +236,7 @@ def test_rm_with_force_kills_and_waits_for_who_looks_after_it(store: Paths) -> N
     os.read(read_end, 6)
     state = {"boot": proc.boot_id(), "processes": {"init": [pid, proc.start_time(pid)]}}
     containers.write_state(store, ONE, state)
-    assert remove.remove(store, ONE, force=True) == ONE
+    assert remove.remove(store, ONE, force=True, with_volumes=True) == ONE
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -9
     assert is_gone(store)
     assert containers.live_ids(store) == []
