@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 _SIGKILL_BIT = 1 << 8
 _PAGE = os.sysconf("SC_PAGESIZE")
-# In /proc/PID/stat after the command: the resident pages (proc(5), field 24 of all).
+# In /proc/PID/stat after the command: the flags and the resident pages (proc(5), fields 9 and 24).
+_FLAGS_FIELD = 6
 _RSS_FIELD = 21
+_PF_EXITING = 0x4  # include/linux/sched.h
 # A group that thrashes at its limit wakes us a hundred times a second.
 _LOOK_EVERY = 0.1
 _MOST_PROCESSES = 256
@@ -147,11 +149,22 @@ def _processes(payload: str) -> dict[int, tuple[str, int]]:
 
 
 def _is_dying(pid: int) -> bool:
+    """Whether SIGKILL is on its way to it, or it is on its way out: that takes a large one long."""
     try:
-        with open(f"/proc/{pid}/status", errors="replace") as file:
-            lines = file.read().split("\n")
+        return _is_leaving(pid) or _has_pending_kill(pid)
     except OSError:
         return True
+
+
+def _is_leaving(pid: int) -> bool:
+    with open(f"/proc/{pid}/stat", errors="replace") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return fields[0] in ("Z", "X") or bool(int(fields[_FLAGS_FIELD]) & _PF_EXITING)
+
+
+def _has_pending_kill(pid: int) -> bool:
+    with open(f"/proc/{pid}/status", errors="replace") as file:
+        lines = file.read().split("\n")
     fields = dict(line.partition(":")[::2] for line in lines)
     pending = int(fields.get("ShdPnd", "0"), 16) | int(fields.get("SigPnd", "0"), 16)
-    return bool(pending & _SIGKILL_BIT) or fields.get("State", "").strip()[:1] in ("Z", "X")
+    return bool(pending & _SIGKILL_BIT)

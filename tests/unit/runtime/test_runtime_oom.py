@@ -329,19 +329,33 @@ def test_a_crowd_is_not_read_whole(payload: Payload, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("status", "dying"),
+    ("status", "pending"),
     [
-        ("State:\tS (sleeping)\nSigPnd:\t0000000000000000\nShdPnd:\t0000000000000000\n", False),
-        ("State:\tD (disk sleep)\nSigPnd:\t0000000000000100\nShdPnd:\t0000000000000000\n", True),
-        ("State:\tR (running)\nSigPnd:\t0000000000000000\nShdPnd:\t0000000000000100\n", True),
-        ("State:\tR (running)\nSigPnd:\t0000000000000000\nShdPnd:\tfffffffffffffeff\n", False),
-        ("State:\tZ (zombie)\n", True),
-        ("State:\tX (dead)\n", True),
+        ("SigPnd:\t0000000000000000\nShdPnd:\t0000000000000000\n", False),
+        ("SigPnd:\t0000000000000100\nShdPnd:\t0000000000000000\n", True),
+        ("SigPnd:\t0000000000000000\nShdPnd:\t0000000000000100\n", True),
+        ("SigPnd:\t0000000000000000\nShdPnd:\tfffffffffffffeff\n", False),
     ],
 )
-def test_who_is_dying(monkeypatch: pytest.MonkeyPatch, status: str, dying: bool) -> None:
+def test_who_is_about_to_be_killed(
+    monkeypatch: pytest.MonkeyPatch, status: str, pending: bool
+) -> None:
     read_as(monkeypatch, f"Name:\tx: y\n{status}".encode())
-    assert oom._is_dying(7) is dying
+    assert oom._has_pending_kill(7) is pending
+
+
+@pytest.mark.parametrize(
+    ("stat", "leaving"),
+    [
+        ("S 1 2 3 4 5 4194304", False),
+        ("R 1 2 3 4 5 4194308", True),  # PF_EXITING
+        ("Z 1 2 3 4 5 4194304", True),
+        ("X 1 2 3 4 5 4194304", True),
+    ],
+)
+def test_who_is_on_the_way_out(monkeypatch: pytest.MonkeyPatch, stat: str, leaving: bool) -> None:
+    read_as(monkeypatch, f"7 (x) Z (y) {stat} 0 0\n".encode())
+    assert oom._is_leaving(7) is leaving
 
 
 def test_who_is_dying_on_the_real_kernel(child: Callable[[], int]) -> None:
