@@ -93,7 +93,8 @@ def _hand_over(begun: Start, running: Running, leader: int, client: Channel | No
     streams = [leader] if leader >= 0 else [from_out, from_err, to_payload]
     network = running.fds()
     facts = {
-        "id": begun.place.id,
+        # As it is now: with --rm a short command may be gone with its record before it is read.
+        "record": begun.place.record,
         "remove": begun.remove,
         "network_pid": running.pid,
         "group": begun.grouping.facts().get("path", ""),

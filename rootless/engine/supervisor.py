@@ -57,9 +57,9 @@ class Supervisor:
 
     def __init__(self, facts: dict[str, Any], fds: list[int]) -> None:
         self.paths = paths.discover()
-        self.id: str = facts["id"]
+        record = facts["record"]
+        self.id: str = record["id"]
         self._facts = facts
-        record = containers.read_record(self.paths, self.id)
         self._ending = Ending(self.paths, record, facts["remove"])
         control, self._init_fd, self._lock_fd, *rest = fds
         self._control = Channel(_socket.socket(fileno=control))

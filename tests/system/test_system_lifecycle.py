@@ -11,7 +11,10 @@ from tests.system.guest import Guest, Session
 IMAGE = "localhost/busybox"
 USER = "rl-ssh"
 # systemctl --user finds its manager by this, which a service of the system does not have.
-MANAGER = 'export XDG_RUNTIME_DIR=/run/user/$(id -u); unit="$HOME/.config/systemd/user"'
+MANAGER = (
+    "export XDG_RUNTIME_DIR=/run/user/$(id -u);"
+    " unit=$(getent passwd $(id -u) | cut -d: -f6)/.config/systemd/user"
+)
 
 
 @pytest.fixture
@@ -50,9 +53,10 @@ def test_a_scope_holds_all_of_it_until_the_end(guest: Guest) -> None:
 
 
 def test_without_linger_a_logout_ends_it_and_it_was_said(guest: Guest, ssh: Session) -> None:
-    done = ssh.run(f"rl run -d --name box --restart always {IMAGE} sleep 1000")
+    ssh.run("rm -f /run/user/$(id -u)/rl/linger-was-said")  # by another test
+    done = ssh.run(f"rl run -d --net none --name box --restart always {IMAGE} sleep 1000")
     assert f"loginctl enable-linger {USER}" in done.stderr
-    assert ssh.run(f"rl run -d --rm {IMAGE} true").stderr == ""
+    assert ssh.run(f"rl run -d --net none --rm {IMAGE} true").stderr == ""
     log_out(guest)
     guest.as_user("root").run(f"for i in $(seq 60); do pgrep -u {USER} || exit 0; sleep 0.5; done")
     assert "Exited" in ssh.run("rl ps -a --filter name=box").stdout
@@ -61,7 +65,9 @@ def test_without_linger_a_logout_ends_it_and_it_was_said(guest: Guest, ssh: Sess
 
 def test_with_linger_it_lives_on(guest: Guest, ssh: Session) -> None:
     guest.as_user("root").run(f"loginctl enable-linger {USER}")
-    done = ssh.run(f"rl run -d --name box {IMAGE} sh -c 'while :; do date; sleep 1; done'")
+    done = ssh.run(
+        f"rl run -d --net none --name box {IMAGE} sh -c 'while :; do date; sleep 1; done'"
+    )
     assert done.stderr == ""
     pid = ssh.run("rl inspect -f '{{.State.Pid}}' box").stdout
     log_out(guest)
@@ -75,7 +81,7 @@ def test_a_service_of_the_users_systemd(guest: Guest) -> None:
     user, root = guest.as_user("linger"), guest.as_user("root")
     uid = user.run("id -u").stdout.strip()
     user.run(
-        f"{MANAGER}; mkdir -p $unit; rl create --name web {IMAGE} sh -c 'echo served; sleep 1000';"
+        f"{MANAGER}; mkdir -p $unit; rl create --net none --name web {IMAGE} sh -c 'echo served; sleep 1000';"
         " rl generate systemd web > $unit/web.service;"
         " systemctl --user daemon-reload; systemctl --user enable web 2>&1"
     )

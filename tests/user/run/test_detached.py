@@ -294,3 +294,14 @@ def test_several_at_once(rl: Rl, detach: Detach, leftovers: Leftovers) -> None:
     assert rl("start", *ids).stdout.split() == ids
     rl("rm", "-f", *ids)
     assert leftovers.everything() == {}
+
+
+def test_a_command_that_is_over_at_once(rl: Rl, detach: Detach, leftovers: Leftovers) -> None:
+    """It may have ended, and be removed, before its supervisor has taken over."""
+    for _ in range(10):
+        detach("true", "--rm")
+    wait_until(lambda: leftovers.everything() == {})
+    ids = [detach("echo said") for _ in range(5)]
+    for container_id in ids:
+        assert rl("wait", container_id).stdout == "0\n"
+        assert logged(rl, container_id) == "said\n"
