@@ -50,6 +50,10 @@ class InUseError(RlError):
     """The object is needed by another one; the message names that one."""
 
 
+class BusyError(InUseError):
+    """Another command is at work on the container at this moment."""
+
+
 class ImageError(RlError):
     """An image, a layer or an archive that breaks its format or the rules of safety."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rootless.cli import begin
 from rootless.cli.options import Argument, Parsed, Signature, flag, value
-from rootless.errors import EXIT_ENGINE, NotFoundError, RlError, UsageError
+from rootless.errors import EXIT_ENGINE, BusyError, NotFoundError, RlError, UsageError
 from rootless.model.digits import number
 
 TYPE_CHECKING = False
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+    from rootless.runtime.launch import Launch
     from rootless.store.paths import Paths
 
 _MAXIMUM_SECONDS = 10**9
@@ -34,16 +35,38 @@ def start(parsed: Parsed) -> int:
     return _each(parsed, parsed.arguments, _start_one)
 
 
-def _start_one(places: Paths, text: str) -> None:
-    from rootless.engine import made
+def _start_one(places: Paths, text: str, first: Callable[[], None] | None = None) -> None:
+    """first: what is to be done before."""
 
-    record = made.to_start(places, text)
-    if record is not None:
-        _launch(record)
+    def look() -> dict[str, Any] | None:
+        from rootless.engine import made
+
+        if first is not None:
+            first()
+        return made.to_start(places, text)
+
+    try:
+        _launch_if(look)
+    except BusyError:
+        # Another command was quicker to start it, or is about to remove it.
+        _start_one(places, text)
 
 
-def _launch(record: dict[str, Any], *, attached: bool = False) -> Any:
+def _launch_if(look: Callable[[], dict[str, Any] | None]) -> None:
+    """Start the container whose record `look` gives, None for nothing to start."""
+    # Forked before what looking and planning need is loaded, which a supervisor would hold.
     launch = begin.launch(detached=True)
+    record = None
+    try:
+        record = look()
+    finally:
+        if record is None:
+            launch.abandon()
+    if record is not None:
+        _launch(record, launch)
+
+
+def _launch(record: dict[str, Any], launch: Launch, *, attached: bool = False) -> Any:
     from rootless.engine import detach
 
     return detach.start(record, launch, attached=attached)
@@ -59,7 +82,7 @@ def _start_attached(parsed: Parsed) -> int:
     record = made.to_start(places, text)
     if record is None:
         return _attach(parsed, places, text, stdin=parsed.flag("interactive"))
-    channel = _launch(record, attached=True)
+    channel = _launch(record, begin.launch(detached=True), attached=True)
     is_terminal = bool(record["spec"].get("tty"))
     return _follow(parsed, places, record["id"], channel, is_terminal, parsed.flag("interactive"))
 
@@ -113,8 +136,7 @@ def restart(parsed: Parsed) -> int:
         from rootless.engine import lifecycle
         from rootless.store import containers, events
 
-        lifecycle.stop(places, text, _seconds(parsed))
-        _start_one(places, text)
+        _start_one(places, text, lambda: lifecycle.stop(places, text, _seconds(parsed)))
         record = containers.read_record(places, containers.find(places, text))
         events.of_container(places, "restart", record)
 
@@ -125,11 +147,18 @@ def restarted(parsed: Parsed) -> int:
     """What a supervisor becomes, to start its container again."""
 
     def one(places: Paths, text: str) -> None:
-        from rootless.engine import made
+        def look() -> dict[str, Any] | None:
+            from rootless.engine import made
 
-        record = made.to_restart(places, text)
-        if record is not None:
-            _launch(record)
+            return made.to_restart(places, text)
+
+        try:
+            _launch_if(look)
+        except RlError as error:
+            from rootless.engine import made
+
+            made.give_up_restart(places, text, error)
+            raise
 
     return _each(parsed, parsed.arguments, one)
 

@@ -71,7 +71,9 @@ def _wanted(places: Paths, parsed: Parsed, records: list[Record], last: int) -> 
     if not everything:
         from rootless.cli.ps_rows import UP
 
-        records = [record for record in records if record["status"] in (*UP, "restarting")]
+        up = (*UP, "restarting")
+        # What runs on another host is shown with --all only.
+        records = [one for one in records if one["status"] in up and not one["elsewhere"]]
     return records[:last] if last else records
 
 

@@ -150,6 +150,8 @@ def status_text(record: Record, now: float) -> str:
     if status in UP:
         length = output.human_duration(now - (record.get("started") or record["created"]))
         more = " (Paused)" if status == "paused" else health.suffix(record)
+        if record.get("elsewhere"):
+            more = f" ({record['elsewhere']})"
         return f"Up {length}{more}"
     if status in ("exited", "restarting") and record.get("finished"):
         age = output.human_age(now - record["finished"])

@@ -29,7 +29,10 @@ RESIZE = "resize"
 OUTPUT = "out"
 END = "end"
 
+# How many are served at a time; others wait for their turn.
+MOST = 100
 _HEADER = 4
+_LONGEST_MESSAGE = 1 << 20
 _CHUNK = 65536
 # Bytes on their way to one client; beyond that the container's output has to wait.
 _MOST_PENDING = 1 << 20
@@ -76,7 +79,7 @@ class Client:
             self.close()
 
     def receive(self) -> Iterator[tuple[Any, ...]]:
-        """The messages that have come; closed at the end of the stream."""
+        """The messages that have come; closed at the end of the stream, or what is no message."""
         try:
             data = self._sock.recv(_CHUNK)
         except BlockingIOError:
@@ -87,17 +90,24 @@ class Client:
             self.close()
             return
         self._incoming += data
-        while (message := self._take()) is not None:
-            yield message
+        try:
+            while (message := self._take()) is not None:
+                yield message
+        except (EOFError, TypeError, ValueError):
+            self.close()
 
     def _take(self) -> tuple[Any, ...] | None:
         if len(self._incoming) < _HEADER:
             return None
         end = _HEADER + int.from_bytes(self._incoming[:_HEADER], "little")
+        if end > _LONGEST_MESSAGE:
+            raise ValueError(end)
         if len(self._incoming) < end:
             return None
         body, self._incoming = self._incoming[_HEADER:end], self._incoming[end:]
-        message: tuple[Any, ...] = marshal.loads(body)
+        message = marshal.loads(body)
+        if not isinstance(message, tuple):
+            raise TypeError(message)
         return message
 
     def close(self) -> None:

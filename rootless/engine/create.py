@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 
 from rootless import log
-from rootless.engine import plan_view
-from rootless.errors import InUseError
+from rootless.engine import plan_view, request
+from rootless.errors import BusyError, InUseError, RlError
 from rootless.kernel import proc
 from rootless.model import names
 from rootless.store import containers, events, files, volumes
@@ -42,8 +41,9 @@ class Place:
         self.name = ""
         self.directory = containers.directory(paths, container_id)
         self.live = containers.live_directory(paths, container_id)
-        self.lock = files.Lock(f"{paths.running}/.new-{container_id}/lock")
+        self.lock = files.Lock(f"{self.live}/lock")  # taken by `claim`
         self._before = record
+        self._was_filled = False
         self._record: dict[str, Any] = record or {}
 
     @property
@@ -68,22 +68,13 @@ class Place:
         self.name = self._claim_name(name)
 
     def _claim_live(self) -> None:
-        """Locked before it can be seen: whoever finds it unlocked may take it for a dead one's."""
-        folder = os.path.dirname(self.lock.path)
-        os.mkdir(folder, 0o700)
-        self.lock.acquire()
-        try:
-            os.rename(folder, self.live)
-        except OSError as error:
-            os.unlink(self.lock.path)
-            self.lock.release()
-            os.rmdir(folder)
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise
-            raise InUseError(
+        lock = containers.claim_live(self.paths, self.id)
+        if lock is None:
+            raise BusyError(
                 f"container {self.id[:12]}: is being started or stopped by another command",
                 hint=f"rl ps -a --filter id={self.id[:12]}",
-            ) from error
+            )
+        self.lock = lock
 
     def _claim_name(self, wished: str) -> str:
         if wished:
@@ -105,18 +96,37 @@ class Place:
 
         Returns the volumes that start with the image's content: (directory, path in the image).
         """
-        self.write(plan, record)
+        # Node-local, and another one where RL_RUNTIME_DIR says so.
+        self.write(plan, {**record, "runtime": self.paths.running})
         return self._make_volumes(plan)
 
     def write(self, plan: Plan, record: dict[str, Any]) -> None:
         """Write the container's files."""
         self._record = record
-        containers.write_record(self.paths, record)
+        if self._before is None:
+            containers.write_record(self.paths, record)
+        else:
+            self._change_record(self._before)
         for name, text in plan.files.items():
             # Words of the command line may be bytes that are no UTF-8: out as they came in.
             content = text.encode(errors="surrogateescape")
             files.write_atomic(f"{self.directory}/{name}", content)
         self._make_layers(plan.image.layers)
+
+    def _change_record(self, before: dict[str, Any]) -> None:
+        """What others have changed since the look at `before`, such as the name, stays.
+
+        Raises InUseError when one of them has stopped the container meanwhile.
+        """
+        with containers.RecordChange(self.paths, self.id) as current:
+            if current.get("stop_requested") and not before.get("stop_requested"):
+                raise InUseError(f"container {self.id[:12]}: was stopped by another command")
+            theirs = {key for key, value in current.items() if value != before.get(key)}
+            kept = theirs - request.OF_A_START
+            current.update((key, new) for key, new in self._record.items() if key not in kept)
+        self._was_filled = True
+        self._record = current
+        self.name = str(current["name"])
 
     def _make_layers(self, layers: list[str]) -> None:
         if os.path.isdir(f"{self.directory}/upper"):
@@ -184,13 +194,25 @@ class Place:
         are there."""
         from rootless.store import trees
 
+        if self.lock.fd < 0:
+            return  # somebody else has it
         if self._before is not None:
-            containers.write_record(self.paths, self._before)
+            self._restore_record(self._before)
             self.forget()
             return
-
         containers.release_name(self.paths, self.name, self.id)
         for path in containers.trees_of(self.paths, self.id, self._record):
             if os.path.isdir(path):
                 trees.remove_tree(path)
         self.forget()
+
+    def _restore_record(self, before: dict[str, Any]) -> None:
+        if not self._was_filled:
+            return
+        try:
+            with containers.RecordChange(self.paths, self.id) as current:
+                for key in request.OF_A_START & before.keys():
+                    current[key] = before[key]
+        except RlError as error:
+            # On a full disk, say; the next command finds nobody who looks after it.
+            log.warn(error.message)

@@ -84,7 +84,7 @@ class Life:
             if self._seen != (info.st_ino, info.st_mtime_ns):
                 record = containers.read_record(self._paths, self._id)
                 self._status = str(record["status"])
-                self._is_here = record["host"] == os.uname().nodename
+                self._is_here = record["host"] == proc.host()
                 self._seen = (info.st_ino, info.st_mtime_ns)
         except (FileNotFoundError, NotFoundError):
             self._status = _REMOVED

@@ -7,7 +7,7 @@ import time
 
 from rootless.cgroup import group as groups
 from rootless.engine import clients, live, recover
-from rootless.errors import HostError, RlError
+from rootless.errors import HostError, NotFoundError, RlError
 from rootless.kernel import proc, signals
 from rootless.kernel.channel import wait_readable
 from rootless.store import containers, events
@@ -35,17 +35,49 @@ def stop(paths: Paths, text: str, seconds: int | None = None) -> None:
     """
     container_id = containers.find(paths, text)
     record = containers.read_record(paths, container_id)
-    running = live.look(paths, text, container_id)
-    if running is None and record["status"] != "restarting":
+    live.require_here(paths, text, record)
+    if not _is_somebody_at_work(paths, record):
         return
     _forbid_restart(paths, container_id)
+    running = settled(paths, text, container_id)
     if running is not None:
         if seconds is None:
             seconds = record.get("stop_timeout")
         limit = DEFAULT_TIMEOUT if seconds is None else seconds
         _end(running, record.get("stop_signal") or _DEFAULT_SIGNAL, limit)
     _wait_until_unmade(paths, text, container_id)
+    _give_up_restart(paths, container_id)
     events.of_container(paths, "stop", record)
+
+
+def _is_somebody_at_work(paths: Paths, record: dict[str, Any]) -> bool:
+    folder = containers.live_directory(paths, record["id"])
+    return os.path.isdir(folder) or record["status"] == "restarting"
+
+
+def settled(paths: Paths, text: str, container_id: str) -> Live | None:
+    """The running container, None when it does not run; waits while it is on its way up or down.
+
+    Raises HostError when that does not end.
+    """
+    deadline = time.monotonic() + _SECONDS_TO_END
+    while (running := live.look(paths, text, container_id)) is None:
+        if _is_unmade(paths, container_id):
+            return None
+        if time.monotonic() > deadline:
+            raise HostError(f"container {text}: is neither up nor down", "rl ps -a")
+        time.sleep(0.01)
+    return running
+
+
+def _give_up_restart(paths: Paths, container_id: str) -> None:
+    """Between its supervisor's end and the next start nobody else says that it is over."""
+    try:
+        record = containers.read_record(paths, container_id)
+        if record["status"] == "restarting" and record.get("stop_requested"):
+            containers.update_record(paths, container_id, status="exited")
+    except NotFoundError:
+        pass  # of --rm
 
 
 def end_at_once(paths: Paths, text: str, container_id: str) -> None:
@@ -57,7 +89,7 @@ def end_at_once(paths: Paths, text: str, container_id: str) -> None:
         _forbid_restart(paths, container_id)
     except RlError:
         pass  # a damaged record, which is to go anyway
-    running = live.look(paths, text, container_id)
+    running = settled(paths, text, container_id)
     fd = _pidfd(running) if running is not None else -1
     if fd >= 0:
         _send(fd, signals.SIGKILL)
@@ -124,18 +156,35 @@ def _thaw(running: Live) -> None:
 def _wait_until_unmade(paths: Paths, text: str, container_id: str) -> None:
     """Until nobody looks after the run any more. Raises HostError when that does not end."""
     deadline = time.monotonic() + _SECONDS_TO_END
-    while os.path.isdir(containers.live_directory(paths, container_id)):
-        lock = containers.live_lock(paths, container_id)
-        try:
-            if lock.acquire():
-                lock.release()
-                recover.sweep(paths)  # its supervisor was killed
-                return
-        except FileNotFoundError:
-            return
+    this_run = _number_of_run(paths, container_id)
+    while not _is_unmade(paths, container_id):
+        if _number_of_run(paths, container_id) != this_run:
+            return  # the next one, already
         if time.monotonic() > deadline:
             raise HostError(f"container {text}: its processes do not end", f"rl top {text}")
         time.sleep(0.01)
+
+
+def _number_of_run(paths: Paths, container_id: str) -> int:
+    try:
+        return os.stat(containers.live_directory(paths, container_id)).st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _is_unmade(paths: Paths, container_id: str) -> bool:
+    """Whether nothing is left of a run; of one that nobody looks after nothing is left then."""
+    if not os.path.isdir(containers.live_directory(paths, container_id)):
+        return True
+    lock = containers.live_lock(paths, container_id)
+    try:
+        is_abandoned = lock.acquire()
+    except FileNotFoundError:
+        is_abandoned = True
+    if is_abandoned:
+        lock.release()
+        recover.sweep(paths)
+    return is_abandoned
 
 
 def kill(paths: Paths, text: str, signal: str) -> None:
@@ -161,6 +210,7 @@ def kill(paths: Paths, text: str, signal: str) -> None:
 def wait(paths: Paths, text: str) -> int:
     """Wait for the end of the container named `text`; its exit code. Raises RlError."""
     container_id = containers.find(paths, text)
+    live.require_here(paths, text, containers.read_record(paths, container_id))
     try:
         return _wait_for_supervisor(containers.live_directory(paths, container_id))
     except OSError:

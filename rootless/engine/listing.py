@@ -42,22 +42,41 @@ def _read(paths: Paths, container_id: str) -> Record | None:
 def current(paths: Paths) -> list[Record]:
     """All records, the newest first, put right where a crash left them wrong.
 
-    Their status is "paused" where that is so now.
+    Their status is "paused" where that is so now. Those that run where this host cannot see them
+    have "elsewhere" (live.elsewhere).
     """
     recover.tidy(paths)
     present = set(containers.live_ids(paths))
     found = (_healed(paths, record, present) for record in records(paths))
     kept = [record for record in found if record is not None]
     for record in kept:
+        record["elsewhere"] = live.elsewhere(paths, record)
         record["status"] = live.status(paths, record)
     return sorted(kept, key=lambda record: -float(record["created"]))
 
 
 def _healed(paths: Paths, record: Record, present: set[str]) -> Record | None:
-    if record.get("status") not in _UP or record["id"] in present:
+    container_id = record["id"]
+    if record.get("status") not in _UP:
         return record
-    recover.heal_record(paths, record["id"])
-    return _read(paths, record["id"])
+    if container_id in present:
+        if containers.is_held(paths.running, container_id):
+            return record
+        return _without_store(paths, container_id)
+    try:
+        recover.heal_record(paths, container_id)
+        return _read(paths, container_id)
+    except (RlError, OSError):
+        return _without_store(paths, container_id)
+
+
+def _without_store(paths: Paths, container_id: str) -> Record | None:
+    """The record as it ought to be, where a full disk keeps it as it was."""
+    state = containers.read_state(paths, container_id)
+    record = _read(paths, container_id)
+    if record is None or record.get("status") not in _UP:
+        return record  # it has just ended properly
+    return {**record, **recover.end_of(state)}
 
 
 def ports(record: Record, state: Record) -> list[PortMapping]:

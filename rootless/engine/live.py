@@ -7,7 +7,7 @@ import os
 from rootless.cgroup import choice as choices
 from rootless.cgroup import group as groups
 from rootless.cgroup.group import Group
-from rootless.errors import HostError, RlError
+from rootless.errors import HostError, InUseError, RlError
 from rootless.kernel import proc
 from rootless.store import containers
 
@@ -63,8 +63,38 @@ def find(paths: Paths, text: str) -> Live:
     container_id = containers.find(paths, text)
     found = look(paths, text, container_id)
     if found is None:
+        require_here(paths, text, containers.read_record(paths, container_id))
         raise RlError(f"container {text}: is not running", hint="rl ps -a")
     return found
+
+
+def elsewhere(paths: Paths, record: dict[str, Any]) -> str:
+    """Where the container of `record` runs when we cannot see it, "" when there is no such place.
+
+    A home that several hosts share holds the containers of all of them; on one host, what runs is
+    noted in RL_RUNTIME_DIR, which need not be the same in each session.
+    """
+    if record.get("status") not in ("running", "restarting"):
+        return ""
+    host = record.get("host", proc.host())
+    if host != proc.host():
+        return f"on host {host}"
+    runtime = record.get("runtime", paths.running)
+    if runtime != paths.running and containers.is_held(runtime, record["id"]):
+        return f"with --runtime-dir {os.path.dirname(runtime)}"
+    return ""
+
+
+def require_here(paths: Paths, text: str, record: dict[str, Any]) -> None:
+    """Raises InUseError when the container, called `text`, runs where we cannot see it."""
+    place = elsewhere(paths, record)
+    if not place:
+        return
+    kind, _, name = place.rpartition(" ")
+    hint = f"rl --runtime-dir {name} stop {text}"
+    if kind == "on host":
+        hint = f"there: rl stop {text}; where {name} is no more: RL_HOST={name} rl rm -f {text}"
+    raise InUseError(f"container {text}: runs {place}", hint)
 
 
 def find_all(paths: Paths) -> list[Live]:

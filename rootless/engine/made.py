@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from rootless.engine import create as places
-from rootless.engine import facts, live, plan, request, start
+from rootless.engine import facts, lifecycle, live, plan, recover, request, start
 from rootless.engine.undo import Undo
-from rootless.errors import StoreError
+from rootless.errors import RlError, StoreError
 from rootless.store import containers, paths
 
 TYPE_CHECKING = False
@@ -44,27 +44,41 @@ def create(spec: ContainerSpec, progress: Progress | None) -> str:
 
 
 def to_start(where: Paths, text: str) -> dict[str, Any] | None:
-    """The record of the container named `text`, to be started; None when it runs already.
+    """The record of the container named `text`, to be started; None when it runs already, or its
+    supervisor is about to start it.
 
-    Raises NotFoundError, RlError.
+    Waits for another command that starts or stops it. Raises NotFoundError, RlError.
     """
-    return _settled(where, text, restarted=False)
-
-
-def to_restart(where: Paths, text: str) -> dict[str, Any] | None:
-    """The same for its restart policy: None also when somebody has stopped it meanwhile."""
-    return _settled(where, text, restarted=True)
-
-
-def _settled(where: Paths, text: str, *, restarted: bool) -> dict[str, Any] | None:
     container_id = containers.find(where, text)
-    with containers.RecordChange(where, container_id) as record:
-        is_up = live.look(where, text, container_id) is not None
-        if is_up or (restarted and record["status"] != "restarting"):
-            return None
-        if not restarted:
-            # Somebody wants it: the policy counts from here on.
-            record["restarts_in_a_row"] = 0
-    if "spec" not in record:
+    record = containers.read_record(where, container_id)
+    live.require_here(where, text, record)
+    if "spec" not in record or "removing" in record:
         raise StoreError(f"container {text}: its record is incomplete", hint=f"rl rm {text}")
+    if _is_about_to_restart(record) or lifecycle.settled(where, text, container_id) is not None:
+        return None
+    with containers.RecordChange(where, container_id) as record:
+        # Somebody wants it: the policy counts from here on.
+        record["restarts_in_a_row"] = 0
     return record
+
+
+def _is_about_to_restart(record: dict[str, Any]) -> bool:
+    waits = record["status"] == "restarting" and not record.get("stop_requested")
+    return waits and recover.is_restarter_alive(record)
+
+
+def to_restart(where: Paths, container_id: str) -> dict[str, Any] | None:
+    """The record of a container whose restart policy wants it to be started; None when somebody
+    has stopped it meanwhile. Raises NotFoundError, RlError."""
+    with containers.RecordChange(where, container_id) as record:
+        if record["status"] != "restarting":
+            return None
+        if record.get("stop_requested"):
+            record["status"] = "exited"
+            return None
+    return record
+
+
+def give_up_restart(where: Paths, container_id: str, error: RlError) -> None:
+    """It could not be started again, which nobody hears but who asks. Raises RlError."""
+    containers.update_record(where, container_id, status="exited", error=error.message)

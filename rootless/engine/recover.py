@@ -10,6 +10,7 @@ import os
 import time
 
 from rootless import log
+from rootless.engine import live
 from rootless.errors import HostError, RlError, describe_os_error
 from rootless.kernel import proc
 from rootless.store import containers, layers
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 # The exit code of a container whose end nobody saw.
 UNKNOWN_EXIT = 255
-_SECONDS_TO_RESTART = 60.0
 # For processes that were sent SIGKILL; they may wait for a disk.
 _SECONDS_TO_END = 5.0
 
@@ -110,12 +110,13 @@ def _clear_group(cgroup: dict[str, str], container_id: str, starts: int) -> None
 
 def _settle(paths: Paths, container_id: str, record: dict[str, Any], state: dict[str, Any]) -> None:
     # Without a record it died before anything of it was worth keeping.
-    if not record or record.get("remove"):
-        trees = containers.trees_of(paths, container_id, record)
+    if not record or record.get("remove") or record.get("removing"):
+        # `rl rm` was cut: what it was to remove, which need not be all.
+        trees = record.get("removing") or containers.trees_of(paths, container_id, record)
         remove_trees([*state.get("remove", []), *trees])
         containers.release_name(paths, record.get("name") or state.get("name", ""), container_id)
-    elif record.get("status") in ("running", "restarting"):
-        _end_unseen(paths, container_id)
+    elif record.get("status") == "running" or _has_not_restarted(record):
+        containers.update_record(paths, container_id, **end_of(state))
 
 
 def record_or_nothing(paths: Paths, container_id: str) -> dict[str, Any]:
@@ -126,11 +127,24 @@ def record_or_nothing(paths: Paths, container_id: str) -> dict[str, Any]:
         return {}
 
 
-def _end_unseen(paths: Paths, container_id: str) -> None:
-    ended = time.time()
-    containers.update_record(
-        paths, container_id, status="exited", exit_code=UNKNOWN_EXIT, finished=ended
-    )
+def end_of(state: dict[str, Any]) -> dict[str, Any]:
+    """What is to be noted of an end that is not in the record.
+
+    state: says what its supervisor has seen, where that could not write into a full store.
+    """
+    code, finished = state.get("exit_code", UNKNOWN_EXIT), state.get("finished") or time.time()
+    return {"status": "exited", "exit_code": code, "finished": finished}
+
+
+def end_rest(paths: Paths, container_id: str) -> None:
+    """Kill what a dead keeper has left, for the supervisor whose container it was."""
+    state = containers.read_state(paths, container_id)
+    _kill_processes({**state, "processes": {**state.get("processes", {}), "supervisor": (0, 0)}})
+    group = state.get("cgroup", {}).get("path", "")
+    if os.path.isdir(group):
+        from rootless.cgroup.group import Group
+
+        Group(group).kill()
 
 
 def heal_records(paths: Paths) -> None:
@@ -143,23 +157,28 @@ def heal_record(paths: Paths, container_id: str) -> None:
     """As heal_records, for one."""
     if not _claims_to_run(paths, container_id):
         return
-    live = containers.live_directory(paths, container_id)
+    folder = containers.live_directory(paths, container_id)
     # Read again: it may have ended properly between the two looks.
-    if not os.path.isdir(live) and _claims_to_run(paths, container_id):
+    if not os.path.isdir(folder) and _claims_to_run(paths, container_id):
         _settle(paths, container_id, containers.read_record(paths, container_id), {})
 
 
 def _claims_to_run(paths: Paths, container_id: str) -> bool:
     record = record_or_nothing(paths, container_id)
-    # A home shared by several hosts holds the containers of all of them.
     is_up = record.get("status") == "running" or _has_not_restarted(record)
-    return is_up and record.get("host") == os.uname().nodename
+    return is_up and not live.elsewhere(paths, record)
 
 
 def _has_not_restarted(record: dict[str, Any]) -> bool:
-    """Between the end of a supervisor and the start that it has become lies a moment."""
-    late = time.time() - record.get("restart_at", 0.0) > _SECONDS_TO_RESTART
-    return record.get("status") == "restarting" and late
+    """Whether nobody is there any more who wanted to start it again."""
+    return record.get("status") == "restarting" and not is_restarter_alive(record)
+
+
+def is_restarter_alive(record: dict[str, Any]) -> bool:
+    """Whether the supervisor that is to start the container of `record` again, or the rl that it
+    has become for that, still runs."""
+    boot, pid, started = record.get("restarter") or ("", 0, 0)
+    return bool(boot == proc.boot_id() and proc.is_alive(pid, started))
 
 
 def remove_trees(trees: list[str]) -> None:

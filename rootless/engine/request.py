@@ -7,6 +7,7 @@ import time
 
 from rootless.engine import plan_view
 from rootless.errors import HostError
+from rootless.kernel import proc
 from rootless.model import spec_document
 from rootless.model.idmap import size_of
 
@@ -23,6 +24,19 @@ if TYPE_CHECKING:
     from rootless.store.images import StoredImage
 
 
+# What a start changes in the record of a container that was there before.
+OF_A_START = frozenset(
+    (
+        "status",
+        "started",
+        "exit_code",
+        "error",
+        "oom_kills",
+        "stop_requested",
+        "auto_range",
+        "mounts",
+    )
+)
 # What a record says of a container that was made and not started.
 NEVER_STARTED: dict[str, Any] = {"status": "created", "started": None, "starts": 0}
 
@@ -43,7 +57,7 @@ def _of_this_start(
     return {
         "status": "running",
         "started": time.time(),
-        "host": os.uname().nodename,
+        "host": proc.host(),
         "starts": 1 + (int(before.get("starts", 0)) if before else 0),
         "exit_code": None,
         "error": "",

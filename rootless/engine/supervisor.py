@@ -18,7 +18,7 @@ from rootless.engine.detached_streams import Streams
 from rootless.engine.ending import Ending
 from rootless.engine.pump import poll
 from rootless.errors import EXIT_SIGNAL_BASE, RlError
-from rootless.kernel import channel, signals
+from rootless.kernel import channel, proc, signals
 from rootless.kernel.channel import Channel
 from rootless.model import restart
 from rootless.runtime import messages
@@ -48,6 +48,11 @@ def main(launcher: Channel) -> None:
         return
     finally:
         launcher.close()
+    # For the rl that it may become.
+    os.environ["RL_ROOT"], os.environ["RL_RUNTIME_DIR"] = (
+        supervisor.paths.root,
+        supervisor.paths.runtime,
+    )
     os.chdir("/")
     supervisor.run()
 
@@ -80,7 +85,7 @@ class Supervisor:
             self._clients.append(Client(sock, attached=True))
         self._listener = clients.listen(containers.live_directory(self.paths, self.id))
         self._status: int | None = None
-        self._has_unwound = False
+        self._has_unwound = self._is_clean = False
         self._began = time.monotonic()
         timeout = facts["timeout"]
         self._deadline = self._began + timeout if timeout else None
@@ -103,7 +108,9 @@ class Supervisor:
     # --- waiting
 
     def _turn(self, timeout_ms: int | None) -> None:
-        masks = {self._control.fd: select.POLLIN, self._listener.fileno(): select.POLLIN}
+        masks = {self._control.fd: select.POLLIN}
+        if len(self._clients) < clients.MOST:
+            masks[self._listener.fileno()] = select.POLLIN
         if self._status is None:
             self._streams.wants(masks)
         for client in self._clients:
@@ -144,6 +151,8 @@ class Supervisor:
         message = received[0]
         if message[0] == messages.EXITED:
             self._status = message[1]
+        elif message[0] == messages.UNWOUND:
+            self._is_clean = True
         elif message[0] == messages.OOM:
             self._try_to_note(lambda: self._ending.note_oom(message[1]))
         elif message[0] == messages.DRIVER_DIED:
@@ -169,6 +178,12 @@ class Supervisor:
                 self._clients.append(newcomer)
 
     def _answer(self, client: Client, message: tuple[Any, ...]) -> None:
+        try:
+            self._do(client, message)
+        except (IndexError, TypeError, ValueError, OverflowError):
+            client.close()  # it does not speak our language
+
+    def _do(self, client: Client, message: tuple[Any, ...]) -> None:
         kind = message[0]
         if kind == clients.ATTACH:
             client.is_attached = True
@@ -195,20 +210,42 @@ class Supervisor:
             os.close(self._network_fd)
 
     def _end(self, code: int) -> None:
-        self._try_to_note(lambda: self._ending.note_exit(code))
-        wait = None if self._facts["remove"] else self._seconds_to_restart(code)
+        is_noted = self._note_exit(code)
+        wait = self._seconds_to_restart(code) if is_noted and not self._facts["remove"] else None
         if wait is not None and self._waits_for_restart(wait):
             self._leave()
-            self._become_restart()
-        self._leave()
-        for client in self._clients:
-            client.queue(clients.END, code)
-            client.finish(_SECONDS_FOR_LAST_WORDS)
+            self._say_goodbye(code)
+            # A fresh rl starts it, as somebody at a terminal would.
+            spawn.become_rl("container", "restarted", self.id)
+        if is_noted:
+            self._leave()
+        self._say_goodbye(code)
+
+    def _note_exit(self, code: int) -> bool:
+        """Whether the end is in the record; else, on a full disk, recovery finds it beside it."""
+        try:
+            self._ending.note_exit(code)
+            return True
+        except (OSError, RlError):
+            end = {"exit_code": code, "finished": time.time()}
+            state = containers.read_state(self.paths, self.id)
+            self._try_to_note(lambda: containers.write_state(self.paths, self.id, {**state, **end}))
+            return False
 
     def _leave(self) -> None:
         self._listener.close()
+        if not self._is_clean:
+            from rootless.engine import recover
+
+            self._try_to_note(lambda: recover.end_rest(self.paths, self.id))
         self._try_to_note(self._ending.leave)
         os.close(self._lock_fd)
+
+    def _say_goodbye(self, code: int) -> None:
+        """Who is attached, or waits, hears of the end; the next run has clients of its own."""
+        for client in self._clients:
+            client.queue(clients.END, code)
+            client.finish(_SECONDS_FOR_LAST_WORDS)
 
     def _update(self, **changes: Any) -> None:
         containers.update_record(self.paths, self.id, **changes)
@@ -233,12 +270,14 @@ class Supervisor:
         if not policy.wants(code, in_a_row, stop_requested=bool(record.get("stop_requested"))):
             return None
         wait, in_a_row = restart.delay(in_a_row, time.monotonic() - self._began)
-        self._try_to_note(
-            lambda: self._update(
+        me = [proc.boot_id(), os.getpid(), proc.start_time(os.getpid())]
+        try:
+            self._update(
                 status="restarting", restarts_in_a_row=in_a_row, restart_at=time.time() + wait,
-                restart_count=int(record.get("restart_count", 0)) + 1,
-            )
-        )  # fmt: skip
+                restart_count=int(record.get("restart_count", 0)) + 1, restarter=me,
+            )  # fmt: skip
+        except (OSError, RlError):
+            return None  # a full disk, or the container is gone
         return wait
 
     def _waits_for_restart(self, seconds: float) -> bool:
@@ -258,10 +297,3 @@ class Supervisor:
             return bool(containers.read_record(self.paths, self.id).get("stop_requested"))
         except RlError:
             return True  # removed, or damaged
-
-    def _become_restart(self) -> None:
-        """A fresh rl starts it, as somebody at a terminal would; attached clients have to come
-        again."""
-        for client in self._clients:
-            client.finish(_SECONDS_FOR_LAST_WORDS)
-        spawn.become_rl("container", "restarted", self.id)

@@ -24,6 +24,14 @@ def is_alive(pid: int, started: int) -> bool:
     return pid > 0 and started > 0 and start_time(pid) == started
 
 
+def host() -> str:
+    """This host's name, as records of a store that several hosts share have it.
+
+    RL_HOST says otherwise: for what ran on a host that has another name now, or is no more.
+    """
+    return os.environ.get("RL_HOST") or os.uname().nodename
+
+
 def boot_id() -> str:
     """The kernel's name for this boot."""
     with open("/proc/sys/kernel/random/boot_id") as file:

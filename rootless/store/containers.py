@@ -279,23 +279,36 @@ def live_lock(paths: Paths, container_id: str, *, blocking: bool = False) -> fil
     return files.Lock(path, blocking=blocking, create=False)
 
 
+def is_held(running: str, container_id: str) -> bool:
+    """Whether somebody looks after the container, as `running` (a Paths.running) has it."""
+    lock = files.Lock(f"{running}/{container_id}/{_LOCK}", blocking=False, create=False)
+    try:
+        is_free = lock.acquire()
+    except OSError:
+        return False
+    lock.release()
+    return not is_free
+
+
 def claim_live(paths: Paths, container_id: str) -> files.Lock | None:
     """Take the live directory of a container that does not run: nobody starts it meanwhile.
 
     None while somebody else has it. `remove_live_directory`, then the lock's release, give it back.
+    Raises StoreError.
     """
+    # With our pid: another start may be at work on it, or was killed in between.
     folder = f"{paths.running}/.new-{container_id}-{os.getpid()}"
     files.make_dirs(paths.running)
-    # Locked before it can be seen: whoever finds it unlocked may take it for a dead one's.
-    os.mkdir(folder, 0o700)
     lock = files.Lock(f"{folder}/{_LOCK}")
-    lock.acquire()
     try:
+        # Locked before it can be seen: whoever finds it unlocked may take it for a dead one's.
+        os.mkdir(folder, 0o700)
+        lock.acquire()
         os.rename(folder, live_directory(paths, container_id))
     except OSError as error:
-        os.unlink(lock.path)
+        files.unlink_if_there(lock.path)
         lock.release()
-        os.rmdir(folder)
+        _rmdir_if_there(folder)
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise files.explain(error, folder) from error
         return None
@@ -313,6 +326,10 @@ def remove_live_directory(paths: Paths, container_id: str) -> None:
             from rootless.store import trees
 
             trees.remove_tree(f"{path}/{name}")
+    _rmdir_if_there(path)
+
+
+def _rmdir_if_there(path: str) -> None:
     try:
         os.rmdir(path)
     except FileNotFoundError:

@@ -6,11 +6,12 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rootless.engine import create, request
-from rootless.errors import InUseError
+from rootless.errors import BusyError, InUseError
 from rootless.model import names
 from rootless.store import containers, files
 from rootless.store.paths import Paths
@@ -103,7 +104,10 @@ def test_files_and_layers(store: Paths) -> None:
     made = plan_of("-v", "named:/data", "-v", "/anonymous")
     copy_up = place.fill(made, record())
     folder = Path(place.directory)
-    assert json.loads((folder / "container.json").read_text()) == record()
+    assert json.loads((folder / "container.json").read_text()) == {
+        **record(),
+        "runtime": store.running,
+    }
     for name in ("hostname", "hosts", "resolv.conf"):
         assert (folder / name).read_text() == made.files[name]
         assert (folder / name).stat().st_mode & 0o777 == 0o644, "any user of the container reads it"
@@ -137,3 +141,53 @@ def test_discard_takes_everything_back_but_what_others_may_use(store: Paths) -> 
 def test_discard_before_anything_was_made(store: Paths) -> None:
     create.Place(store, CONTAINER_ID).discard()
     assert everything(store.root) == []
+
+
+def started_again(store: Paths, before: dict[str, Any]) -> create.Place:
+    place = create.Place(store, CONTAINER_ID, before)
+    place.claim("")
+    return place
+
+
+def once_made(store: Paths, **fields: Any) -> dict[str, Any]:
+    os.makedirs(containers.directory(store, CONTAINER_ID))
+    before = {**record(), "status": "exited", "stop_requested": False, **fields}
+    containers.write_record(store, before)
+    return before
+
+
+def test_who_comes_second_to_start_a_container_takes_nothing_from_the_first(store: Paths) -> None:
+    before = once_made(store)
+    first = started_again(store, before)
+    second = create.Place(store, CONTAINER_ID, before)
+    with pytest.raises(BusyError):
+        second.claim("")
+    second.discard()
+    assert containers.is_held(store.running, CONTAINER_ID)
+    first.forget()
+    assert everything(store.running) == []
+
+
+def test_a_start_keeps_what_others_have_changed_meanwhile(store: Paths) -> None:
+    before = once_made(store, resources={})
+    place = started_again(store, before)
+    containers.update_record(store, CONTAINER_ID, name="other", resources={"pids": {"limit": 5}})
+    place.write(plan_of(), {**before, "status": "running", "exit_code": None})
+    now = containers.read_record(store, CONTAINER_ID)
+    assert (now["name"], now["resources"]) == ("other", {"pids": {"limit": 5}})
+    assert (now["status"], place.name, place.record["name"]) == ("running", "other", "other")
+    place.discard()
+    assert containers.read_record(store, CONTAINER_ID)["status"] == "exited"
+    assert containers.read_record(store, CONTAINER_ID)["name"] == "other"
+
+
+def test_a_stop_that_comes_during_a_start_wins(store: Paths) -> None:
+    before = once_made(store, status="restarting")
+    place = started_again(store, before)
+    containers.update_record(store, CONTAINER_ID, stop_requested=True)
+    with pytest.raises(InUseError, match="was stopped"):
+        place.write(plan_of(), {**before, "status": "running"})
+    place.discard()
+    now = containers.read_record(store, CONTAINER_ID)
+    assert (now["status"], now["stop_requested"]) == ("restarting", True)
+    assert everything(store.running) == []

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from rootless import log
-from rootless.engine import recover, remove
+from rootless.engine import lifecycle, made, recover, remove
 from rootless.errors import InUseError, NotFoundError
 from rootless.kernel import proc
 from rootless.store import containers
@@ -216,6 +216,11 @@ def test_rm_of_a_damaged_container(store: Paths) -> None:
 
 def test_rm_refuses_what_runs(store: Paths) -> None:
     born(store, status="running", remove=False)
+    state = {
+        "boot": proc.boot_id(),
+        "processes": {"init": [os.getpid(), proc.start_time(os.getpid())]},
+    }
+    containers.write_state(store, ONE, state)
     refusal = pytest.raises(InUseError, match="container web: is running")
     with containers.live_lock(store, ONE), refusal as caught:
         remove.remove(store, "web", force=False)
@@ -240,3 +245,92 @@ def test_rm_with_force_kills_and_waits_for_who_looks_after_it(store: Paths) -> N
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -9
     assert is_gone(store)
     assert containers.live_ids(store) == []
+
+
+def test_rm_that_was_cut_is_brought_to_its_end(store: Paths) -> None:
+    """It keeps the volumes, when it was to keep them."""
+    directory = born(store, status="exited", removing=[containers.directory(store, ONE)])
+    recover.sweep(store)
+    assert not directory.exists()
+    assert Path(store.volumes, VOLUME).exists()
+    assert containers.live_ids(store) == []
+
+
+def test_rm_waits_for_who_has_the_container_for_a_moment(store: Paths) -> None:
+    """As `rl cp` has one that does not run."""
+    born(store, live=False, status="exited")
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        lock = containers.claim_live(store, ONE)
+        os.write(write_end, b"claimed")
+        time.sleep(0.3)
+        containers.remove_live_directory(store, ONE)
+        os._exit(0 if lock is not None else 1)
+    os.read(read_end, 7)
+    assert remove.remove(store, ONE, force=False, with_volumes=True) == ONE
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert is_gone(store)
+
+
+@pytest.mark.parametrize("status", ["running", "restarting"])
+def test_what_runs_on_another_host_is_left_alone(
+    store: Paths, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    """In a home that several hosts share; each has a runtime directory of its own."""
+    directory = born(store, live=False, status=status, host="elsewhere.example")
+    recover.heal_records(store)
+    assert containers.read_record(store, ONE)["status"] == status
+    for act in (
+        lambda: remove.remove(store, "web", force=True),
+        lambda: made.to_start(store, "web"),
+        lambda: lifecycle.stop(store, "web"),
+        lambda: lifecycle.wait(store, "web"),
+        lambda: lifecycle.kill(store, "web", "KILL"),
+    ):
+        containers.update_record(store, ONE, spec={})
+        with pytest.raises(InUseError, match=r"container web: runs on host elsewhere\.example"):
+            act()
+    assert directory.is_dir()
+    monkeypatch.setenv("RL_HOST", "elsewhere.example")
+    remove.remove(store, "web", force=True)
+    assert not directory.exists()
+
+
+def test_what_runs_with_another_runtime_directory_is_left_alone(
+    store: Paths, tmp_path: Path
+) -> None:
+    other = Paths(store.root, str(tmp_path / "other"))
+    directory = born(store, live=False, status="running", host=proc.host(), runtime=other.running)
+    lock = containers.claim_live(other, ONE)
+    assert lock is not None
+    recover.heal_records(store)
+    assert containers.read_record(store, ONE)["status"] == "running"
+    with pytest.raises(InUseError, match=f"with --runtime-dir {tmp_path}/other"):
+        remove.remove(store, "web", force=True)
+    assert directory.is_dir()
+    # As after a reboot, when that directory is empty or its lock free.
+    lock.release()
+    recover.heal_records(store)
+    assert containers.read_record(store, ONE)["status"] == "exited"
+
+
+def test_a_restart_lasts_as_long_as_who_is_to_do_it(store: Paths) -> None:
+    me = [proc.boot_id(), os.getpid(), proc.start_time(os.getpid())]
+    born(store, live=False, status="restarting", host=proc.host(), restarter=me, exit_code=3)
+    recover.heal_records(store)
+    assert containers.read_record(store, ONE)["status"] == "restarting"
+    with pytest.raises(InUseError, match="is about to be started again"):
+        remove.remove(store, "web", force=False)
+    containers.update_record(store, ONE, restarter=[*me[:2], 1])
+    recover.heal_records(store)
+    assert containers.read_record(store, ONE)["status"] == "exited"
+
+
+def test_an_end_that_only_the_supervisor_has_seen(store: Paths) -> None:
+    """It could not write into the record, on a full disk."""
+    born(store, status="running")
+    containers.write_state(store, ONE, {"exit_code": 7, "finished": 12.5})
+    recover.sweep(store)
+    record = containers.read_record(store, ONE)
+    assert (record["status"], record["exit_code"], record["finished"]) == ("exited", 7, 12.5)

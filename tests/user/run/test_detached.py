@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -305,3 +307,110 @@ def test_a_command_that_is_over_at_once(rl: Rl, detach: Detach, leftovers: Lefto
     for container_id in ids:
         assert rl("wait", container_id).stdout == "0\n"
         assert logged(rl, container_id) == "said\n"
+
+
+def together(rl: Rl, *commands: tuple[str, ...]) -> list[tuple[int, str]]:
+    """Run them all at the same time: the exit code and the complaints of each."""
+    running = [
+        rl.popen(*words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for words in commands
+    ]
+    ends = [(process.communicate(timeout=60)[1], process.returncode) for process in running]
+    return [(code, err.decode()) for err, code in ends]
+
+
+def test_four_starts_of_one_container_at_once(rl: Rl, detach: Detach, leftovers: Leftovers) -> None:
+    container_id = detach("echo run; exec sleep 1000", "--name", "box", command=("create",))
+    assert together(rl, *[("start", "box")] * 4) == [(0, "")] * 4
+    assert is_running(rl, container_id)
+    assert leftovers.live() == [container_id]
+    wait_until(lambda: logged(rl, container_id))
+    assert logged(rl, container_id) == "run\n" and record(rl, container_id)["starts"] == 1
+
+
+@pytest.mark.parametrize("end", [("rm", "-f"), ("stop", "-t", "0")], ids=" ".join)
+def test_a_start_and_an_end_at_once(
+    rl: Rl, detach: Detach, leftovers: Leftovers, end: tuple[str, ...]
+) -> None:
+    """Whichever comes first: what is left is what `rl ps` says, and nothing hangs."""
+    for number in range(6):
+        name = f"box{number}"
+        container_id = detach("exec sleep 1000", "--name", name, command=("create",))
+        (code, complaint), ending = together(rl, ("start", name), (*end, name))
+        assert ending == (0, "")
+        assert code == 0 or "Traceback" not in complaint
+        assert is_running(rl, container_id) == (leftovers.live() == [container_id])
+        rl("rm", "-f", name)
+        assert leftovers.everything() == {}
+
+
+def test_a_name_given_while_it_restarts_stays(rl: Rl, detach: Detach) -> None:
+    container_id = detach("sleep 0.1; exit 1", "--restart", "always", "--name", "name0")
+    for number in range(1, 16):
+        rl("rename", f"name{number - 1}", f"name{number}")
+    wait_until(lambda: record(rl, container_id)["restart_count"] >= 3, 20)
+    assert record(rl, container_id)["name"] == "name15"
+    assert os.listdir(rl.paths.names) == ["name15"]
+
+
+def test_a_stop_at_any_moment_of_a_restart_is_the_end(
+    rl: Rl, detach: Detach, leftovers: Leftovers
+) -> None:
+    for number in range(8):
+        container_id = detach("exit 1", "--restart", "always")
+        time.sleep(0.06 * number)
+        rl("stop", "-t", "0", container_id)
+        assert record(rl, container_id)["status"] == "exited"
+        time.sleep(0.3)
+        assert leftovers.live() == []
+        rl("rm", container_id)
+
+
+def test_a_restart_that_fails_is_the_end_and_says_why(
+    rl: Rl, detach: Detach, work: Path, leftovers: Leftovers
+) -> None:
+    folder = work / "bound"
+    folder.mkdir()
+    container_id = detach("sleep 0.5; exit 1", "--restart", "always", "-v", f"{folder}:/bound")
+    folder.rmdir()
+    wait_until(lambda: record(rl, container_id)["status"] == "exited")
+    assert str(folder) in record(rl, container_id)["error"]
+    wait_until(lambda: leftovers.live() == [])
+
+
+def test_a_relative_store_is_found_again_by_a_restart(rl: Rl, detach: Detach) -> None:
+    rl.env["RL_ROOT"] = os.path.relpath(rl.root)
+    container_id = detach("exit 1", "--restart", "on-failure:2")
+    wait_until(lambda: record(rl, container_id)["restart_count"] == 2)
+    wait_until(lambda: record(rl, container_id)["status"] == "exited")
+
+
+def test_what_speaks_nonsense_to_the_socket_is_shown_the_door(rl: Rl, detach: Detach) -> None:
+    from rootless.engine import clients
+    from rootless.store import containers
+
+    container_id = detach("exec sleep 1000")
+    folder = containers.live_directory(rl.paths, container_id)
+    generator = random.Random(4711)
+    words: list[bytes] = [
+        b"\0\0\0\0", b"\xff\xff\xff\xff", b"\1\0\0\0N", b"\1\0\0\0)", b"\3\0\0\0()i", b"\2\0\0\0xy",
+        *(framed(message) for message in [(), ("in", 5), ("in",), ("size", "x", 2), 7, {"a": 1}]),
+        framed(("size", -1, 10**30)),
+        *(framed(generator.randbytes(generator.randrange(40))) for _ in range(20)),
+    ]  # fmt: skip
+    for word in words:
+        sock = clients.connect(folder)
+        sock.sendall(word)
+        sock.close()
+    half = clients.connect(folder)
+    half.sendall(b"\x10\0\0\0half a mess")
+    assert rl("stop", "-t", "0", container_id).stdout
+    half.close()
+    assert record(rl, container_id)["exit_code"] == 137
+
+
+def framed(message: object) -> bytes:
+    import marshal
+
+    body = message if isinstance(message, bytes) else marshal.dumps(message)
+    return len(body).to_bytes(4, "little") + body
