@@ -49,10 +49,8 @@ def main(launcher: Channel) -> None:
     finally:
         launcher.close()
     # For the rl that it may become.
-    os.environ["RL_ROOT"], os.environ["RL_RUNTIME_DIR"] = (
-        supervisor.paths.root,
-        supervisor.paths.runtime,
-    )
+    os.environ["RL_ROOT"] = supervisor.paths.root
+    os.environ["RL_RUNTIME_DIR"] = supervisor.paths.runtime
     os.chdir("/")
     supervisor.run()
 
