@@ -51,6 +51,16 @@ def set_weights(group: Group, weights: dict[str, int | None]) -> None:
         systemd.Manager().set_properties(unit, properties)
 
 
+def enter(group: Group, pid: int) -> None:
+    """Have systemd move a process of ours beside a running container's. Raises HostError."""
+    _attach(os.path.basename(group.top), group.container, pid, _PATIENCE_FOR_LIMITS)
+
+
+def _attach(unit: str, directory: str, pid: int, seconds: float) -> None:
+    child = directory.partition(unit)[2]
+    systemd.Manager(seconds=seconds).attach(unit, child, [pid])
+
+
 class Scope:
     """A scope that systemd has been asked for, around a process of ours."""
 
@@ -98,8 +108,7 @@ class Scope:
 
     def attach(self, directory: str, pid: int) -> None:
         """Move a process of ours into `directory`, a group of the scope. Raises HostError."""
-        child = directory.partition(self._name)[2]
-        systemd.Manager(seconds=_PATIENCE_FOR_HELPERS).attach(self._name, child, [pid])
+        _attach(self._name, directory, pid, _PATIENCE_FOR_HELPERS)
 
     def forget(self) -> None:
         """Do not wait for it: it ends with its process."""

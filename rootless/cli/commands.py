@@ -44,6 +44,7 @@ ENTRIES = {
     row[0]: Entry(*row)
     for row in (
         ("run", "cmd_run", "RUN", "Run a command in a new container"),
+        ("exec", "cmd_exec", "EXEC", "Run a command in a running container"),
         ("ps", "cmd_ps", "PS", "List containers"),
         ("create", "cmd_run", "CREATE", "Make a container without starting it"),
         ("start", "cmd_lifecycle", "START", "Start containers"),
@@ -82,6 +83,7 @@ ENTRIES = {
         ("image prune", "cmd_prune", "IMAGE_PRUNE", "Remove images that nothing uses"),
         ("image inspect", "cmd_images", "INSPECT", "Show images as JSON"),
         ("container run", "cmd_run", "RUN", "Run a command in a new container"),
+        ("container exec", "cmd_exec", "EXEC", "Run a command in a running container"),
         ("container ls", "cmd_ps", "PS", "List containers"),
         ("container create", "cmd_run", "CREATE", "Make a container without starting it"),
         ("container start", "cmd_lifecycle", "START", "Start containers"),

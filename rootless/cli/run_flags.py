@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
-from rootless.cli import log_flags
+from rootless.cli import log_flags, process_flags
 from rootless.cli.resource_options import NAMES as RESOURCE_NAMES
 from rootless.errors import UsageError
 from rootless.model import names
@@ -41,10 +41,10 @@ def container_spec(parsed: Parsed) -> ContainerSpec:
         name=parsed.text("name"),
         hostname=_hostname(parsed, "hostname"),
         domainname=_hostname(parsed, "domainname"),
-        env=_environment(parsed),
+        env=process_flags.environment(parsed, of_host=parsed.flag("env-host")),
         labels=_labels(parsed),
         annotations=_pairs(parsed, "annotation"),
-        workdir=_workdir(parsed),
+        workdir=process_flags.workdir(parsed),
         user=parsed.text("user"),
         entrypoint=_entrypoint(parsed.optional("entrypoint")),
         tty=parsed.flag("tty"),
@@ -128,26 +128,14 @@ def _hostname(parsed: Parsed, key: str) -> str:
     return name
 
 
-def _environment(parsed: Parsed) -> dict[str, str]:
-    """Later sources win: the host's, then files, then flags."""
-    env = dict(os.environ) if parsed.flag("env-host") else {}
-    words, files = parsed.all("env"), parsed.all("env-file")
-    if words or files:
-        from rootless.model import envfile
-
-        for path in files:
-            content = _read(path, f"--env-file {path}")
-            env.update(envfile.parse_env_file(content, path, os.environ))
-        env.update(envfile.parse_env(words, os.environ))
-    return env
-
-
 def _labels(parsed: Parsed) -> dict[str, str]:
     labels: dict[str, str] = {}
     for path in parsed.all("label-file"):
         from rootless.model import envfile
 
-        labels.update(envfile.parse_label_file(_read(path, f"--label-file {path}"), path))
+        labels.update(
+            envfile.parse_label_file(process_flags.read(path, f"--label-file {path}"), path)
+        )
     labels.update(_pairs(parsed, "label"))
     return labels
 
@@ -165,21 +153,6 @@ def _pairs(parsed: Parsed, key: str) -> dict[str, str]:
     if bare is not None and key != "label":
         raise UsageError(f"--{key} {bare}: write {bare}=VALUE")
     return pairs
-
-
-def _read(path: str, place: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise UsageError(f"{place}: {error.strerror}") from error
-
-
-def _workdir(parsed: Parsed) -> str:
-    path = parsed.text("workdir")
-    if path and not path.startswith("/"):
-        raise UsageError(f"--workdir {path}: not an absolute path", hint=f"--workdir /{path}")
-    return path
 
 
 def _entrypoint(text: str | None) -> list[str] | None:

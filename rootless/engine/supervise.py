@@ -7,7 +7,8 @@ import select
 import time
 
 from rootless import log
-from rootless.engine.pump import Pump, poll, unblocked
+from rootless.engine import streams
+from rootless.engine.pump import poll
 from rootless.errors import EXIT_SIGNAL_BASE, RuntimeSetupError
 from rootless.kernel import signals
 from rootless.runtime import messages
@@ -35,7 +36,6 @@ _NOT_FORWARDED = frozenset(
 )  # fmt: skip
 # The C library keeps 32 and 33 for itself, and nobody forwards real-time signals by hand.
 _FIRST_REALTIME = 32
-_END_OF_INPUT = b"\x04"
 # poll(2) counts in an int: 24 days. Longer time-outs wait several times.
 _LONGEST_POLL_MS = 2**31 - 1
 
@@ -94,41 +94,11 @@ class Supervisor:
         self._deadline = time.monotonic() + spec.timeout if spec.timeout else None
         self._status: int | None = None
         self._control_open = True
-        self.pumps = self._terminal_pumps() if leader >= 0 else self._stream_pumps()
-
-    def _stream_pumps(self) -> list[Pump]:
-        to_payload, from_out, from_err = self._launch.stdio.launcher
-        pumps = []
-        if to_payload >= 0:
-            os.set_blocking(to_payload, False)
-            stdin = Pump(0, to_payload, at_end=lambda: os.close(to_payload))
-            pumps.append(stdin)
-            if not self._spec.interactive:
-                stdin.finish()
-        for source, sink in ((from_out, 1), (from_err, 2)):
-            if source >= 0:
-                pumps.append(self._output_pump(source, sink))
-        return pumps
-
-    def _output_pump(self, source: int, sink: int) -> Pump:
-        return Pump(
-            source, unblocked(sink), at_end=lambda: os.close(source), keep=self._keeper_of(sink)
+        self.pumps = (
+            streams.terminal_pumps(leader, interactive=spec.interactive, writer=writer)
+            if leader >= 0
+            else streams.stream_pumps(launch.stdio, interactive=spec.interactive, writer=writer)
         )
-
-    def _keeper_of(self, sink: int) -> Callable[[bytes], None] | None:
-        writer = self._writer
-        if writer is None:
-            return None
-        stream = "stderr" if sink == 2 else "stdout"
-        return lambda data: writer.write(stream, data, time.time_ns())
-
-    def _terminal_pumps(self) -> list[Pump]:
-        leader = self._leader
-        os.set_blocking(leader, False)
-        pumps = [Pump(leader, unblocked(1), keep=self._keeper_of(1))]
-        if self._spec.interactive:
-            pumps.insert(0, Pump(0, leader, at_end=lambda: _try_write(leader, _END_OF_INPUT)))
-        return pumps
 
     def run(self, incoming: Signals, mode: pty.Mode | None) -> int:
         """Until the container has ended; its exit code as a shell shows it."""
@@ -204,10 +174,3 @@ class Supervisor:
             failure = RuntimeSetupError("the container's keeper failed while unwinding")
         if failure is not None:
             raise failure
-
-
-def _try_write(fd: int, data: bytes) -> None:
-    try:
-        os.write(fd, data)
-    except OSError:
-        pass  # the container is gone

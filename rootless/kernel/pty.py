@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import struct
 import termios
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 # asm-generic/ioctls.h; the termios module has no names for them.
 _TIOCSPTLCK = 0x40045431
-_TIOCGPTN = 0x80045430
+_TIOCGPTPEER = 0x5441
 
 
 def set_size(fd: int, rows: int, columns: int) -> None:
@@ -20,11 +21,14 @@ def set_size(fd: int, rows: int, columns: int) -> None:
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
-def unlock(leader: int) -> int:
-    """Make the follower usable; its number below /dev/pts."""
+def unlock(leader: int) -> None:
+    """Make the follower usable."""
     fcntl.ioctl(leader, _TIOCSPTLCK, struct.pack("i", 0))
-    number: int = struct.unpack("I", fcntl.ioctl(leader, _TIOCGPTN, b"\0" * 4))[0]
-    return number
+
+
+def open_follower(leader: int) -> int:
+    """The other side (TIOCGPTPEER): by no path, which may lead to another device."""
+    return fcntl.ioctl(leader, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
 
 
 def make_controlling(follower: int) -> None:

@@ -49,17 +49,29 @@ def _bind_node(dev_fd: int, source: str, name: str) -> None:
     libc.mount(source, f"{mounts.fd_path(dev_fd)}/{name}", None, libc.MS_BIND)
 
 
+def open_console(root_fd: int, size: dict[str, int] | None) -> Terminal:
+    """`open_terminal`, bound at /dev/console too: the terminal of the container itself."""
+    terminal = open_terminal(root_fd, size)
+    console = mounts.open_target(root_fd, "/dev/console", directory=False)
+    libc.mount(mounts.fd_path(terminal.follower), mounts.fd_path(console), None, libc.MS_BIND)
+    os.close(console)
+    return terminal
+
+
 def open_terminal(root_fd: int, size: dict[str, int] | None) -> Terminal:
-    """A new pseudo-terminal from the container's devpts, bound at /dev/console too."""
+    """A new pseudo-terminal from the devpts of the container whose root is `root_fd`.
+
+    What a container that runs has at that path may be anything: only the leader of a
+    pseudo-terminal has another side.
+    """
     # Needs extension modules that a start without a terminal does not load.
     from rootless.kernel import pty
 
-    ptmx = mounts.open_in_root(root_fd, "/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
-    path = f"/dev/pts/{pty.unlock(ptmx)}"
-    follower = mounts.open_in_root(root_fd, path, os.O_RDWR | os.O_NOCTTY)
+    flags = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK
+    leader = mounts.open_in_root(root_fd, "/dev/pts/ptmx", flags)
+    os.set_blocking(leader, True)
+    pty.unlock(leader)
+    follower = pty.open_follower(leader)
     if size:
-        pty.set_size(ptmx, size["height"], size["width"])
-    console = mounts.open_target(root_fd, "/dev/console", directory=False)
-    libc.mount(mounts.fd_path(follower), mounts.fd_path(console), None, libc.MS_BIND)
-    os.close(console)
-    return Terminal(ptmx, follower)
+        pty.set_size(leader, size["height"], size["width"])
+    return Terminal(leader, follower)

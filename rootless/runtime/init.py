@@ -104,7 +104,7 @@ def _enter_namespaces(request: Request, setup: Channel) -> None:
 def _terminal(root_fd: int, process: dict[str, Any]) -> devices.Terminal | None:
     if not process["terminal"]:
         return None
-    return devices.open_terminal(root_fd, process.get("consoleSize"))
+    return devices.open_console(root_fd, process.get("consoleSize"))
 
 
 def _enter_root(root_fd: int) -> None:

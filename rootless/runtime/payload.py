@@ -51,6 +51,11 @@ def load_everything(request: Request) -> None:
         _loaded.append(sysinfo)
 
     _loaded.append(reaper)
+    load_for(process)
+
+
+def load_for(process: dict[str, Any]) -> None:
+    """The same for what a `process` of an OCI document needs, in a new or a running container."""
     if process["terminal"]:
         from rootless.kernel import pty
 
@@ -69,27 +74,21 @@ _loaded: list[Any] = []
 def start(request: Request, setup: Channel, stdio: Stdio, terminal: Terminal | None) -> NoReturn:
     """Become the payload; with `--init` become its reaper. Reports failures to the launcher."""
     process = request["document"]["process"]
-    os.umask(process["user"].get("umask", 0o022))
-    _apply_limits(process)
+    if "oomScoreAdj" in process:
+        set_oom_score(process["oomScoreAdj"])
     if request["most_cpus"]:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: request["most_cpus"]])
-    os.setsid()
-    libc.join_new_session_keyring()
-    _install_streams(process, stdio, terminal, interactive=request["interactive"])
-    _enter_directory(process["cwd"])
+    begin_session(process, stdio, terminal, interactive=request["interactive"])
+    _make_directory(process["cwd"])
+    enter_directory(process["cwd"])
     path = find_executable(process["args"][0], process["env"])
-    refuse_own_interpreter(path)
+    refuse_interpreter(path, own_interpreter())
     if request["sysinfo"]:
         from rootless.runtime import sysinfo
 
         # While it is privileged, and before a filter that may forbid what this needs.
         sysinfo.install(request["sysinfo"], request["listener_to"])
-    # Without no_new_privs only a privileged process may install a filter (seccomp(2)).
-    if not process.get("noNewPrivileges"):
-        _filter_calls(request["seccomp"])
-    take_identity(process, keep_groups=request["keep_groups"])
-    if process.get("noNewPrivileges"):
-        _filter_calls(request["seccomp"])
+    give_up_powers(process, request["seccomp"], keep_groups=request["keep_groups"])
     # After the change of ids, which clears it: the payload must not outlive the keeper.
     libc.prctl(libc.PR_SET_PDEATHSIG, signals.SIGKILL)
     if request["init"]:
@@ -99,11 +98,35 @@ def start(request: Request, setup: Channel, stdio: Stdio, terminal: Terminal | N
         reaper.fork_payload(setup)
         libc.prctl(libc.PR_SET_PDEATHSIG, signals.SIGKILL)
     if process.get("apparmorProfile"):
-        _confine_on_exec(process["apparmorProfile"])
-    _exec(path, process, setup)
+        confine_on_exec(process["apparmorProfile"])
+    execute(path, process, setup)
 
 
-def _confine_on_exec(profile: str) -> None:
+def begin_session(
+    process: dict[str, Any], stdio: Stdio, terminal: Terminal | None, *, interactive: bool
+) -> None:
+    """What every first process of a session gets: umask, limits, session, keyring, streams."""
+    os.umask(process["user"].get("umask", 0o022))
+    if process.get("rlimits"):
+        from rootless.kernel import rlimits
+
+        rlimits.apply(process["rlimits"])
+    os.setsid()
+    libc.join_new_session_keyring()
+    _install_streams(process, stdio, terminal, interactive=interactive)
+
+
+def give_up_powers(process: dict[str, Any], seccomp: bytes, *, keep_groups: bool) -> None:
+    """The filter of system calls (compiled, empty for none), and `take_identity`."""
+    # Without no_new_privs only a privileged process may install a filter (seccomp(2)).
+    if not process.get("noNewPrivileges"):
+        _filter_calls(seccomp)
+    take_identity(process, keep_groups=keep_groups)
+    if process.get("noNewPrivileges"):
+        _filter_calls(seccomp)
+
+
+def confine_on_exec(profile: str) -> None:
     """Change to an AppArmor profile at the exec (aa_change_onexec(3))."""
     try:
         with open("/proc/self/attr/apparmor/exec", "w") as file:
@@ -114,16 +137,8 @@ def _confine_on_exec(profile: str) -> None:
         ) from error
 
 
-def _apply_limits(process: dict[str, Any]) -> None:
-    if process.get("rlimits"):
-        from rootless.kernel import rlimits
-
-        rlimits.apply(process["rlimits"])
-    if "oomScoreAdj" in process:
-        _set_oom_score(process["oomScoreAdj"])
-
-
-def _set_oom_score(score: int) -> None:
+def set_oom_score(score: int) -> None:
+    """Set it for this process. Raises RuntimeSetupError where that takes privileges."""
     try:
         with open("/proc/self/oom_score_adj", "r+") as file:
             now = file.read().strip()
@@ -149,18 +164,29 @@ def _install_streams(
         os.dup2(terminal.follower, number)
 
 
-def _enter_directory(path: str) -> None:
+def _make_directory(path: str) -> None:
     try:
         os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        # makedirs says "File exists" of what stands in its way.
+        raise _no_directory(
+            path, errno.ENOTDIR if error.errno == errno.EEXIST else error.errno
+        ) from error
+
+
+def enter_directory(path: str) -> None:
+    """Make it the working directory. Raises RuntimeSetupError."""
+    try:
         os.chdir(path)
         # ENOENT where a link of /proc has led out of our root (getcwd(2)), as in CVE-2024-21626.
         os.getcwd()
     except OSError as error:
-        # makedirs says "File exists" of what stands in its way.
-        reason = os.strerror(errno.ENOTDIR if error.errno == errno.EEXIST else error.errno or 0)
-        raise RuntimeSetupError(
-            f"working directory {path}: {reason}", exit_code=EXIT_CANNOT_INVOKE
-        ) from error
+        raise _no_directory(path, error.errno) from error
+
+
+def _no_directory(path: str, number: int | None) -> RuntimeSetupError:
+    reason = os.strerror(number or 0)
+    return RuntimeSetupError(f"working directory {path}: {reason}", exit_code=EXIT_CANNOT_INVOKE)
 
 
 def take_identity(process: dict[str, Any], *, keep_groups: bool) -> None:
@@ -224,21 +250,31 @@ def _check_executable(path: str, name: str) -> None:
         raise RuntimeSetupError(f'exec "{name}": is a directory', exit_code=EXIT_CANNOT_INVOKE)
 
 
-def refuse_own_interpreter(path: str) -> None:
-    """Refuse an executable that is, or whose `#!` leads to, the Python that runs this code.
+def own_interpreter() -> tuple[int, int] | None:
+    """Device and inode of the Python that runs this code, where the container could write to it.
+
+    None where that file is somebody else's, the system's.
+    """
+    own = os.stat("/proc/self/exe")
+    if own.st_uid == _OVERFLOW_ID and not os.access("/proc/self/exe", os.W_OK):
+        return None
+    return own.st_dev, own.st_ino
+
+
+def refuse_interpreter(path: str, own: tuple[int, int] | None) -> None:
+    """Refuse an executable that is, or whose `#!` leads to, what own_interpreter has found.
 
     Through /proc/self/exe an image could otherwise hold the host's interpreter and overwrite it
     once we have left it, where the user owns that file (the runc flaw CVE-2019-5736).
     """
-    own = os.stat("/proc/self/exe")
-    if own.st_uid == _OVERFLOW_ID and not os.access("/proc/self/exe", os.W_OK):
-        return  # somebody else's, the system's: nobody in here can write to it
+    if own is None:
+        return
     for _ in range(_SHEBANG_DEPTH):
         try:
             info, head = _look_at(path)
         except OSError:
             return
-        if (info.st_dev, info.st_ino) == (own.st_dev, own.st_ino):
+        if (info.st_dev, info.st_ino) == own:
             raise RuntimeSetupError(
                 f'exec "{path}": is the host\'s own interpreter', exit_code=EXIT_CANNOT_INVOKE
             )
@@ -271,7 +307,8 @@ def _look_at(path: str) -> tuple[os.stat_result, bytes]:
         os.close(fd)
 
 
-def _exec(path: str, process: dict[str, Any], setup: Channel) -> NoReturn:
+def execute(path: str, process: dict[str, Any], setup: Channel) -> NoReturn:
+    """execve(2), with nothing of ours left open or ignored; a failure goes to `setup`."""
     env = dict(entry.split("=", 1) for entry in process["env"])
     # Ours are close-on-exec already; the caller's shell may have left others open.
     libc.close_on_exec_from(3)

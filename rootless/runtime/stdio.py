@@ -63,6 +63,29 @@ class Stdio:
                 os.dup2(fd, number)
 
 
+class NoStdio(Stdio):
+    """/dev/null for all of them."""
+
+    def _prepare(self, number: int, *, shared: bool) -> None:
+        self.container[number] = null_fd()
+
+
+class CapturedStdio(Stdio):
+    """Nothing to read; what is written to either output comes out of launcher[1]."""
+
+    def _prepare(self, number: int, *, shared: bool) -> None:
+        if number == 0:
+            self.container[0] = null_fd()
+        elif number == 1:
+            self.launcher[1], self.container[1] = os.pipe()
+            _open_to_all(self.launcher[1])
+        else:
+            self.launcher[2], self.container[2] = (
+                os.dup(self.launcher[1]),
+                os.dup(self.container[1]),
+            )
+
+
 def _is_safe_to_share(fd: int) -> bool:
     """Whether the payload may have `fd` itself; a pipe is made ready for that."""
     try:

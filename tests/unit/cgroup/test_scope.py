@@ -131,6 +131,11 @@ def test_attach_names_the_group_below_the_unit(manager: Manager) -> None:
     assert manager.asked[1:] == [("attach", "rl-1.scope", "/helpers", [77])]
 
 
+def test_a_process_enters_a_running_container(manager: Manager) -> None:
+    scope.enter(Group(f"/cg{OURS}"), 78)
+    assert manager.asked == [("attach", "rl-1.scope", "/payload/container", [78])]
+
+
 def test_forget_lets_the_job_go(manager: Manager) -> None:
     ask().forget()
     assert manager.asked[1:] == [("close",)]

@@ -101,7 +101,7 @@ def test_scripts_that_lead_to_our_interpreter(tmp_path: Path, text: str) -> None
     through = program(tmp_path / "through", f"#!{direct}\n")
     for path in (direct, through):
         with pytest.raises(RuntimeSetupError, match="the host's own interpreter") as caught:
-            payload.refuse_own_interpreter(str(path))
+            payload.refuse_interpreter(str(path), payload.own_interpreter())
         assert caught.value.exit_code == 126
 
 
@@ -110,7 +110,7 @@ def test_our_interpreter_under_other_names(tmp_path: Path, kind: str) -> None:
     (tmp_path / "link").symlink_to(OWN)
     path = {"itself": OWN, "symlink": f"{tmp_path}/link", "proc": f"/proc/{os.getpid()}/exe"}[kind]
     with pytest.raises(RuntimeSetupError, match="the host's own interpreter"):
-        payload.refuse_own_interpreter(path)
+        payload.refuse_interpreter(path, payload.own_interpreter())
 
 
 @pytest.mark.parametrize(
@@ -119,14 +119,14 @@ def test_our_interpreter_under_other_names(tmp_path: Path, kind: str) -> None:
 def test_honest_programs_pass(tmp_path: Path, text: str) -> None:
     path = program(tmp_path / "tool", text)
     before = os.listdir("/proc/self/fd")
-    payload.refuse_own_interpreter(str(path))
+    payload.refuse_interpreter(str(path), payload.own_interpreter())
     assert os.listdir("/proc/self/fd") == before
 
 
 def test_scripts_in_a_circle_end(tmp_path: Path) -> None:
     program(tmp_path / "a", f"#!{tmp_path}/b\n")
     program(tmp_path / "b", f"#!{tmp_path}/a\n")
-    payload.refuse_own_interpreter(str(tmp_path / "a"))
+    payload.refuse_interpreter(str(tmp_path / "a"), payload.own_interpreter())
 
 
 def test_a_fifo_of_an_image_cannot_make_us_wait(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_fifo_of_an_image_cannot_make_us_wait(tmp_path: Path) -> None:
 
     def look() -> None:
         for name in ("fifo", "script"):
-            payload.refuse_own_interpreter(str(tmp_path / name))
+            payload.refuse_interpreter(str(tmp_path / name), payload.own_interpreter())
         done.set()
 
     threading.Thread(target=look, daemon=True).start()

@@ -1,0 +1,240 @@
+"""`rl exec`: a command in a running container, followed to its end or left alone."""
+
+from __future__ import annotations
+
+import os
+import select
+
+from rootless import log
+from rootless.cgroup import choice as choices
+from rootless.cgroup import group as groups
+from rootless.engine import exec_plan, live, streams
+from rootless.engine.pump import poll
+from rootless.engine.supervise import Signals
+from rootless.errors import EXIT_ENGINE, HostError, RlError
+from rootless.kernel import signals
+from rootless.model import capabilities, detach_keys
+from rootless.runtime import enter, members, seccomp
+from rootless.runtime.stdio import NoStdio, Stdio
+from rootless.store import containers
+from rootless.tools import spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.engine.live import Live
+    from rootless.kernel import pty
+    from rootless.model.exec_spec import ExecSpec
+    from rootless.runtime.enter import EnterRequest, Entry
+    from rootless.store.paths import Paths
+
+
+def run(paths: Paths, text: str, spec: ExecSpec) -> int:
+    """Run a command in container `text`; its exit code as a shell shows it, 0 when detached.
+
+    Raises RlError with exit code 125, 126 or 127 when it did not start.
+    """
+    keys = detach_keys.parse(spec.detach_keys)
+    found = find(paths, text)
+    entry = begin(paths, found, spec, NoStdio() if spec.detach else Stdio())
+    try:
+        leader = entry.go(terminal=spec.tty)
+        if spec.detach:
+            if leader >= 0:
+                entry.keep(leader)
+            return 0
+        return _Session(entry, spec, leader, detach_keys.DetachKeys(keys)).run()
+    except BaseException:
+        entry.abandon()
+        raise
+
+
+def find(paths: Paths, text: str) -> Live:
+    """The container `text`, ready for a command. Raises RlError when it does not run or is
+    paused."""
+    found = live.find(paths, text)
+    if live.is_frozen(found.group):
+        raise RlError(
+            f"container {text} is paused, unpause the container before exec",
+            hint=f"rl unpause {text}",
+            exit_code=EXIT_ENGINE,
+        )
+    return found
+
+
+def begin(paths: Paths, found: Live, spec: ExecSpec, stdio: Stdio) -> Entry:
+    """A process on its way into the container, and in its control group. Raises RlError."""
+    request = _request(paths, found, spec)
+    entry = enter.Entry(request, stdio)
+    request["command"]["process"] = {}
+    request["namespaces"].close()
+    os.close(request["init_fd"])
+    try:
+        _group(found, entry.pid)
+    except BaseException:
+        entry.abandon()
+        raise
+    return entry
+
+
+def _request(paths: Paths, found: Live, spec: ExecSpec) -> EnterRequest:
+    config = containers.read_config(paths, found.id)
+    linux = config["linux"]
+    document = {} if spec.privileged else linux.get("seccomp", {})
+    root = os.stat("/")
+    may_be_root = config.get("root", {}).get("path") == "/"
+    pid, started = found.state["processes"]["init"]
+    init_fd = _open_process(found, pid)
+    return {
+        "command": {
+            "process": exec_plan.process_of(spec, config, _terminal_size()),
+            "user": spec.user,
+            "home_is_given": "HOME" in spec.env,
+            "added": _added(paths, found, config, spec),
+            "uids": exec_plan.mapped(linux["uidMappings"]),
+            "gids": exec_plan.mapped(linux["gidMappings"]),
+            "seccomp": seccomp.program_for(document, paths.cache) if document else b"",
+            "keep_groups": False,
+            "interactive": spec.interactive,
+            "root": (0, 0) if may_be_root else (root.st_dev, root.st_ino),
+        },
+        "namespaces": _open_namespaces(found, pid, started),
+        "init_fd": init_fd,
+        "helpers": found.group.helpers if found.group else "",
+    }
+
+
+def _open_process(found: Live, pid: int) -> int:
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        raise _ended(found) from None
+
+
+def _open_namespaces(found: Live, pid: int, started: int) -> members.Namespaces:
+    try:
+        return members.open_namespaces(pid, started)
+    except (ProcessLookupError, FileNotFoundError):
+        raise _ended(found) from None
+
+
+def _ended(found: Live) -> RlError:
+    return RlError(f"container {found.text}: is not running", hint="rl ps -a")
+
+
+def _terminal_size() -> tuple[int, int] | None:
+    try:
+        size = os.get_terminal_size(0)
+    except OSError:
+        return None
+    return size.lines, size.columns
+
+
+def _added(paths: Paths, found: Live, config: dict[str, Any], spec: ExecSpec) -> list[str]:
+    """The capabilities that users other than root have, by --cap-add."""
+    if not spec.user or spec.privileged:
+        return []
+    wish = containers.read_record(paths, found.id).get("spec") or {}
+    bounding = config["process"].get("capabilities", {}).get("bounding", [])
+    return list(capabilities.explicitly_added(wish.get("cap_add") or [], bounding))
+
+
+def _group(found: Live, pid: int) -> None:
+    """Move `pid` into the container's control group. Raises HostError.
+
+    From another session we may not move it ourselves (cgroup-v2.rst, "Delegation Containment");
+    the user's systemd may.
+    """
+    group = found.group
+    if group is None:
+        return
+    try:
+        groups.enter(group.container, pid)
+    except HostError as error:
+        if found.manager != choices.SYSTEMD:
+            raise _outside(found, error) from error
+        from rootless.cgroup import scope
+
+        scope.enter(group, pid)
+
+
+def _outside(found: Live, error: HostError) -> HostError:
+    hint = "run it where the container was started: in the same job, scope or session"
+    return HostError(f"container {found.text}: {error.message}", hint)
+
+
+class _Session:
+    """A command that somebody waits for: its streams, its signals, its end."""
+
+    def __init__(
+        self, entry: Entry, spec: ExecSpec, leader: int, keys: detach_keys.DetachKeys
+    ) -> None:
+        self._entry = entry
+        self._leader = leader
+        self._detached = False
+        self._incoming = Signals()
+        self._mode = _raw_mode(leader) if spec.interactive else None
+        if leader < 0:
+            self._pumps = streams.stream_pumps(entry.stdio, interactive=spec.interactive)
+        else:
+            self._pumps = streams.terminal_pumps(
+                leader, interactive=spec.interactive, keys=keys, on_detach=self._detach
+            )
+
+    def run(self) -> int:
+        """Until the end or the keys to detach; the exit code."""
+        try:
+            while not self._detached:
+                if self._turn():
+                    return self._end()
+            self._entry.keep(self._leader)
+            return 0
+        finally:
+            if self._mode is not None:
+                self._mode.restore()
+            self._incoming.close()
+
+    def _detach(self) -> None:
+        self._detached = True
+
+    def _turn(self) -> bool:
+        """Carry what there is; whether the command has ended."""
+        report = self._entry.report.fd
+        masks = {report: select.POLLIN, self._incoming.fd: select.POLLIN}
+        for pump in self._pumps:
+            pump.wants(masks)
+        ready = poll(masks, None)
+        if self._incoming.fd in ready:
+            for number in self._incoming.take():
+                self._forward(number)
+        for pump in self._pumps:
+            pump.handle(ready)
+        return report in ready
+
+    def _forward(self, number: int) -> None:
+        if number == signals.SIGWINCH and self._leader >= 0:
+            from rootless.engine import terminal
+
+            terminal.copy_size(self._leader)
+        else:
+            self._entry.signal(number)
+
+    def _end(self) -> int:
+        for pump in self._pumps:
+            if pump.source != 0:
+                pump.drain()
+        return spawn.exit_code_of(self._entry.status())
+
+
+def _raw_mode(leader: int) -> pty.Mode | None:
+    if leader < 0:
+        return None
+    if not os.isatty(0):
+        log.notice("-t: standard input is not a terminal, keys go to the container as they come")
+        return None
+    from rootless.kernel import pty
+
+    mode = pty.Mode(0)
+    mode.make_raw()
+    return mode
