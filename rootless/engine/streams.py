@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 _END_OF_INPUT = b"\x04"
 
 
-def stream_pumps(
-    stdio: Stdio, *, interactive: bool, writer: Writer | None = None
-) -> list[Pump]:
+def stream_pumps(stdio: Stdio, *, interactive: bool, writer: Writer | None = None) -> list[Pump]:
     """What is not shared with the command. writer: keeps the output, too."""
     to_command, from_out, from_err = stdio.launcher
     pumps = []

@@ -81,7 +81,8 @@ def test_a_service_of_the_users_systemd(guest: Guest) -> None:
     user, root = guest.as_user("linger"), guest.as_user("root")
     uid = user.run("id -u").stdout.strip()
     user.run(
-        f"{MANAGER}; mkdir -p $unit; rl create --net none --name web {IMAGE} sh -c 'echo served; sleep 1000';"
+        f"{MANAGER}; mkdir -p $unit;"
+        f" rl create --net none --name web {IMAGE} sh -c 'echo served; sleep 1000';"
         " rl generate systemd web > $unit/web.service;"
         " systemctl --user daemon-reload; systemctl --user enable web 2>&1"
     )

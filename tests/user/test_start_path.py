@@ -54,3 +54,15 @@ def test_a_start_imports_nothing_heavy(rl: Any, busybox_image: str, flags: list[
 def test_sysinfo_is_paid_for_by_those_who_ask(rl: Any, busybox_image: str) -> None:
     modules = imported(rl, "run", "--rm", "--net", "none", "--sysinfo", busybox_image, "true")
     assert set(OF_SYSINFO.split()) <= modules
+
+
+def test_exec_imports_nothing_heavy(rl: Any, busybox_image: str) -> None:
+    rl("run", "-d", "--net", "none", "--name", "box", busybox_image, "sleep", "1000")
+    modules = imported(rl, "exec", "box", "true")
+    rl("rm", "-f", "box")
+    heavy = [
+        name
+        for name in (*HEAVY.split(), *ALSO_HEAVY.split())
+        if any(f"{module}.".startswith(f"{name}.") for module in modules)
+    ]
+    assert heavy == []

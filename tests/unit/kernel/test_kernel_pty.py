@@ -28,11 +28,14 @@ def test_size(terminal: tuple[int, int]) -> None:
     assert os.get_terminal_size(follower) == (101, 33)
 
 
-def test_a_new_terminal_is_usable_under_its_number() -> None:
+def test_the_other_side_of_a_new_terminal() -> None:
     leader = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-    number = pty.unlock(leader)
-    follower = os.open(f"/dev/pts/{number}", os.O_RDWR | os.O_NOCTTY)
-    assert os.ttyname(follower) == f"/dev/pts/{number}"
+    pty.unlock(leader)
+    follower = pty.open_follower(leader)
+    assert os.ttyname(follower).startswith("/dev/pts/")
+    assert not os.get_inheritable(follower)
+    os.write(follower, b"through")
+    assert os.read(leader, 10) == b"through"
     os.close(follower)
     os.close(leader)
 
