@@ -61,11 +61,11 @@ def _document(places: Paths, text: str, kind: str, *, size: bool) -> dict[str, A
 
 def _container(places: Paths, text: str, *, size: bool) -> dict[str, Any]:
     from rootless.cli import container_document
-    from rootless.engine import listing
+    from rootless.engine import listing, recover
     from rootless.store import containers
 
     container_id = containers.find(places, text)
-    record = containers.read_record(places, container_id)
+    record = recover.as_it_is(places, containers.read_record(places, container_id))
     document = container_document.build(record, _facts(places, text, record))
     if size:
         own, whole = listing.sizes(places, [record])[container_id]

@@ -1,8 +1,10 @@
 """The socket of a supervisor: who is attached to its container, or waits for the end.
 
 Messages are those of kernel.channel, both ways. A client says ATTACH or WAIT, then INPUT,
-END_OF_INPUT, RESIZE; it gets OUTPUT and, before the end of the stream, END with the exit code. The
-socket is in a directory that only its user may enter. Nothing here waits for a client: one that
+END_OF_INPUT, RESIZE; it gets OUTPUT and, before the end of the stream, END with the exit code. STOP
+means that the container is not to be started again, and is answered.
+
+The socket is in a directory that only its user may enter. Nothing here waits for a client: one that
 does not read keeps the container from writing, as a pipe would, and nothing else.
 """
 

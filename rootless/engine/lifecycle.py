@@ -24,6 +24,7 @@ DEFAULT_TIMEOUT = 10
 _DEFAULT_SIGNAL = "SIGTERM"
 # For the kernel to end what was sent SIGKILL; it may wait for a disk.
 _SECONDS_TO_END = 30.0
+_MS_TO_ANSWER = 2000
 _LONGEST_POLL_MS = 2**31 - 1
 
 
@@ -51,8 +52,7 @@ def stop(paths: Paths, text: str, seconds: int | None = None) -> None:
 
 
 def _is_somebody_at_work(paths: Paths, record: dict[str, Any]) -> bool:
-    folder = containers.live_directory(paths, record["id"])
-    return os.path.isdir(folder) or record["status"] == "restarting"
+    return not _is_unmade(paths, record["id"]) or record["status"] == "restarting"
 
 
 def settled(paths: Paths, text: str, container_id: str) -> Live | None:
@@ -98,12 +98,32 @@ def end_at_once(paths: Paths, text: str, container_id: str) -> None:
 
 
 def _forbid_restart(paths: Paths, container_id: str) -> None:
-    containers.update_record(paths, container_id, stop_requested=True)
+    """Raises RlError when neither the record nor a supervisor takes notice of it."""
+    failure = None
     try:
-        # One that waits for the time of the next start looks into the record now.
-        clients.connect(containers.live_directory(paths, container_id)).close()
+        containers.update_record(paths, container_id, stop_requested=True)
+    except RlError as error:
+        failure = error  # a full disk must not keep anybody from stopping what fills it
+    if not _tell_supervisor(paths, container_id) and failure is not None:
+        raise failure
+
+
+def _tell_supervisor(paths: Paths, container_id: str) -> bool:
+    """Have it not start its container again; False when there is none (any more)."""
+    from rootless.kernel.channel import Channel
+
+    try:
+        supervisor = Channel(clients.connect(containers.live_directory(paths, container_id)))
     except OSError:
-        pass  # in the foreground, or about to end
+        return False  # in the foreground, or about to end
+    try:
+        supervisor.send(clients.STOP)
+        wait_readable([supervisor.fd], _MS_TO_ANSWER)
+    except OSError:
+        return False
+    finally:
+        supervisor.close()
+    return True
 
 
 def _end(running: Live, signal: str, seconds: int) -> None:
@@ -237,5 +257,5 @@ def _wait_for_record(paths: Paths, text: str, container_id: str) -> int:
         wait_readable([fd])
         os.close(fd)
         _wait_until_unmade(paths, text, container_id)
-    record: dict[str, Any] = containers.read_record(paths, container_id)
+    record = recover.as_it_is(paths, containers.read_record(paths, container_id))
     return int(record["exit_code"] or 0)

@@ -62,21 +62,14 @@ def _healed(paths: Paths, record: Record, present: set[str]) -> Record | None:
     if container_id in present:
         if containers.is_held(paths.running, container_id):
             return record
-        return _without_store(paths, container_id)
-    try:
-        recover.heal_record(paths, container_id)
-        return _read(paths, container_id)
-    except (RlError, OSError):
-        return _without_store(paths, container_id)
-
-
-def _without_store(paths: Paths, container_id: str) -> Record | None:
-    """The record as it ought to be, where a full disk keeps it as it was."""
-    state = containers.read_state(paths, container_id)
-    record = _read(paths, container_id)
-    if record is None or record.get("status") not in _UP:
-        return record  # it has just ended properly
-    return {**record, **recover.end_of(state)}
+    else:
+        try:
+            recover.heal_record(paths, container_id)
+        except (RlError, OSError) as error:
+            log.effect(f"container {container_id[:12]}: {error}")
+    # Read again: it may have ended properly meanwhile.
+    again = _read(paths, container_id)
+    return None if again is None else recover.as_it_is(paths, again)
 
 
 def ports(record: Record, state: Record) -> list[PortMapping]:

@@ -136,6 +136,16 @@ def end_of(state: dict[str, Any]) -> dict[str, Any]:
     return {"status": "exited", "exit_code": code, "finished": finished}
 
 
+def as_it_is(paths: Paths, record: dict[str, Any]) -> dict[str, Any]:
+    """`record`, with the end of its run in it where a full disk keeps it as it was."""
+    container_id = record["id"]
+    if record.get("status") not in ("running", "restarting"):
+        return record
+    if containers.is_held(paths.running, container_id) or live.elsewhere(paths, record):
+        return record
+    return {**record, **end_of(containers.read_state(paths, container_id))}
+
+
 def end_rest(paths: Paths, container_id: str) -> None:
     """Kill what a dead keeper has left, for the supervisor whose container it was."""
     state = containers.read_state(paths, container_id)
@@ -150,7 +160,10 @@ def end_rest(paths: Paths, container_id: str) -> None:
 def heal_records(paths: Paths) -> None:
     """Put right the records of containers that a reboot ended: nothing is left of them to clear."""
     for container_id in containers.all_ids(paths):
-        heal_record(paths, container_id)
+        try:
+            heal_record(paths, container_id)
+        except (RlError, OSError) as error:
+            log.effect(f"container {container_id[:12]}: {_reason(error)}")  # on a full disk, say
 
 
 def heal_record(paths: Paths, container_id: str) -> None:

@@ -185,6 +185,12 @@ def pivot_root(new_root: str, put_old: str) -> None:
     _check(_libc.pivot_root(_bytes(new_root), _bytes(put_old)), new_root)
 
 
+def give_memory_back() -> None:
+    """malloc_trim(3): what was freed goes to the kernel; musl has no such function."""
+    if hasattr(_libc, "malloc_trim"):
+        _libc.malloc_trim(0)
+
+
 def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:
     """prctl(2) with integer arguments."""
     long = ctypes.c_ulong

@@ -41,8 +41,9 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
     # The lock's descriptor comes along and stays open: see Place.claim.
     request: Request = received[0][0]
     if request["detached"]:
-        # The caller's streams, for whose end somebody may wait.
+        # The caller's streams, for whose end somebody may wait, and its directory.
         _to_null(0, 1, 2)
+        os.chdir("/")
     request["started_ns"] = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     made = None
     services = Services()

@@ -26,6 +26,7 @@ class Stdio:
         caller's streams are not the payload's at all."""
         self.container = [-1, -1, -1]
         self.launcher = [-1, -1, -1]
+        self._pumped: list[int] = []
         for number in range(3):
             self._prepare(number, shared=not detached and (number == 0 or not keep))
 
@@ -33,6 +34,7 @@ class Stdio:
         if shared and _is_safe_to_share(number):
             self.container[number] = number
             return
+        self._pumped.append(number)
         read_end, write_end = os.pipe()
         _open_to_all(read_end)
         ours, theirs = (write_end, read_end) if number == 0 else (read_end, write_end)
@@ -40,9 +42,9 @@ class Stdio:
 
     def close_container_side(self) -> None:
         """Close the payload's ends of the pipes: in every process but the payload's."""
-        for number, fd in enumerate(self.container):
-            if self.launcher[number] >= 0 and fd >= 0:
-                os.close(fd)
+        for number in self._pumped:
+            if self.container[number] >= 0:
+                os.close(self.container[number])
                 self.container[number] = -1
 
     def close_launcher_side(self) -> None:

@@ -213,7 +213,7 @@ def clear_unborn(paths: Paths) -> None:
             continue
         path = f"{paths.running}/{name}"
         try:
-            if time.time() - os.stat(path).st_mtime < _BIRTH:
+            if time.time() - os.stat(path).st_mtime < _BIRTH and _is_maker_alive(name):
                 continue
             lock = files.Lock(f"{path}/{_LOCK}", blocking=False)
             if lock.acquire():
@@ -222,6 +222,11 @@ def clear_unborn(paths: Paths) -> None:
                 os.rmdir(path)
         except FileNotFoundError:
             continue
+
+
+def _is_maker_alive(name: str) -> bool:
+    """Whether somebody has the pid that `claim_live` has put at the end of a name."""
+    return os.path.exists(f"/proc/{name.rpartition('-')[2]}")
 
 
 def _listed(path: str) -> list[str]:

@@ -67,15 +67,21 @@ def test_run_d_prints_the_id_and_returns(rl: Rl, detach: Detach, leftovers: Left
     assert leftovers.everything() == {}
 
 
-def test_nothing_of_the_caller_is_kept_open(rl: Rl, busybox_image: str, detach: Detach) -> None:
+@pytest.mark.usefixtures("detach")
+def test_nothing_of_the_caller_is_kept_open(rl: Rl, busybox_image: str, work: Path) -> None:
     """Who reads what rl prints gets to its end, and so does who waits for an inherited pipe."""
     read_end, write_end = os.pipe()
-    os.set_inheritable(write_end, True)
+    folder = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+    lock = os.open(work / "lock", os.O_RDWR | os.O_CREAT)
+    odd = (write_end, folder, lock)
+    for fd in odd:
+        os.set_inheritable(fd, True)
     process = rl.popen(
-        "run", "-d", "--net=none", busybox_image, "sleep", "1000",
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, close_fds=False,
+        "run", "-d", busybox_image, "sleep", "1000", close_fds=False, cwd=work,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    os.close(write_end)
+    for fd in odd:
+        os.close(fd)
     out, err = process.communicate(timeout=20)
     assert (len(out), err, process.returncode) == (65, b"", 0)
     assert os.read(read_end, 1) == b""
@@ -83,7 +89,23 @@ def test_nothing_of_the_caller_is_kept_open(rl: Rl, busybox_image: str, detach: 
     container_id = out.decode().strip()
     supervisor = pid_of(rl, container_id, "supervisor")
     assert os.getsid(supervisor) == supervisor
-    assert os.readlink(f"/proc/{supervisor}/cwd") == "/"
+    state: Any = containers.read_state(rl.paths, container_id)
+    assert {"supervisor", "keeper", "view", "server", "network"} <= set(state["processes"])
+    for name in state["processes"]:
+        opened = looked_at(state["processes"][name][0])
+        assert [path for path in opened if path.startswith(f"{work}")] == [], name
+        if name == "keeper":
+            assert [path for path in opened if path.startswith("pipe:")] == []
+
+
+def looked_at(pid: int) -> list[str]:
+    """What a process has open, and its directory; init's, which is root of its own, as far as we
+    may see it."""
+    try:
+        fds = [f"fd/{number}" for number in os.listdir(f"/proc/{pid}/fd")]
+        return [os.readlink(f"/proc/{pid}/{name}") for name in ("cwd", *fds)]
+    except PermissionError:
+        return []
 
 
 def test_the_exit_code_is_noted(rl: Rl, detach: Detach, leftovers: Leftovers) -> None:
