@@ -150,14 +150,15 @@ def test_lists_take_nothing_for_a_container_that_is_none(store: Paths) -> None:
 
 
 def test_the_unborn_are_cleared_when_old_and_unlocked(store: Paths) -> None:
-    def unborn(letter: str, age: float) -> Path:
-        path = Path(store.running, f".new-{letter * 64}")
+    def unborn(letter: str, age: float, pid: int = os.getpid()) -> Path:
+        path = Path(store.running, f".new-{letter * 64}-{pid}")
         path.mkdir(parents=True)
         (path / "lock").touch()
         os.utime(path, (time.time() - age,) * 2)
         return path
 
     young, held, old = unborn("a", 5), unborn("b", 600), unborn("c", 600)
+    of_nobody = unborn("e", 5, pid=2**22 + 1)
     without_lock = Path(store.running, ".new-d")
     without_lock.mkdir()
     os.utime(without_lock, (0, 0))
@@ -165,7 +166,7 @@ def test_the_unborn_are_cleared_when_old_and_unlocked(store: Paths) -> None:
     with lock:
         containers.clear_unborn(store)
     assert (young.exists(), held.exists(), old.exists()) == (True, True, False)
-    assert not without_lock.exists()
+    assert not without_lock.exists() and not of_nobody.exists()
 
 
 def test_the_lock_of_a_container_that_is_gone(store: Paths) -> None:

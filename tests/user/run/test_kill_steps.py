@@ -86,6 +86,7 @@ def sample(steps: list[tuple[str, int]]) -> list[tuple[str, int]]:
     return steps if EVERY_STEP else steps[len(steps) // SAMPLE // 2 :: max(1, len(steps) // SAMPLE)]
 
 
+@pytest.mark.timeout(1800 if EVERY_STEP else 120)
 @needs_strace
 @pytest.mark.parametrize(
     "command", ["run", "run --rm", "create", "start", "stop", "restart", "rm", "rm -f"]
