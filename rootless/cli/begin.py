@@ -5,13 +5,14 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.kernel.channel import Channel
+    from rootless.runtime.joined import Joined
     from rootless.runtime.launch import Launch
 
 
-def launch(*, detached: bool, keep_output: bool = False) -> Launch:
+def launch(*, detached: bool, keep_output: bool = False, joined: Joined | None = None) -> Launch:
     """Fork the keeper and, for a container that nobody waits for, its supervisor.
 
-    keep_output: see runtime.stdio.
+    keep_output: see runtime.stdio. joined: of other containers.
     """
     import gc
 
@@ -20,7 +21,7 @@ def launch(*, detached: bool, keep_output: bool = False) -> Launch:
     # A run makes no cycles worth a search, and each search touches every page shared with the
     # keeper.
     gc.disable()
-    return Launch(_supervise if detached else None, keep_output=keep_output)
+    return Launch(_supervise if detached else None, keep_output=keep_output, joined=joined)
 
 
 def _supervise(launcher: Channel) -> None:

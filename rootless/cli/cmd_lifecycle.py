@@ -5,6 +5,7 @@ from __future__ import annotations
 from rootless.cli import begin
 from rootless.cli.options import Argument, Parsed, Signature, flag, value
 from rootless.errors import EXIT_ENGINE, BusyError, NotFoundError, RlError, UsageError
+from rootless.model.container import JOINING
 from rootless.model.digits import number
 
 TYPE_CHECKING = False
@@ -69,7 +70,20 @@ def _launch_if(look: Callable[[], dict[str, Any] | None]) -> None:
 def _launch(record: dict[str, Any], launch: Launch, *, attached: bool = False) -> Any:
     from rootless.engine import detach
 
+    if any(str(record["spec"].get(kind, "")).startswith("container:") for kind in JOINING):
+        launch = _launch_joined(record, launch)
     return detach.start(record, launch, attached=attached)
+
+
+def _launch_joined(record: dict[str, Any], launch: Launch) -> Launch:
+    """Another keeper in the place of one that has made a user namespace of its own."""
+    launch.abandon()
+    from rootless.engine import joining
+    from rootless.model import spec_document
+    from rootless.store import paths
+
+    spec = spec_document.from_document(record["spec"])
+    return begin.launch(detached=True, joined=joining.open_all(paths.discover(), spec))
 
 
 def _start_attached(parsed: Parsed) -> int:

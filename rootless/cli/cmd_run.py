@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rootless.cli.progress import QuietProgress
     from rootless.model.container import ContainerSpec
+    from rootless.runtime.joined import Joined
     from rootless.runtime.launch import Launch
 
 
@@ -44,8 +45,9 @@ def run(parsed: Parsed) -> int:
     if parsed.flag("dry-run"):
         return _describe(spec)
     detached = parsed.flag("detach")
+    joined = _of_others(spec)
     # Forked before the heavier imports: they cost as much as the keeper needs to get ready.
-    launch = begin.launch(detached=detached, keep_output=spec.keeps_log)
+    launch = begin.launch(detached=detached, keep_output=spec.keeps_log, joined=joined)
     from rootless.cli import diagnostics
 
     progress = _ProgressWhenNeeded(quiet=spec.quiet)
@@ -58,6 +60,18 @@ def run(parsed: Parsed) -> int:
         return engine_run.run(spec, launch, progress=progress, explain=explain)
     finally:
         progress.close()
+
+
+def _of_others(spec: ContainerSpec) -> Joined | None:
+    """What the container has of other containers; None, and no work, where there is nothing."""
+    if not (spec.joins or spec.volumes_from):
+        return None
+    from rootless.engine import joining
+    from rootless.store import paths
+
+    places = paths.discover()
+    joining.resolve(places, spec)
+    return joining.open_all(places, spec) if spec.joins else None
 
 
 def _run_detached(
@@ -90,7 +104,7 @@ def _describe(spec: ContainerSpec) -> int:
     from rootless.cli import diagnostics, output
     from rootless.engine import run as engine_run
 
-    document, effects = engine_run.describe(spec)
+    document, effects = engine_run.describe(spec, _of_others(spec))
     output.write_json(document)
     for line in effects:
         diagnostics.say("debug", line)

@@ -108,7 +108,7 @@ def _namespaces(record: Record, spec: Record) -> dict[str, Any]:
     return {
         "ContainerIDFile": spec.get("cidfile", ""),
         "CgroupnsMode": spec.get("cgroupns") or "private",
-        "IpcMode": spec.get("ipc") or "private",
+        "IpcMode": spec.get("ipc") or "shareable",
         "PidMode": spec.get("pid", ""),
         "UTSMode": spec.get("uts", ""),
         "UsernsMode": spec.get("userns", ""),

@@ -13,7 +13,12 @@ from rootless.cli import log_flags, process_flags
 from rootless.cli.resource_options import NAMES as RESOURCE_NAMES
 from rootless.errors import UsageError
 from rootless.model import names
-from rootless.model.container import DEFAULT_SHM_SIZE, DEFAULT_UMASK, ContainerSpec
+from rootless.model.container import (
+    DEFAULT_SHM_SIZE,
+    DEFAULT_UMASK,
+    ContainerSpec,
+    joined_container,
+)
 from rootless.model.digits import number
 
 TYPE_CHECKING = False
@@ -72,13 +77,14 @@ def container_spec(parsed: Parsed) -> ContainerSpec:
         sysctls=_pairs(parsed, "sysctl"),
         stop_signal=_stop_signal(parsed.text("stop-signal")),
         timeout=_timeout(parsed.text("timeout")),
+        volumes_from=parsed.all("volumes-from"),
         stop_timeout=_stop_timeout(parsed.optional("stop-timeout")),
         restart=_restart(parsed),
         platform=_platform(parsed.text("platform")),
         pull=parsed.text("pull"),
-        pid=parsed.text("pid"),
-        ipc=parsed.text("ipc"),
-        uts=parsed.text("uts"),
+        pid=_mode(parsed, "pid"),
+        ipc=_mode(parsed, "ipc", "shareable", "none"),
+        uts=_mode(parsed, "uts"),
         cgroupns=parsed.text("cgroupns"),
         shm_size=_shm_size(parsed.optional("shm-size")),
         storage_driver=parsed.text("storage-driver"),
@@ -180,8 +186,16 @@ def _groups(parsed: Parsed) -> list[str]:
 
 
 def _userns(text: str) -> str:
-    if text.partition(":")[0] not in _USERNS:
-        raise UsageError(f"--userns {text}: not one of keep-id, auto, host, nomap")
+    if text.partition(":")[0] not in _USERNS and not joined_container(text):
+        raise UsageError(f"--userns {text}: not one of keep-id, auto, host, nomap, container:NAME")
+    return text
+
+
+def _mode(parsed: Parsed, kind: str, *more: str) -> str:
+    text = parsed.text(kind)
+    modes = ("private", "host", *more)
+    if text and text not in modes and not joined_container(text):
+        raise UsageError(f"--{kind} {text}: not one of {', '.join(modes)}, container:NAME")
     return text
 
 

@@ -60,6 +60,7 @@ _FILES = section(
     "Files",
     repeat("-v --volume", "[SOURCE:]TARGET[:OPTIONS]", "Mount a directory, a file or a volume"),
     repeat("--mount", "type=TYPE,...", "As -v, in words: type=bind|volume|tmpfs,source=,target="),
+    repeat("--volumes-from", "CONTAINER[:ro]", "Mount what another container has mounted"),
     repeat("--tmpfs", "TARGET[:OPTIONS]", "Mount a tmpfs"),
     repeat("--device", "SOURCE[:TARGET][:PERMISSIONS]", "Add a device of the host"),
 )
@@ -73,7 +74,11 @@ _VIEW = section(
 
 _NETWORK = section(
     "Network",
-    value("--network --net", "MODE", "slirp4netns[:OPTIONS], pasta[:OPTIONS], host or none"),
+    value(
+        "--network --net",
+        "MODE",
+        "slirp4netns[:OPTIONS], pasta[:OPTIONS], host, none, container:NAME",
+    ),
     repeat("-p --publish", "[[IP:]HOSTPORT:]PORT[/PROTO]", "Publish a port or a range"),
     flag("-P --publish-all", "Publish all ports that the image exposes"),
     value("-h --hostname", "NAME", "Host name (default the container's id)"),
@@ -94,10 +99,12 @@ _SECURITY = section(
         "--security-opt", "OPTION", "seccomp=FILE|unconfined, no-new-privileges[=false], mask=, …"
     ),
     repeat("--sysctl", "NAME=VALUE", "Kernel parameter of the container's namespaces"),
-    value("--userns", "MODE", "keep-id[:uid=N,gid=N], auto[:size=N], host or nomap"),
-    value("--pid", "MODE", "PID namespace", choices=("private", "host")),
-    value("--ipc", "MODE", "IPC namespace", choices=("private", "shareable", "none", "host")),
-    value("--uts", "MODE", "UTS namespace", choices=("private", "host")),
+    value(
+        "--userns", "MODE", "keep-id[:uid=N,gid=N], auto[:size=N], host, nomap or container:NAME"
+    ),
+    value("--pid", "MODE", "PID namespace: private, host or container:NAME"),
+    value("--ipc", "MODE", "IPC namespace: private, shareable, none, host or container:NAME"),
+    value("--uts", "MODE", "UTS namespace: private, host or container:NAME"),
     value("--cgroupns", "MODE", "Cgroup namespace", choices=("private", "host")),
     value("--timens", "MODE", "Clock since boot; private: its own", choices=("private", "host")),
 )

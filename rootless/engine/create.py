@@ -201,7 +201,8 @@ class Place:
             self.forget()
             return
         containers.release_name(self.paths, self.name, self.id)
-        for path in containers.trees_of(self.paths, self.id, self._record):
+        trees_of_it = containers.trees_of(self.paths, self.id, self._record)
+        for path in containers.without_shared(trees_of_it):
             if os.path.isdir(path):
                 trees.remove_tree(path)
         self.forget()

@@ -61,7 +61,7 @@ class Ending:
             if os.path.isdir(containers.directory(self._paths, self._id)):
                 from rootless.engine import recover
 
-                recover.remove_trees(self._remove)
+                recover.remove_trees(containers.without_shared(self._remove))
             containers.release_name(self._paths, self._name(), self._id)
             self._tell("destroy")
         containers.remove_live_directory(self._paths, self._id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rootless.engine import create as places
-from rootless.engine import facts, lifecycle, live, plan, recover, request, start
+from rootless.engine import facts, joining, lifecycle, live, plan, recover, request, start
 from rootless.engine.undo import Undo
 from rootless.errors import RlError, StoreError
 from rootless.store import containers, paths
@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
     from rootless.image.progress import Progress
     from rootless.model.container import ContainerSpec
+    from rootless.runtime.joined import Joined
     from rootless.store.paths import Paths
 
 
 def create(spec: ContainerSpec, progress: Progress | None) -> str:
     """Make the container; its id. Raises RlError for what a start could not do either."""
     where = paths.discover()
+    joined = _of_others(where, spec)
     image, image_facts = start.find_image(where, spec, progress, pull=True)
     network = start.network_of(spec, image_facts)
     if spec.replace and spec.name:
@@ -31,7 +33,7 @@ def create(spec: ContainerSpec, progress: Progress | None) -> str:
         made = plan.build(
             spec, image_facts, facts.gather(devices=spec.privileged),
             plan.Place(place.id, place.name, place.directory, where.volumes),
-            network, start.taken_ranges(where),
+            network, start.taken_ranges(where), joined,
         )  # fmt: skip
         record = request.record_of(spec, made, image)
         place.write(made, {**record, **request.NEVER_STARTED})
@@ -41,6 +43,13 @@ def create(spec: ContainerSpec, progress: Progress | None) -> str:
         undo.forget()
     place.forget()
     return place.id
+
+
+def _of_others(where: Paths, spec: ContainerSpec) -> Joined | None:
+    if not (spec.joins or spec.volumes_from):
+        return None
+    joining.resolve(where, spec)
+    return joining.planned(where, spec) if spec.joins else None
 
 
 def to_start(where: Paths, text: str) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from rootless.engine import plan_mounts, plan_process, plan_users, plan_view, storage, userns
 from rootless.errors import HostError, UsageError
 from rootless.model import mountspec, security
+from rootless.model.container import joined_container
 from rootless.model.idmap import size_of, to_outside
 from rootless.net import files as netfiles
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rootless.model.security import SecurityChoice
     from rootless.model.user import ExecUser
     from rootless.net.drivers import Driver
+    from rootless.runtime.joined import Joined
 
 # The version that brought domainname, umask and the time namespace.
 OCI_VERSION = "1.1.0"
@@ -96,7 +98,7 @@ class Plan:
 class _Choices:
     """What follows from the wish, the image and the host, before anything is written down."""
 
-    __slots__ = ("driver", "hostname", "namespace", "security", "view", "volumes", "who")
+    __slots__ = ("driver", "hostname", "joined", "namespace", "security", "view", "volumes", "who")
 
     def __init__(
         self,
@@ -106,11 +108,18 @@ class _Choices:
         place: Place,
         network: Driver,
         taken_ranges: list[tuple[int, int]],
+        joined: Joined | None,
     ) -> None:
+        self.joined = joined
         self.security = security.parse(spec.security_opt, privileged=spec.privileged)
-        self.namespace = userns.choose(spec.userns, facts.maps, facts.uid, facts.gid, taken_ranges)
+        self.namespace = userns.choose(
+            "" if joined_container(spec.userns) else spec.userns,
+            facts.maps, facts.uid, facts.gid, taken_ranges,
+        )  # fmt: skip
         self.driver = _driver(spec, facts, place, self.namespace)
-        self.hostname = _hostname(spec, facts, place, new_network=network.new_namespace)
+        self.hostname = (joined.hostname if joined else "") or _hostname(
+            spec, facts, place, new_network=network.new_namespace
+        )
         self.who = plan_process.who_runs(
             spec, image.config, self.namespace.default_user, image.passwd, image.group
         )
@@ -125,14 +134,21 @@ def build(
     place: Place,
     network: Driver,
     taken_ranges: list[tuple[int, int]],
+    joined: Joined | None = None,
 ) -> Plan:
-    """Plan one container. Raises UsageError and HostError for wishes that cannot be met."""
+    """Plan one container. joined: what it has of others.
+
+    Raises UsageError and HostError for wishes that cannot be met.
+    """
     _check_modes(spec)
-    chosen = _Choices(spec, image, facts, place, network, taken_ranges)
+    chosen = _Choices(spec, image, facts, place, network, taken_ranges, joined)
     _check_mapped(chosen.who, chosen.namespace)
     files = _files(
         spec, facts, network, image, chosen.namespace, hostname=chosen.hostname, name=place.name
     )
+    theirs = joined.files if joined else None
+    if theirs is not None:
+        files = {path: file for path, file in files.items() if path not in netfiles.PATHS}
     return Plan(
         document=_document(spec, image, facts, place, network, chosen, files),
         driver=chosen.driver,
@@ -169,15 +185,25 @@ def _document(
         **_names(spec, chosen.hostname),
         "mounts": plan_mounts.build(
             spec, chosen.security,
-            files={path: f"{place.directory}/{name}" for path, (name, _) in files.items()},
+            files=_sources(place, files, chosen.joined),
             volumes=chosen.volumes, host_network=not network.new_namespace,
             tty_group=_maps_tty(chosen.namespace),
             host_mqueue=facts.has_mqueue, host_devices=facts.devices,
             view=plan_view.mounts(chosen.view, place.directory),
+            shm=chosen.joined.shm if chosen.joined else "",
         ),
         "annotations": dict(spec.annotations),
         "linux": _linux(spec, facts, chosen, network),
     }  # fmt: skip
+
+
+def _sources(
+    place: Place, files: dict[str, tuple[str, str]], joined: Joined | None
+) -> dict[str, str]:
+    """Container path → path on the host, of files of its own and of those that come with a
+    network."""
+    own = {path: f"{place.directory}/{name}" for path, (name, _) in files.items()}
+    return {**own, **(joined.files or {})} if joined else own
 
 
 def _driver(spec: ContainerSpec, facts: HostFacts, place: Place, namespace: UserNamespace) -> str:
@@ -229,6 +255,8 @@ def _maps_tty(namespace: UserNamespace) -> bool:
 def _check_modes(spec: ContainerSpec) -> None:
     for flag, value in (("pid", spec.pid), ("ipc", spec.ipc), ("uts", spec.uts),
                         ("cgroupns", spec.cgroupns)):  # fmt: skip
+        if flag != "cgroupns" and joined_container(value):
+            continue
         if value not in _MODES + (_MORE_IPC_MODES if flag == "ipc" else ()):
             raise UsageError(f"--{flag} {value}: no such mode", hint=_HOST_HINT.format(flag))
     if spec.uts == "host" and spec.hostname:
@@ -246,7 +274,8 @@ def _hostname(spec: ContainerSpec, facts: HostFacts, place: Place, *, new_networ
 def _names(spec: ContainerSpec, hostname: str) -> dict[str, str]:
     """Runtimes refuse names for a uts namespace that is the host's (config.md, "Hostname")."""
     names = {"hostname": hostname, "domainname": spec.domainname}
-    return {} if spec.uts == "host" else {key: name for key, name in names.items() if name}
+    is_shared = spec.uts == "host" or joined_container(spec.uts)
+    return {} if is_shared else {key: name for key, name in names.items() if name}
 
 
 def _volumes(spec: ContainerSpec, config: dict[str, Any], place: Place) -> list[VolumeUse]:
@@ -256,7 +285,9 @@ def _volumes(spec: ContainerSpec, config: dict[str, Any], place: Place) -> list[
     for mount in spec.mounts:
         if mount.kind == mountspec.VOLUME:
             copy = "nocopy" not in mount.options
-            uses.append(_volume(mount.source, mount.target, place, len(uses), copy=copy))
+            use = _volume(mount.source, mount.target, place, len(uses), copy=copy)
+            use.anonymous = use.anonymous or use.name in spec.inherited
+            uses.append(use)
     declared = config.get("Volumes")
     for target in declared if isinstance(declared, dict) else {}:
         path = mountspec.normal_target(str(target))
@@ -322,13 +353,13 @@ def _linux(
     linux: dict[str, Any] = {
         "uidMappings": _mappings(namespace.host.uids),
         "gidMappings": _mappings(namespace.host.gids),
-        "namespaces": [{"type": kind} for kind in _namespaces(spec, facts, chosen, network)],
+        "namespaces": _namespaces(spec, facts, chosen, network),
         "rootfsPropagation": "slave",
         "maskedPaths": list(choice.masked_paths),
         "readonlyPaths": list(choice.readonly_paths),
     }
     sysctls = dict(spec.sysctls)
-    if network.new_namespace:
+    if network.new_namespace and not network.joins:
         # So that ping works without CAP_NET_RAW, for every group that there is.
         gids = namespace.host.gids
         low, high = min(row[0] for row in gids), max(row[0] + row[2] - 1 for row in gids)
@@ -348,17 +379,24 @@ def _mappings(rows: tuple[tuple[int, int, int], ...]) -> list[dict[str, int]]:
 
 def _namespaces(
     spec: ContainerSpec, facts: HostFacts, chosen: _Choices, network: Driver
-) -> list[str]:
+) -> list[dict[str, str]]:
     kinds = ["user", "mount"]
     kinds += [kind for kind in ("pid", "ipc", "uts") if getattr(spec, kind) != "host"]
     kinds += ["cgroup"] if spec.cgroupns != "host" else []
     kinds += ["network"] if network.new_namespace else []
-    return kinds + (["time"] if _wants_time(spec, facts, chosen) else [])
+    kinds += ["time"] if _wants_time(spec, facts, chosen) else []
+    paths = chosen.joined.paths if chosen.joined else {}
+    return [
+        {"type": kind, "path": paths[kind]} if kind in paths else {"type": kind} for kind in kinds
+    ]
 
 
 def _wants_time(spec: ContainerSpec, facts: HostFacts, chosen: _Choices) -> bool:
     """With a clock that starts with the container, what the kernel says of times agrees with the
     view: ps, sysinfo(2)."""
+    if joined_container(spec.pid):
+        # Start times of processes are shown by the reader's clock, and all are to read the same.
+        return chosen.joined is not None and "time" in chosen.joined.paths
     if spec.timens:
         return spec.timens == "private"
     return "uptime" in chosen.view and facts.has_time and spec.pid != "host"

@@ -49,14 +49,15 @@ def build(
     host_mqueue: bool,
     host_devices: list[str],
     view: list[Mount],
+    shm: str = "",
 ) -> list[Mount]:
     """The document's list.
 
     files: container path → host file. tty_group: gid 5 is mapped. host_mqueue: the host has a
     /dev/mqueue to share. host_devices: what --privileged adds. view: binds over files of /proc and
-    /sys (plan_view).
+    /sys (plan_view). shm: where another container's /dev/shm is, "" for one of its own.
     """
-    ours = _kernel_mounts(spec, security, host_network=host_network, tty_group=tty_group)
+    ours = _kernel_mounts(spec, security, shm, host_network=host_network, tty_group=tty_group)
     if spec.ipc == "host":
         places = ["/dev/shm", "/dev/mqueue"] if host_mqueue else ["/dev/shm"]
         ours += [_mount("bind", place, place, ["rbind", *_SAFE]) for place in places]
@@ -120,14 +121,19 @@ def _mount(kind: str, target: str, source: str, options: list[str]) -> Mount:
 
 
 def _kernel_mounts(
-    spec: ContainerSpec, security: SecurityChoice, *, host_network: bool, tty_group: bool
+    spec: ContainerSpec,
+    security: SecurityChoice,
+    shm: str,
+    *,
+    host_network: bool,
+    tty_group: bool,
 ) -> list[Mount]:
     pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
     mounts = [
         _proc(spec, security),
         _mount("tmpfs", "/dev", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
         _mount("devpts", "/dev/pts", "devpts", pts + (["gid=5"] if tty_group else [])),
-        *_ipc_mounts(spec),
+        *_ipc_mounts(spec, shm),
         *_sys(spec, host_network=host_network),
     ]
     return mounts
@@ -139,12 +145,14 @@ def _proc(spec: ContainerSpec, security: SecurityChoice) -> Mount:
     return _mount("proc", "/proc", "proc", _SAFE + list(security.proc_options))
 
 
-def _ipc_mounts(spec: ContainerSpec) -> list[Mount]:
+def _ipc_mounts(spec: ContainerSpec, shared: str) -> list[Mount]:
     if spec.ipc == "host":
         return []
     mqueue = _mount("mqueue", "/dev/mqueue", "mqueue", _SAFE)
     if spec.ipc == "none":
         return [mqueue]
+    if shared:
+        return [_mount("bind", "/dev/shm", shared, ["bind", *_SAFE]), mqueue]
     shm = [*_SAFE, "mode=1777", f"size={spec.shm_size}"]
     return [_mount("tmpfs", "/dev/shm", "shm", shm), mqueue]
 

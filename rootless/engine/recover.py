@@ -113,7 +113,8 @@ def _settle(paths: Paths, container_id: str, record: dict[str, Any], state: dict
     if not record or record.get("remove") or record.get("removing"):
         # `rl rm` was cut: what it was to remove, which need not be all.
         trees = record.get("removing") or containers.trees_of(paths, container_id, record)
-        remove_trees([*state.get("remove", []), *trees])
+        noted = containers.without_shared(state.get("remove", []))
+        remove_trees([*noted, *containers.without_shared(trees)])
         containers.release_name(paths, record.get("name") or state.get("name", ""), container_id)
     elif record.get("status") == "running" or _has_not_restarted(record):
         containers.update_record(paths, container_id, **end_of(state))

@@ -65,6 +65,7 @@ def _remove_claimed(paths: Paths, container_id: str, *, with_volumes: bool) -> N
     trees = containers.trees_of(paths, container_id, record)
     if not (with_volumes or record.get("remove")):
         trees = trees[-1:]  # the container's own directory is the last of them
+    trees = containers.without_shared(trees)
     try:
         # Whoever comes after us, should we be killed, goes on.
         containers.update_record(paths, container_id, removing=trees)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rootless.model.container import ContainerSpec
     from rootless.model.idmap import IdMaps
     from rootless.net.drivers import Driver
+    from rootless.runtime.joined import Joined
     from rootless.runtime.messages import CgroupRequest, Request
     from rootless.store.images import StoredImage
 
@@ -146,12 +147,13 @@ def build(
     copy_up: list[tuple[str, str]],
     remove: list[str],
     cgroup: CgroupRequest | None,
+    joined: Joined | None = None,
     *,
     detached: bool,
 ) -> Request:
     """The message to the keeper. programs: the seccomp filters of the payload, of the view's
-    server and of that for sysinfo(2). remove: what it removes at the end. detached: its caller does
-    not wait for it."""
+    server and of that for sysinfo(2). remove: what it removes at the end. joined: what it has of
+    other containers. detached: its caller does not wait for it."""
     inner = made.namespace.inner
     return {
         "document": made.document,
@@ -174,10 +176,12 @@ def build(
         "init": spec.init,
         "keep_groups": made.keep_groups,
         "most_cpus": _most_cpus(spec),
-        "started_ns": 0,
+        "started_ns": joined.started_ns if joined else 0,
         "sysinfo": _sysinfo_filter() if spec.sysinfo else b"",
         "sysinfo_seccomp": programs[2],
         "listener_to": -1,
+        "joined": list(joined.fds) if joined else [],
+        "shared_shm": joined.shm if joined else "",
         "view": f"{made.place.directory}/{plan_view.FOLDER}" if made.view else "",
         "view_seccomp": programs[1],
         "remove": remove,

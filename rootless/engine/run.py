@@ -25,12 +25,16 @@ if TYPE_CHECKING:
     from rootless.kernel import pty
     from rootless.model.container import ContainerSpec
     from rootless.net.drivers import Driver
+    from rootless.runtime.joined import Joined
     from rootless.runtime.launch import Launch
     from rootless.store.images import StoredImage
 
 
-def describe(spec: ContainerSpec) -> tuple[dict[str, Any], list[str]]:
-    """`--dry-run`: the OCI runtime document and the effects of a start, in their order."""
+def describe(spec: ContainerSpec, joined: Joined | None = None) -> tuple[dict[str, Any], list[str]]:
+    """`--dry-run`: the OCI runtime document and the effects of a start, in their order.
+
+    joined: what it has of other containers.
+    """
     where = paths.discover()
     image, image_facts = start.find_image(where, spec, None, pull=False)
     container_id = containers.new_id()
@@ -48,6 +52,7 @@ def describe(spec: ContainerSpec) -> tuple[dict[str, Any], list[str]]:
         place,
         network,
         start.taken_ranges(where),
+        joined,
     )
     document = start.seccomp_document(made)
     if document:

@@ -111,7 +111,9 @@ class Start:
         with _auto_range_lock(self.paths, spec):
             # Files are kept with the image's ids: another start may have another range.
             taken = taken_ranges(self.paths)
-            made = plan.build(spec, image_facts, host, where, self._network, taken)
+            made = plan.build(
+                spec, image_facts, host, where, self._network, taken, self.launch.joined
+            )
             add_cgroups_path(made, self.grouping)
             record = request.record_of(spec, made, image, self._record)
             copy_up = place.fill(made, record)
@@ -126,7 +128,7 @@ class Start:
         self.timeline.mark("control group made")
         wanted = request.build(
             spec, made, host, programs, self._network, copy_up, self.remove, cgroup,
-            detached=self.launch.supervisor_pid > 0,
+            self.launch.joined, detached=self.launch.supervisor_pid > 0,
         )  # fmt: skip
         self.launch.send(wanted, place.lock.fd)
         if self._record is None:

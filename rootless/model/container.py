@@ -1,6 +1,7 @@
 """What somebody wants to run: the flags of `rl run`, read and checked, with nothing looked up yet.
 
-A wish, not a state: nothing changes it after the flags were read.
+A wish, not a state: nothing changes it after the flags were read, but that names of other
+containers are looked up once (engine.joining).
 """
 
 from __future__ import annotations
@@ -22,6 +23,14 @@ PULL_POLICIES = ("always", "missing", "newer", "never")
 # --limits: what becomes of a limit that cannot be enforced.
 STRICT, BEST_EFFORT = "strict", "best-effort"
 STORAGE_DRIVERS = ("fuse-overlayfs", "overlay", "vfs")
+# The fields that can say `container:NAME`: the namespace of that name is another container's.
+JOINING = ("network", "pid", "ipc", "uts", "userns")
+_JOINED = "container:"
+
+
+def joined_container(mode: str) -> str:
+    """The name or id in `container:NAME`, "" in other modes."""
+    return mode.removeprefix(_JOINED) if mode.startswith(_JOINED) else ""
 
 
 class ContainerSpec(Value):
@@ -42,6 +51,9 @@ class ContainerSpec(Value):
     CPUs as the quota allows. sysinfo: have sysinfo(2) answered with the container's figures.
     timens: private, host, "" for private where the view needs it. log_driver, log_opts: see
     model.logspec.
+    network, pid, ipc, uts, userns: also `container:NAME`, with the id once it is known
+    (engine.joining). volumes_from: as written; what it brings is then among the mounts.
+    inherited: the anonymous volumes among that.
     """
 
     __slots__ = (
@@ -65,6 +77,7 @@ class ContainerSpec(Value):
         "group_add",
         "hostname",
         "image",
+        "inherited",
         "init",
         "interactive",
         "ipc",
@@ -108,6 +121,7 @@ class ContainerSpec(Value):
         "user",
         "userns",
         "uts",
+        "volumes_from",
         "workdir",
     )
 
@@ -178,6 +192,8 @@ class ContainerSpec(Value):
         log_opts: dict[str, str] | None = None,
         restart: str = "",
         stop_timeout: int | None = None,
+        volumes_from: list[str] | None = None,
+        inherited: list[str] | None = None,
     ) -> None:
         self.image = image
         self.rootfs = rootfs
@@ -243,8 +259,15 @@ class ContainerSpec(Value):
         self.log_opts = log_opts or {}
         self.restart = restart
         self.stop_timeout = stop_timeout
+        self.volumes_from = volumes_from or []
+        self.inherited = inherited or []
 
     @property
     def keeps_log(self) -> bool:
         """Whether a run in the foreground keeps a log: after --rm nobody could look at it."""
         return self.log_driver != NONE and not self.remove
+
+    @property
+    def joins(self) -> bool:
+        """Whether it lives in namespaces of other containers."""
+        return any(joined_container(getattr(self, name)) for name in JOINING)

@@ -12,8 +12,10 @@ from rootless.model.ports import is_address
 from rootless.model.value import Value
 
 DEFAULT_DRIVER = "slirp4netns"
+_SHORT_ID = 12
 _DOCKERS_NAMES = ("", "bridge", "default", "private")
-_EXISTING = "none, host, slirp4netns[:OPTIONS], pasta[:OPTIONS]"
+_EXISTING = "none, host, container:NAME, slirp4netns[:OPTIONS], pasta[:OPTIONS]"
+CONTAINER = "container"
 
 # A value's kind follows its option; podman-run(1) has the same names and defaults.
 _KINDS = {
@@ -58,6 +60,8 @@ def parse_network(text: str) -> NetworkChoice:
         return NetworkChoice(DEFAULT_DRIVER)
     if name in ("none", "host") and not colon:
         return NetworkChoice(name)
+    if name == CONTAINER and rest:
+        return NetworkChoice(CONTAINER)
     if name in _OPTIONS:
         return NetworkChoice(name, _parse_options(name, rest, text))
     raise UsageError(f"--network {text}: no such network; there is {_EXISTING}")
@@ -65,7 +69,9 @@ def parse_network(text: str) -> NetworkChoice:
 
 def driver_of(text: str) -> str:
     """The driver that a `--network` which was accepted once names; the name itself for others."""
-    name = text.partition(":")[0]
+    name, _, rest = text.partition(":")
+    if name == CONTAINER:
+        return f"{CONTAINER}:{rest[:_SHORT_ID]}"
     return DEFAULT_DRIVER if name in _DOCKERS_NAMES else name
 
 

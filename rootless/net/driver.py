@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class Driver:
     """One way to give a container its network.
 
-    new_namespace: whether the container gets a network namespace of its own.
+    new_namespace: whether the container gets another network namespace than the host's.
+    joins: whether it is one that another container has set up.
     loopback_by_us: whether the runtime has to bring `lo` up (kernel.netdev).
     container_address: the container's IPv4 address, None without one.
     gateway: the address that leads out, None without one.
@@ -26,6 +27,7 @@ class Driver:
 
     name = ""
     new_namespace = True
+    joins = False
     loopback_by_us = False
     container_address: str | None = None
     gateway: str | None = None

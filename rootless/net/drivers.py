@@ -21,6 +21,7 @@ _DRIVERS = {
     "host": ("host", "HostNetwork"),
     "slirp4netns": ("slirp4netns", "Slirp4netns"),
     "pasta": ("pasta", "Pasta"),
+    "container": ("container", "ContainerNetwork"),
 }
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# The files that follow from the network.
+PATHS = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

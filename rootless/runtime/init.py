@@ -137,7 +137,7 @@ def _loopback_up() -> None:
     netdev.loopback_up()
 
 
-def _name_host(document: dict[str, Any], spaces: list[dict[str, str]]) -> None:
+def _name_host(document: dict[str, Any], spaces: list[dict[str, Any]]) -> None:
     if not any(space["type"] == "uts" and "path" not in space for space in spaces):
         return
     if document.get("hostname"):

@@ -44,22 +44,24 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
         # The caller's streams, for whose end somebody may wait, and its directory.
         _to_null(0, 1, 2)
         os.chdir("/")
-    request["started_ns"] = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    made = None
+    request["started_ns"] = request["started_ns"] or time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    made = root = None
     services = Services()
     has_orphans = _adopts(request)
     try:
         leave_mounts_of_host()
+        joined = _take_joined(request, received[1][1:])
         _load_the_rest(request)
         services.begin(request)
         made = rootfs.make(request["rootfs"])
         for path, uid, gid in request["give"]:
             rootfs.give(path, uid, gid)
-        _run_init(request, made, services, control, setup, stdio, has_orphans=has_orphans)
+        root = os.stat(made.path) if has_orphans else None
+        _run_init(request, made, services, control, setup, stdio, joined, has_orphans=has_orphans)
     except BaseException as error:
         messages.send_failure(control, error, "setting up the root file system")
     if has_orphans:
-        _end_orphans(request, made, services)
+        _end_orphans(request, made, services, root)
     _unwind(control, request, made, services)
 
 
@@ -87,6 +89,14 @@ def _load_the_rest(request: Request) -> None:
     payload.load_everything(request)
 
 
+def _take_joined(request: Request, fds: list[int]) -> list[int]:
+    if not request["joined"]:
+        return []
+    from rootless.runtime import joined
+
+    return joined.take(request, fds)
+
+
 def leave_mounts_of_host() -> None:
     """Be in a mount namespace of our own. Raises HostError where we may not."""
     try:
@@ -107,14 +117,19 @@ def _run_init(
     control: Channel,
     setup: Channel,
     stdio: Stdio,
+    joined: list[int],
     *,
     has_orphans: bool,
 ) -> None:
-    """From the fork of the container's first process to its end."""
+    """From the fork of the container's first process to its end.
+
+    joined: descriptors that it alone needs.
+    """
     terminal = _terminal_of_user(request)
     private = services.private()
     init_pid = _start_init(request, made.path, control, setup, stdio, private)
     services.init_is_forked()
+    close_all_of(joined)
     _close_setup_side(setup, stdio)
     init_fd = os.pidfd_open(init_pid)
     now = time.monotonic_ns()
@@ -127,8 +142,9 @@ def _run_init(
 
 
 def _adopts(request: Request) -> bool:
-    """Whether processes of the container can outlive its first one; they come to us then."""
-    if any(space["type"] == "pid" for space in request["document"]["linux"]["namespaces"]):
+    """Whether processes of the container can outlive its first one; they come to us then, or in
+    another container's pid namespace to that one's first process."""
+    if namespaces.has_own_pids(request["document"]["linux"]["namespaces"]):
         return False
     from rootless.runtime import orphans
 
@@ -148,7 +164,12 @@ def _oom_watch(request: Request) -> OomWatch | None:
         return None  # no memory controller has been delegated
 
 
-def _end_orphans(request: Request, made: rootfs.Rootfs | None, services: Services) -> None:
+def _end_orphans(
+    request: Request,
+    made: rootfs.Rootfs | None,
+    services: Services,
+    root: os.stat_result | None,
+) -> None:
     from rootless.runtime import orphans
 
     if request["cgroup"] is not None:
@@ -157,6 +178,8 @@ def _end_orphans(request: Request, made: rootfs.Rootfs | None, services: Service
         except OSError:
             pass  # one by one, then
     orphans.end(made.server_pid if made else 0, *services.pids())
+    if root is not None:
+        orphans.end_in_root(root)
 
 
 def _start_init(
@@ -296,12 +319,20 @@ def _unwind(
             from rootless.store import trees
 
             os.chdir("/")
-            for path in request["remove"]:
+            for path in _to_remove(request):
                 trees.remove_tree(path)
         _leave_cgroup(request)
         control.send(messages.UNWOUND, time.monotonic_ns())
     except (OSError, RlError) as error:
         messages.send_failure(control, error, "unwinding the container")
+
+
+def _to_remove(request: Request) -> list[str]:
+    if len(request["remove"]) == 1:
+        return request["remove"]
+    from rootless.store import containers
+
+    return containers.without_shared(request["remove"])
 
 
 def _leave_cgroup(request: Request) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from rootless.model.idmap import IdMaps
+    from rootless.runtime.joined import Joined
     from rootless.runtime.messages import Request
 
 
@@ -25,7 +26,7 @@ class Launch:
 
     supervise: for a container that its caller does not wait for, what a process of its own runs
     with its end of the channel `supervisor`; that process outlives us. supervisor_pid: 0 without.
-    keep_output: see Stdio.
+    keep_output: see Stdio. joined: of other containers, None for namespaces of its own.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Launch:
         supervise: Callable[[channel.Channel], None] | None = None,
         *,
         keep_output: bool = False,
+        joined: Joined | None = None,
     ) -> None:
         self.supervisor: channel.Channel | None = None
         self.supervisor_pid = 0
@@ -41,7 +43,8 @@ class Launch:
         self.stdio = Stdio(keep=keep_output, detached=supervise is not None)
         self.control, self._keeper_control = channel.pair()
         self.setup, self._init_setup = channel.pair()
-        self._pending = idmap.begin(self._keeper)
+        self.joined = joined
+        self._pending = idmap.begin(self._keeper, joined.user_fd if joined else -1)
         self._keeper_control.close()
         self._init_setup.close()
         self.keeper_pid = self._pending.pid
@@ -79,7 +82,13 @@ class Launch:
         Raises HostError when the maps could not be written.
         """
         self._pending.finish()
-        self.control.send(request, fds=[lock_fd])
+        fds = list(self.joined.fds.values()) if self.joined else []
+        self.control.send(request, fds=[lock_fd, *fds])
+        self._close_joined()
+
+    def _close_joined(self) -> None:
+        if self.joined is not None:
+            self.joined.close()
 
     def wait_for_init(self) -> int:
         """The pid of the container's first process, in our pid namespace."""
@@ -160,6 +169,7 @@ class Launch:
         self.stdio.close_container_side()
         self.stdio.close_launcher_side()
         self._pending.abandon()
+        self._close_joined()
         self.reap()
         if self.supervisor is not None:
             self.supervisor.close()

@@ -2,7 +2,7 @@
 
     launcher (rl)                keeper                       init (becomes the payload)
     writes the keeper's id maps
-    ── request (the lock) ─────▶
+    ── request (the lock, …) ──▶
                                  mounts the root file system
                                  ── forks ──────────────────▶
     ◀─ INIT pids (init's pidfd) ─  init's, the helpers'        unshares its namespaces
@@ -90,10 +90,12 @@ if TYPE_CHECKING:
         init: bool  # run the payload under a reaper
         keep_groups: bool
         most_cpus: int  # to be pinned to as many CPUs; 0 for all that there are
-        started_ns: int  # CLOCK_BOOTTIME at the start of the container, noted by the keeper
+        started_ns: int  # CLOCK_BOOTTIME at the start of the container, if 0 noted by the keeper
         sysinfo: bytes  # the filter that has sysinfo(2) answered, empty for none
         sysinfo_seccomp: bytes  # the filter of the process that answers, empty for none
         listener_to: int  # the descriptor by which init sends its listener, noted by the keeper
+        joined: list[str]  # whose descriptors follow the lock's; see runtime.joined
+        shared_shm: str  # the source of /dev/shm in the document, "" for one that is not shared
         view: str  # directory to mount the view of the machine on, "" for none
         view_seccomp: bytes  # the filter of the process that answers for it, empty for none
         remove: list[str]  # what goes away afterwards, removed inside the user namespace

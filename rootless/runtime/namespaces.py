@@ -1,4 +1,8 @@
-"""Namespaces of an OCI runtime document (config-linux.md, "Namespaces"), unshared or joined."""
+"""Namespaces of an OCI runtime document (config-linux.md, "Namespaces"), unshared or joined.
+
+Those that have a path are joined: by the descriptor "rl.fd", where the keeper has one already, and
+else by that path.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,11 @@ from rootless.kernel import libc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from rootless.runtime.messages import Request
+
+    Namespace = dict[str, Any]
 
 # What a process can enter by itself. pid and time take effect for children only; user is made
 # before everything else.
@@ -23,7 +31,7 @@ _OWN = {
 }
 
 
-def enter(namespaces: list[dict[str, str]]) -> None:
+def enter(namespaces: list[Namespace]) -> None:
     """Unshare the new namespaces in one call, then join those that have a path."""
     flags = 0
     for namespace in namespaces:
@@ -31,13 +39,13 @@ def enter(namespaces: list[dict[str, str]]) -> None:
         if "path" not in namespace:
             flags |= flag
         elif flag:
-            _join(namespace["path"], flag)
+            _join(namespace, flag)
     libc.unshare(flags)
     if flags & libc.CLONE_NEWNS:
         keep_mounts_inside()
 
 
-def enter_for_children(namespaces: list[dict[str, str]], started_ns: int) -> None:
+def enter_for_children(namespaces: list[Namespace], started_ns: int) -> None:
     """Unshare or join pid and time, for the child that is forked next.
 
     started_ns: of CLOCK_BOOTTIME, where a clock of its own begins.
@@ -50,32 +58,79 @@ def enter_for_children(namespaces: list[dict[str, str]], started_ns: int) -> Non
             _start_clock(started_ns)
 
 
-def fork_into(namespaces: list[dict[str, str]]) -> int:
+def has_own_pids(namespaces: list[Namespace]) -> bool:
+    """Whether there is a pid namespace, and it is not another container's."""
+    return any(space["type"] == "pid" and "path" not in space for space in namespaces)
+
+
+def fork_into(namespaces: list[Namespace]) -> int:
     """os.fork(), the child in the pid namespace; 0 in the child. Raises OSError.
 
-    Later children stay outside, other than after enter_for_children.
+    Later children stay outside, other than after enter_for_children. (Where the kernel forbids
+    clone3(2) not those either.) The caller is a subreaper when the namespace is joined.
     """
     kinds = [namespace for namespace in namespaces if namespace["type"] == "pid"]
-    if not any("path" in namespace for namespace in kinds):
-        try:
-            return libc.fork_into(libc.CLONE_NEWPID if kinds else 0)
-        except OSError as error:
-            # A filter around us may forbid clone3(2), whose flags it cannot see.
-            if error.errno != errno.ENOSYS:
-                raise
+    if any("path" in namespace for namespace in kinds):
+        return _fork_into_joined(kinds[0])
+    try:
+        return libc.fork_into(libc.CLONE_NEWPID if kinds else 0)
+    except OSError as error:
+        # A filter around us may forbid clone3(2), whose flags it cannot see.
+        if error.errno != errno.ENOSYS:
+            raise
     for namespace in kinds:
         _enter(namespace, libc.CLONE_NEWPID)
     return os.fork()
 
 
-def enter_time(namespaces: list[dict[str, str]], started_ns: int) -> None:
+def _fork_into_joined(namespace: Namespace) -> int:
+    """By way of a process in between: whoever has joined one cannot come back from it."""
+    from_middle, to_us = os.pipe()
+    from_us, to_init = os.pipe()
+    middle = os.fork()
+    if middle == 0:
+        os.close(from_middle)
+        os.close(to_init)
+        if _fork_and_end(namespace, to_us):
+            # The parent that this process is to end with is the one that it has from now on.
+            os.read(from_us, 1)
+            os.close(from_us)
+            return 0
+    os.close(to_us)
+    os.close(from_us)
+    try:
+        told = int(os.read(from_middle, 32))
+        os.waitpid(middle, 0)
+    finally:
+        os.close(from_middle)
+        os.close(to_init)
+    if told < 0:
+        raise OSError(-told, os.strerror(-told))
+    return told
+
+
+def _fork_and_end(namespace: Namespace, to_keeper: int) -> bool:
+    """True in the child; its parent tells the child's pid, or the negative errno, and ends."""
+    try:
+        _enter(namespace, libc.CLONE_NEWPID)
+        told = os.fork()
+        if told == 0:
+            os.close(to_keeper)
+            return True
+    except OSError as error:
+        told = -(error.errno or errno.EIO)
+    os.write(to_keeper, b"%d" % told)
+    os._exit(0)
+
+
+def enter_time(namespaces: list[Namespace], started_ns: int) -> None:
     """Put this process itself into the time namespace; started_ns: as of enter_for_children."""
     for namespace in namespaces:
         if namespace["type"] == "time":
             _enter(namespace, libc.CLONE_NEWTIME)
             if "path" not in namespace:
                 _start_clock(started_ns)
-                _join("/proc/self/ns/time_for_children", libc.CLONE_NEWTIME)
+                _join({"path": "/proc/self/ns/time_for_children"}, libc.CLONE_NEWTIME)
 
 
 def enter_cgroup(request: Request) -> None:
@@ -90,15 +145,18 @@ def keep_mounts_inside() -> None:
     libc.mount(None, "/", None, libc.MS_SLAVE | libc.MS_REC)
 
 
-def _enter(namespace: dict[str, str], flag: int) -> None:
+def _enter(namespace: Namespace, flag: int) -> None:
     if "path" in namespace:
-        _join(namespace["path"], flag)
+        _join(namespace, flag)
     else:
         libc.unshare(flag)
 
 
-def _join(path: str, flag: int) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def _join(namespace: Namespace, flag: int) -> None:
+    if "rl.fd" in namespace:
+        libc.setns(namespace["rl.fd"], flag)
+        return
+    fd = os.open(namespace["path"], os.O_RDONLY | os.O_CLOEXEC)
     try:
         libc.setns(fd, flag)
     finally:

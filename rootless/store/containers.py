@@ -196,6 +196,28 @@ def trees_of(paths: Paths, container_id: str, record: Record) -> list[str]:
     return [*anonymous, directory(paths, container_id)]
 
 
+def without_shared(trees: list[str]) -> list[str]:
+    """`trees` (of trees_of) without the volumes that another container uses by now."""
+    if len(trees) < 2:
+        return trees
+    *own, place = trees
+    folder, container_id = os.path.split(place)
+    used: set[str] = set()
+    for other in _listed(folder):
+        if other != container_id:
+            used.update(_volumes_of(f"{folder}/{other}"))
+    return [*(tree for tree in own if os.path.basename(tree) not in used), place]
+
+
+def _volumes_of(place: str) -> list[str]:
+    try:
+        with open(f"{place}/container.json", "rb") as file:
+            record = jsontext.loads(file.read())
+        return list(record["mounted_volumes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []  # just made or just removed, or damaged
+
+
 def all_ids(paths: Paths) -> list[str]:
     """The ids of all containers that have a directory."""
     return [name for name in _listed(paths.containers) if len(name) == _ID_LENGTH]

@@ -80,8 +80,9 @@ def subordinate_ids(path: str) -> list[tuple[int, int]]:
 class Pending:
     """A child whose maps are being written; between the steps the caller may do other work."""
 
-    def __init__(self, pid: int, from_child: int, to_child: int) -> None:
+    def __init__(self, pid: int, from_child: int, to_child: int, *, joins: bool = False) -> None:
         self.pid = pid
+        self._joins = joins
         self._from_child = from_child
         self._to_child = to_child
         self._helpers: MapHelpers | None = None
@@ -89,14 +90,17 @@ class Pending:
     def request(self, maps: IdMaps) -> None:
         """Start writing `maps`; waits for the child's unshare, not for the helpers.
 
-        Raises HostError when the host forbids user namespaces.
+        A namespace that was joined has its maps. Raises HostError when the host forbids user
+        namespaces.
         """
         answer = os.read(self._from_child, 16)
         if answer != _READY:
             os.waitpid(self.pid, 0)
             self.abandon()
-            raise _refused(int(answer[1:] or 0))
-        self._helpers = write_maps(self.pid, maps)
+            number = int(answer[1:] or 0)
+            raise _not_joined(number) if self._joins else _refused(number)
+        if not self._joins:
+            self._helpers = write_maps(self.pid, maps)
 
     def finish(self) -> spawn.Child:
         """Wait for the maps and let the child go on. Raises HostError; the child is gone then."""
@@ -119,9 +123,10 @@ class Pending:
             self._from_child = self._to_child = -1
 
 
-def begin(function: Callable[[], None]) -> Pending:
+def begin(function: Callable[[], None], join: int = -1) -> Pending:
     """Fork a child that unshares a user namespace, waits for its maps and calls `function`.
 
+    join: a descriptor of a user namespace to be in instead.
     The child ends with exit code 0 when `function` returns; `function` has to report its own
     failures.
     """
@@ -131,10 +136,10 @@ def begin(function: Callable[[], None]) -> Pending:
     if pid == 0:
         os.close(from_child)
         os.close(to_child)
-        _run_child(function, from_parent, to_parent)
+        _run_child(function, from_parent, to_parent, join)
     os.close(to_parent)
     os.close(from_parent)
-    return Pending(pid, from_child, to_child)
+    return Pending(pid, from_child, to_child, joins=join >= 0)
 
 
 def start(function: Callable[[], None], maps: IdMaps | None = None) -> spawn.Child:
@@ -144,11 +149,11 @@ def start(function: Callable[[], None], maps: IdMaps | None = None) -> spawn.Chi
     return pending.finish()
 
 
-def _run_child(function: Callable[[], None], from_parent: int, to_parent: int) -> None:
+def _run_child(function: Callable[[], None], from_parent: int, to_parent: int, join: int) -> None:
     """The child's side; never returns to the caller's stack."""
     code = 1
     try:
-        join_new_namespace(from_parent, to_parent)
+        join_new_namespace(from_parent, to_parent, join)
         function()
         code = 0
     except BrokenPipeError:
@@ -159,15 +164,19 @@ def _run_child(function: Callable[[], None], from_parent: int, to_parent: int) -
         os._exit(code)
 
 
-def join_new_namespace(from_parent: int, to_parent: int) -> None:
+def join_new_namespace(from_parent: int, to_parent: int, join: int = -1) -> None:
     """Unshare a user namespace and become its root once the parent has written the maps.
 
+    join: see `begin`.
     A failed unshare is told to the parent as its errno; then this process ends.
     """
     from rootless.kernel import libc
 
     try:
-        libc.unshare(libc.CLONE_NEWUSER)
+        if join < 0:
+            libc.unshare(libc.CLONE_NEWUSER)
+        else:
+            libc.setns(join, libc.CLONE_NEWUSER)
     except OSError as error:
         os.write(to_parent, b"e%d" % (error.errno or 0))
         os._exit(1)
@@ -198,6 +207,11 @@ def _refused(number: int) -> HostError:
         )
     reason = os.strerror(number) if number else "the process for one was killed"
     return HostError(f"user namespaces: {reason}")
+
+
+def _not_joined(number: int) -> HostError:
+    reason = os.strerror(number) if number else "the process for it was killed"
+    return HostError(f"the user namespace of the other container: {reason}", hint="rl ps")
 
 
 class MapHelpers:

@@ -212,3 +212,17 @@ def test_a_change_that_fails_is_not_written_and_holds_no_lock(store: Paths) -> N
 def test_a_change_of_what_is_not_there(store: Paths) -> None:
     with pytest.raises(NotFoundError):
         containers.update_record(store, ONE, state="new")
+
+
+def test_volumes_that_others_use_do_not_go_with_a_container(tmp_path: Path) -> None:
+    paths = Paths(str(tmp_path / "s"), str(tmp_path / "r"))
+    mine, other, damaged = "a" * 64, "b" * 64, "c" * 64
+    for one in (mine, other, damaged):
+        os.makedirs(containers.directory(paths, one))
+    containers.write_record(paths, {"id": mine, "mounted_volumes": ["alone", "shared"]})
+    containers.write_record(paths, {"id": other, "mounted_volumes": ["shared"]})
+    Path(containers.directory(paths, damaged), "container.json").write_text("[")
+    trees = [f"{paths.volumes}/alone", f"{paths.volumes}/shared", containers.directory(paths, mine)]
+    assert containers.without_shared(trees) == [trees[0], trees[2]]
+    assert containers.without_shared(trees[2:]) == trees[2:]
+    assert containers.without_shared([]) == []
