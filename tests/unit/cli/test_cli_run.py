@@ -35,7 +35,7 @@ class Engine:
             raise self.error
         return self.code
 
-    def describe(self, spec: ContainerSpec) -> tuple[dict[str, Any], list[str]]:
+    def describe(self, spec: ContainerSpec, joined: None) -> tuple[dict[str, Any], list[str]]:
         return {"process": {"args": spec.command}}, ["mkdir /x", "mount y"]
 
 

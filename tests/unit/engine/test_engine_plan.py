@@ -248,8 +248,8 @@ def test_wishes_that_cannot_be_met(words: str, config: dict[str, Any] | None, me
 @pytest.mark.parametrize(
     ("wish", "message"),
     [
-        ({"pid": "container:x"}, "--pid container:x: no such mode"),
-        ({"ipc": "container:x"}, "--ipc container:x: no such mode"),
+        ({"pid": "container:"}, "--pid container:: no such mode"),
+        ({"ipc": "container:"}, "--ipc container:: no such mode"),
         ({"uts": "shareable"}, "--uts shareable: no such mode"),
         ({"cgroupns": "x"}, "--cgroupns x: no such mode"),
         ({"storage_driver": "zfs"}, "--storage-driver zfs: no such driver"),

@@ -33,13 +33,18 @@ def test_joins(kind: str) -> None:
         ({"add_hosts": [("a", "1.1.1.1")]}, "custom host-to-IP mapping and the network mode"),
         ({"ports": ["80"]}, "port publishing and the container type network mode"),
         ({"publish_all": True}, "port publishing and the container type network mode"),
-        ({"userns": "keep-id"}, "--userns keep-id: not possible together with --network container"),
     ],
 )
 def test_what_does_not_go_with_a_joined_network(fields: dict[str, object], words: str) -> None:
     joining.check(ContainerSpec(**fields))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=words):
         joining.check(ContainerSpec(network="container:web", **fields))  # type: ignore[arg-type]
+
+
+def test_other_ids_do_not_go_with_the_namespaces_of_others() -> None:
+    words = "--userns keep-id: not possible together with --network container:web"
+    with pytest.raises(UsageError, match=words):
+        joining.check(ContainerSpec(network="container:web", userns="keep-id"))
 
 
 def test_a_host_name_does_not_go_with_a_joined_uts_namespace() -> None:

@@ -33,9 +33,9 @@ def test_choice(text: str, expected: NetworkChoice) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("web", "no such network; there is none, host, slirp4netns"),
+        ("web", "no such network; there is none, host, container:NAME, slirp4netns"),
         ("host:x", "no such network"),
-        ("container:web", "no such network"),
+        ("container:", "no such network"),
         ("slirp4netns:mtu=" + "9" * 5000, "mtu is a number"),
         ("slirp4netns:cidr=10.0.2.0/²", "cidr is an IPv4 network"),
         ("slirp4netns:colour=red", "slirp4netns has no option 'colour'; there is cidr"),

@@ -60,11 +60,12 @@ def running_with(words: str) -> list[int]:
 
 
 def test_a_network_is_shared_with_its_names(rl: Rl, donor: Donor, sh: Sh) -> None:
-    listen = "echo up; while true; do echo hello | nc -l -p 1234 -s 127.0.0.1; done"
+    listen = "echo up; while true; do echo hello | nc -l -p 1234; done"
     donor_id = donor("--hostname", "there", "--add-host", "far:192.0.2.9", script=listen)
-    script = (
-        "nc 127.0.0.1 1234; hostname; cat /etc/hosts; readlink /proc/self/ns/net /proc/self/ns/uts"
-    )
+    script = """
+        until nc 127.0.0.1 1234 < /dev/null 2> /dev/null; do sleep 0.05; done
+        hostname; cat /etc/hosts; readlink /proc/self/ns/net; readlink /proc/self/ns/uts
+    """
     lines = sh(script, "--net", "container:donor").stdout.splitlines()
     assert lines[:2] == ["hello", "there"]
     assert "192.0.2.9\tfar" in lines
@@ -108,18 +109,18 @@ def test_what_inspect_and_ps_show(rl: Rl, donor: Donor, busybox_image: str) -> N
 def test_processes_of_both_are_seen_and_end_apart(
     rl: Rl, donor: Donor, busybox_image: str, leftovers: Leftovers
 ) -> None:
-    donor_id = donor(script="echo up; sleep 1001 & exec sleep 1000")
+    donor_id = donor(script="echo up; sleep 71001 & exec sleep 71000")
     joiner = rl(
         "run", "-d", "--name", "joiner", "--net=none", "--pid", "container:donor", busybox_image,
-        "sh", "-c", "sleep 1002 & (sleep 1003 &) ; ps; exec sleep 1004",
+        "sh", "-c", "sleep 71002 & (sleep 71003 &) ; ps; exec sleep 71004",
     ).stdout.strip()  # fmt: skip
-    wait_until(lambda: "sleep 1003" in rl("logs", "joiner").stdout)
+    wait_until(lambda: "sleep 71003" in rl("logs", "joiner").stdout)
     seen = rl("logs", "joiner").stdout
-    assert all(f"sleep {number}" in seen for number in (1000, 1001, 1002, 1003))
-    assert all(running_with(f"sleep {number}") for number in (1002, 1003, 1004))
+    assert all(f"sleep {number}" in seen for number in (71000, 71001, 71002, 71003))
+    assert all(running_with(f"sleep {number}") for number in (71002, 71003, 71004))
     rl("kill", "joiner")
-    assert not any(running_with(f"sleep {number}") for number in (1002, 1003, 1004))
-    assert running_with("sleep 1000") == [pid_of(rl, donor_id)]
+    assert not any(running_with(f"sleep {number}") for number in (71002, 71003, 71004))
+    assert running_with("sleep 71000") == [pid_of(rl, donor_id)]
     assert leftovers.live() == [donor_id] and joiner != donor_id
 
 
@@ -127,10 +128,10 @@ def test_orphans_end_without_a_control_group(rl: Rl, donor: Donor, busybox_image
     donor()
     done = rl(
         "run", "--rm", "--net=none", "--cgroup-manager", "disabled", "--pid", "container:donor",
-        busybox_image, "sh", "-c", "(sleep 1005 &) ; sleep 1006 & exit 4", code=4,
+        busybox_image, "sh", "-c", "(sleep 71005 &) ; sleep 71006 & exit 4", code=4,
     )  # fmt: skip
     assert done.stderr == ""
-    assert running_with("sleep 1005") == running_with("sleep 1006") == []
+    assert running_with("sleep 71005") == running_with("sleep 71006") == []
 
 
 def test_the_end_of_a_pid_namespace_ends_who_joined_it(
@@ -139,11 +140,11 @@ def test_the_end_of_a_pid_namespace_ends_who_joined_it(
     donor()
     rl(
         "run", "-d", "--name", "joiner", "--net=none", "--pid", "container:donor", busybox_image,
-        "sleep", "1007",
+        "sleep", "71007",
     )  # fmt: skip
     rl("stop", "-t", "0", "donor")
     assert rl("wait", "joiner").stdout == "137\n"
-    assert running_with("sleep 1007") == []
+    assert running_with("sleep 71007") == []
     wait_until(lambda: leftovers.live() == [])
 
 

@@ -160,7 +160,7 @@ def test_files_of_subordinate_ids_can_be_removed(
         "run", "--net=none", "--name", "c", "--user", "0", f"--userns={mode}", "--storage-driver",
         driver, "-v", "/vol", busybox_image, "sh", "-c", f"{script}; touch /vol/x; chmod 0 /vol",
     )  # fmt: skip
-    assert rl("rm", "c").stdout == "c\n"
+    assert rl("rm", "-v", "c").stdout == "c\n"
     assert leftovers.everything() == {} and leftovers.volumes() == []
 
 
