@@ -124,6 +124,19 @@ def test_processes_of_both_are_seen_and_end_apart(
     assert leftovers.live() == [donor_id] and joiner != donor_id
 
 
+def test_exec_in_a_container_that_joined_others(rl: Rl, donor: Donor, busybox_image: str) -> None:
+    init = pid_of(rl, donor())
+    rl(
+        "run", "-d", "--name", "joiner", "--net", "container:donor", "--pid", "container:donor",
+        busybox_image, "sleep", "71008",
+    )  # fmt: skip
+    done = rl("exec", "joiner", "sh", "-c", "ps")
+    assert "sleep 1000" in done.stdout and "sleep 71008" in done.stdout
+    shown = rl("exec", "joiner", "readlink", "/proc/self/ns/net").stdout.strip()
+    assert shown == os.readlink(f"/proc/{init}/ns/net")
+    assert rl("exec", "joiner", "sh", "-c", "exit 5", code=5).stdout == ""
+
+
 def test_orphans_end_without_a_control_group(rl: Rl, donor: Donor, busybox_image: str) -> None:
     donor()
     done = rl(
