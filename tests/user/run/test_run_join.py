@@ -270,8 +270,8 @@ def test_a_restart_policy_without_the_other_container(
         "--restart", "always", busybox_image, "sleep", "1000",
     )  # fmt: skip
     rl("stop", "-t", "0", "donor")
-    wait_until(lambda: inspected(rl, "joiner")["State"]["Status"] == "exited")
-    assert "non running container" in inspected(rl, "joiner")["State"]["Error"]
+    wait_until(lambda: "non running container" in inspected(rl, "joiner")["State"]["Error"])
+    assert inspected(rl, "joiner")["State"]["Status"] == "exited"
 
 
 # --- volumes
