@@ -78,6 +78,7 @@ class ContainerFiles:
         if found is not None:
             self._running = self._of_running(found)
             return True
+        live.require_here(self._paths, self._text, containers.read_record(self._paths, self.id))
         self._lock = containers.claim_live(self._paths, self.id)
         return self._lock is not None
 

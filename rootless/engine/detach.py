@@ -97,7 +97,7 @@ def _hand_over(begun: Start, running: Running, leader: int, client: Channel | No
         "record": begun.place.record,
         "remove": begun.remove,
         "network_pid": running.pid,
-        "group": begun.grouping.facts().get("path", ""),
+        "group": begun.grouping.facts(),
         "terminal": leader >= 0,
         "network_fds": len(network),
         "has_client": client is not None,

@@ -241,8 +241,21 @@ class Supervisor:
             from rootless.engine import recover
 
             self._try_to_note(lambda: recover.end_rest(self.paths, self.id))
+        self._try_to_note(self._leave_group)
         self._try_to_note(self._ending.leave)
         os.close(self._lock_fd)
+
+    def _leave_group(self) -> None:
+        """The keeper could not remove a group of our own making: we are in it as well."""
+        from rootless.cgroup.choice import CGROUPFS
+
+        facts = self._facts["group"]
+        if facts.get("manager") != CGROUPFS or not os.path.isdir(facts["path"]):
+            return
+        from rootless.cgroup import subtree
+        from rootless.cgroup.group import Group
+
+        subtree.remove(Group(facts["path"]), leave=True)
 
     def _say_goodbye(self, code: int) -> None:
         """Who is attached, or waits, hears of the end; the next run has clients of its own."""

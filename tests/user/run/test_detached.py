@@ -436,3 +436,75 @@ def framed(message: object) -> bytes:
 
     body = message if isinstance(message, bytes) else marshal.dumps(message)
     return len(body).to_bytes(4, "little") + body
+
+
+@pytest.mark.parametrize("victims", [("keeper",), ("server",), ("keeper", "init")], ids="+".join)
+def test_what_is_killed_of_a_container_is_restarted(
+    rl: Rl, detach: Detach, victims: tuple[str, ...]
+) -> None:
+    container_id = detach("exec sleep 1000", "--restart", "always")
+    before = processes(rl, container_id)
+    for name in victims:
+        os.kill(before[name], signal.SIGKILL)
+    wait_until(lambda: processes(rl, container_id).get("init", before["init"]) != before["init"])
+    wait_until(lambda: record(rl, container_id)["status"] == "running")
+    assert is_running(rl, container_id) and record(rl, container_id)["restart_count"] == 1
+    wait_until(lambda: not any(has_not_ended(pid) for pid in before.values()))
+
+
+def processes(rl: Rl, container_id: str) -> dict[str, int]:
+    state: Any = containers.read_state(rl.paths, container_id)
+    return {name: pid for name, (pid, _) in state.get("processes", {}).items()}
+
+
+def has_not_ended(pid: int) -> bool:
+    from rootless.kernel import proc
+
+    return proc.start_time(pid) != 0
+
+
+_LINES = 200_000
+_NUMBERS = "".join(f"{number}\n" for number in range(1, _LINES + 1))
+
+
+def test_a_slow_client_loses_nothing(rl: Rl, detach: Detach) -> None:
+    container_id = detach(f"read x; seq 1 {_LINES}", "-i")
+    client = attached(rl, container_id)
+    assert client.stdin is not None and client.stdout is not None
+    client.stdin.write(b"go\n")
+    client.stdin.flush()
+    pieces = []
+    while piece := os.read(client.stdout.fileno(), 65536):
+        pieces.append(piece)
+        time.sleep(0.01 if len(pieces) < 50 else 0)
+    assert b"".join(pieces).decode() == _NUMBERS
+    assert client.wait(20) == 0
+    client.communicate()
+    assert logged(rl, container_id) == _NUMBERS
+
+
+def test_a_client_that_does_not_read_holds_the_container_until_it_is_gone(
+    rl: Rl, detach: Detach, work: Path
+) -> None:
+    bind = ("-v", f"{work}:/work")
+    container_id = detach(f"read x; seq 1 {_LINES * 2}; touch /work/done", "-i", *bind)
+    client = attached(rl, container_id)
+    assert client.stdin is not None
+    client.stdin.write(b"go\n")
+    client.stdin.flush()
+    wait_until(lambda: len(logged(rl, container_id)) > 1 << 20)
+    time.sleep(0.5)
+    held = len(logged(rl, container_id))
+    time.sleep(0.3)
+    assert len(logged(rl, container_id)) == held and not (work / "done").exists()
+    client.kill()
+    client.communicate()
+    wait_until((work / "done").exists)
+    assert rl("wait", container_id).stdout == "0\n"
+
+
+def attached(rl: Rl, container_id: str) -> subprocess.Popen[bytes]:
+    return rl.popen(
+        "attach", container_id,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
