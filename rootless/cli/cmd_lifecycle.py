@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rootless.store.paths import Paths
 
 _MAXIMUM_SECONDS = 10**9
+# Starts need processors, stops mostly wait.
+_AT_ONCE = 8
 _CONTAINERS = (Argument("CONTAINER", 0, None),)
 _TIME = value("-t --time", "SECONDS", "Seconds until it is killed; -1 for never (default 10)")
 _ALL = flag("-a --all", "Every container that runs")
@@ -232,7 +234,7 @@ def _each(
         is_well = gone_is_well and isinstance(error, NotFoundError)
         return 0 if is_well else each.complain_as_engine(error)
 
-    return each.do_each(words, one, complain)
+    return each.do_each(words, one, complain, at_once=_AT_ONCE)
 
 
 def _words(parsed: Parsed, verb: str) -> list[str]:
