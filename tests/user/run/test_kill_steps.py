@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections import Counter
 
 import pytest
 
+from rootless.errors import NotFoundError
 from rootless.store import containers
 from tests.user.conftest import Rl
 from tests.user.run.conftest import Leftovers, wait_until
@@ -70,14 +72,8 @@ class Scene:
         self.set()
         path = f"{self.rl.home}/trace"
         assert self.trace("-o", path, "-e", f"trace={','.join(CALLS)}") == 0
-        counter: Counter[str] = Counter()
-        found = []
         with open(path, errors="replace") as file:
-            for line in file:
-                name = re.match(r"[a-z0-9_]+(?=\()", line)
-                if name is not None:
-                    counter[name[0]] += 1
-                    found.append((name[0], counter[name[0]]))
+            found = numbered(file.read())
         self.rl("rm", "-f", "-v", "box")
         return found
 
@@ -130,11 +126,16 @@ def settled(rl: Rl, container_id: str) -> object:
     rl("ps", "-a", timeout=20)
     if not os.path.isdir(containers.directory(rl.paths, container_id)):
         return True
-    record = containers.read_record(rl.paths, container_id)
+    try:
+        record = containers.read_record(rl.paths, container_id)
+    except NotFoundError:
+        return True
     state = containers.read_state(rl.paths, container_id)
     init = state.get("processes", {}).get("init", [0])[0]
     is_up = bool(init) and os.path.exists(f"/proc/{init}")
-    assert record["status"] in ("created", "running", "exited")
+    assert record["status"] in ("created", "running", "restarting", "exited")
+    if record["status"] == "restarting":
+        return None
     return record if is_up == (record["status"] == "running") else None
 
 
@@ -144,3 +145,74 @@ def use(rl: Rl, *, stays: bool) -> None:
     assert "Up" in rl("ps", timeout=20).stdout
     rl("stop", "-t", "0", "box", timeout=40)
     assert ("Exited" in rl("ps", "-a", timeout=20).stdout) == stays
+
+
+def may_trace_others() -> bool:
+    try:
+        with open("/proc/sys/kernel/yama/ptrace_scope") as file:
+            return file.read().strip() == "0"
+    except FileNotFoundError:
+        return True
+
+
+class TracedEnd:
+    """A container whose supervisor, or keeper, is traced from the moment that its command ends."""
+
+    def __init__(self, rl: Rl, image: str, part: str, flags: tuple[str, ...]) -> None:
+        self.rl = rl
+        self.part = part
+        self.words = ("run", "-d", *FLAGS, *flags, image, *SLEEP)
+        self.output = f"{rl.home}/trace"
+
+    def run(self, *options: str) -> str:
+        """What strace tells of it; returns when the process has ended, or some steps later."""
+        self.rl(*self.words)
+        state = containers.read_state(self.rl.paths, containers.live_ids(self.rl.paths)[0])
+        pids = {name: pid for name, (pid, _) in state["processes"].items()}
+        tracer = subprocess.Popen(
+            ["strace", "-o", self.output, *options, "-p", str(pids[self.part])],
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert tracer.stderr is not None and b"attached" in tracer.stderr.readline()
+        os.kill(pids["init"], signal.SIGKILL)
+        try:
+            tracer.communicate(timeout=1)
+        except subprocess.TimeoutExpired:
+            tracer.terminate()
+            tracer.communicate()
+        with open(self.output, errors="replace") as file:
+            return file.read()
+
+
+@pytest.mark.timeout(1800 if EVERY_STEP else 120)
+@needs_strace
+@pytest.mark.skipif(not may_trace_others(), reason="ptrace_scope forbids to trace other processes")
+@pytest.mark.parametrize("flags", [(), ("--rm",), ("--restart=always",)], ids=" ".join)
+@pytest.mark.parametrize("part", ["supervisor", "keeper"])
+def test_a_kill_at_any_step_of_an_end(
+    rl: Rl, busybox_image: str, leftovers: Leftovers, part: str, flags: tuple[str, ...]
+) -> None:
+    scene = TracedEnd(rl, busybox_image, part, flags)
+    steps = numbered(scene.run("-e", f"trace={','.join((*CALLS, 'close', 'execve', 'umount2'))}"))
+    rl("rm", "-f", "-v", "box")
+    killed = 0
+    for name, number in sample(steps):
+        told = scene.run("-e", f"inject={name}:signal=SIGKILL:when={number}")
+        killed += "killed by SIGKILL" in told
+        try:
+            look_after(rl, leftovers, "run --rm" if flags == ("--rm",) else "run")
+        except BaseException as error:
+            raise AssertionError(f"{part} {flags}: killed at {name} number {number}") from error
+    assert killed > len(sample(steps)) // 2
+
+
+def numbered(trace: str) -> list[tuple[str, int]]:
+    """Each call of a trace, with its number among its like."""
+    counter: Counter[str] = Counter()
+    found = []
+    for line in trace.splitlines():
+        name = re.match(r"[a-z0-9_]+(?=\()", line)
+        if name is not None:
+            counter[name[0]] += 1
+            found.append((name[0], counter[name[0]]))
+    return found
