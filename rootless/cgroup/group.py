@@ -98,6 +98,14 @@ class Group:
             _remove_below(self.container)
 
 
+def is_frozen(group: Group) -> bool:
+    """Whether nothing of the payload runs, by our doing or by that of a group above it.
+
+    Raises OSError.
+    """
+    return numbers(read(f"{group.payload}/cgroup.events")).get("frozen") == 1
+
+
 def read(path: str) -> str:
     """The text of a group's file. Raises OSError."""
     with open(path, encoding="ascii", errors="replace") as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rootless import log
 from rootless.cli import begin
 from rootless.cli.options import Argument, Parsed, Signature
 from rootless.cli.run_flags import container_spec
@@ -45,6 +46,8 @@ def run(parsed: Parsed) -> int:
     if parsed.flag("dry-run"):
         return _describe(spec)
     detached = parsed.flag("detach")
+    if spec.health.get("Test") and not detached and not parsed.flag("no-healthcheck"):
+        log.notice("--health-cmd: checks are made while a container is detached (-d)")
     joined = _of_others(spec)
     # Forked before the heavier imports: they cost as much as the keeper needs to get ready.
     launch = begin.launch(detached=detached, keep_output=spec.keeps_log, joined=joined)

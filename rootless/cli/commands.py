@@ -37,6 +37,7 @@ GROUPS = {
     "container": "Manage containers",
     "volume": "Manage volumes",
     "generate": "Make files for other programs",
+    "healthcheck": "Check how containers are",
     "system": "Manage the store",
 }
 
@@ -108,6 +109,7 @@ ENTRIES = {
         ("container export", "cmd_files", "EXPORT", "Write a container's files as a tar archive"),
         ("container port", "cmd_names", "PORT", "List the published ports of a container"),
         ("container rename", "cmd_names", "RENAME", "Give a container another name"),
+        ("healthcheck run", "cmd_healthcheck", "RUN", "Check a container's health now"),
         ("volume ls", "cmd_volumes", "LIST", "List volumes"),
         ("volume create", "cmd_volumes", "CREATE", "Make an empty volume"),
         ("volume inspect", "cmd_volumes", "INSPECT", "Show volumes as JSON"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless.cli import container_host_config
-from rootless.model import health, network
+from rootless.model import health, healthcheck, network
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -187,11 +187,14 @@ def _config(record: Record, facts: Facts) -> dict[str, Any]:
         "Labels": record["labels"],
         "StopSignal": record.get("stop_signal") or image.get("StopSignal") or "SIGTERM",
     }
-    timeout, check = record.get("stop_timeout"), spec.get("health") or image.get("Healthcheck")
+    timeout = record.get("stop_timeout")
+    action = spec.get("health_on_failure")
+    check = healthcheck.merged(spec.get("health") or {}, image.get("Healthcheck"))
     return {
         **found,
         **({} if timeout is None else {"StopTimeout": timeout}),
         **({"Healthcheck": check} if check else {}),
+        **({"HealthcheckOnFailureAction": action} if action else {}),
     }
 
 

@@ -11,6 +11,7 @@ import stat
 
 from rootless.cli import log_flags, process_flags
 from rootless.cli.resource_options import NAMES as RESOURCE_NAMES
+from rootless.cli.run_options import HEALTH_NAMES
 from rootless.errors import UsageError
 from rootless.model import names
 from rootless.model.container import (
@@ -100,6 +101,7 @@ def container_spec(parsed: Parsed) -> ContainerSpec:
         sysinfo=parsed.flag("sysinfo"),
         **log_flags.log_fields(parsed),
         **_resources(parsed),
+        **_health(parsed),
     )
 
 
@@ -294,6 +296,14 @@ def _resources(parsed: Parsed) -> dict[str, Any]:
     from rootless.cli import resource_flags
 
     return resource_flags.run_fields(parsed)
+
+
+def _health(parsed: Parsed) -> dict[str, Any]:
+    if HEALTH_NAMES.isdisjoint(parsed.values):
+        return {}
+    from rootless.cli import health_flags
+
+    return health_flags.health_fields(parsed)
 
 
 def _stop_signal(text: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rootless.cli.options import flag, repeat, section, value
 from rootless.cli.resource_options import RESOURCE_OPTIONS, START_OPTIONS
-from rootless.model.container import PULL_POLICIES, STORAGE_DRIVERS
+from rootless.model.container import HEALTH_ACTIONS, PULL_POLICIES, STORAGE_DRIVERS
 
 _PROCESS = section(
     "Process",
@@ -46,6 +46,20 @@ _LOG = section(
     value("--log-driver", "DRIVER", "Where the output is kept: json-file, journald or none"),
     repeat("--log-opt", "NAME=VALUE", "max-size=20m, max-file=5, or with journald tag=TEXT"),
 )
+
+_HEALTH = section(
+    "Health (of a detached container)",
+    value("--health-cmd", "COMMAND", "Line for the shell, or a JSON array, that asks how it is"),
+    value("--health-interval", "TIME", "From one check to the next (default 30s)"),
+    value("--health-timeout", "TIME", "A check that takes longer has failed (default 30s)"),
+    value("--health-retries", "NUMBER", "Failures in a row that make it unhealthy (default 3)"),
+    value("--health-start-period", "TIME", "No failure counts before the first success (0s)"),
+    value("--health-start-interval", "TIME", "From check to check in that period (default 5s)"),
+    value("--health-on-failure", "ACTION", "What becomes of an unhealthy one",
+          choices=HEALTH_ACTIONS),
+    flag("--no-healthcheck", "Not even the image's HEALTHCHECK"),
+)  # fmt: skip
+HEALTH_NAMES = frozenset(option.name for option in _HEALTH)
 
 _IMAGE = section(
     "Image",
@@ -125,6 +139,7 @@ CREATE_OPTIONS = (
     *_PROCESS,
     *_CONTAINER,
     *_LOG,
+    *_HEALTH,
     *_IMAGE,
     *_FILES,
     *_VIEW,

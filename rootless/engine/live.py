@@ -119,7 +119,7 @@ def is_frozen(group: Group | None) -> bool:
     if group is None:
         return False
     try:
-        return groups.numbers(groups.read(f"{group.payload}/cgroup.events")).get("frozen") == 1
+        return groups.is_frozen(group)
     except OSError:
         return False  # gone meanwhile
 

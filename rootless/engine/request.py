@@ -47,9 +47,32 @@ def record_of(
     made: Plan,
     image: StoredImage | None,
     before: dict[str, Any] | None = None,
+    *,
+    watched: bool = False,
 ) -> dict[str, Any]:
-    """The container's record at its start (store.containers keeps it). before: the one so far."""
-    return {**_lasting(spec, made, image), **(before or {}), **_of_this_start(spec, made, before)}
+    """The container's record at its start (store.containers keeps it). before: the one so far.
+
+    watched: whether somebody will check its health.
+    """
+    record = {**_lasting(spec, made, image), **(before or {}), **_of_this_start(spec, made, before)}
+    return {**record, "health": _health(record) if watched else None}
+
+
+def _health(record: dict[str, Any]) -> dict[str, Any] | None:
+    if not record.get("health_check"):
+        return None
+    from rootless.model import health
+
+    return health.starting(record.get("health"))
+
+
+def _health_check(spec: ContainerSpec, config: dict[str, Any]) -> dict[str, Any] | None:
+    if not spec.health and not config.get("Healthcheck"):
+        return None
+    from rootless.model import healthcheck
+
+    check = healthcheck.of(spec.health, spec.health_on_failure, config)
+    return check.fields() if check is not None else None
 
 
 def _of_this_start(
@@ -92,6 +115,7 @@ def _lasting(spec: ContainerSpec, made: Plan, image: StoredImage | None) -> dict
         "stop_timeout": spec.stop_timeout,
         "restart": spec.restart,
         "spec": spec_document.to_document(spec),
+        "health_check": _health_check(spec, made.image.config),
         **_shown(spec, made),
     }
 

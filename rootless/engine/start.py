@@ -115,7 +115,8 @@ class Start:
                 spec, image_facts, host, where, self._network, taken, self.launch.joined
             )
             add_cgroups_path(made, self.grouping)
-            record = request.record_of(spec, made, image, self._record)
+            watched = self.launch.supervisor_pid > 0
+            record = request.record_of(spec, made, image, self._record, watched=watched)
             copy_up = place.fill(made, record)
         document = seccomp_document(made)
         cache = self.paths.cache
@@ -128,7 +129,7 @@ class Start:
         self.timeline.mark("control group made")
         wanted = request.build(
             spec, made, host, programs, self._network, copy_up, self.remove, cgroup,
-            self.launch.joined, detached=self.launch.supervisor_pid > 0,
+            self.launch.joined, detached=watched,
         )  # fmt: skip
         self.launch.send(wanted, place.lock.fd)
         if self._record is None:

@@ -29,6 +29,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from rootless.engine.health_monitor import Monitor
+
 TAKEN, REFUSED = "taken", "refused"
 # A client that does not read must not keep a container from ending.
 _SECONDS_FOR_LAST_WORDS = 2.0
@@ -89,18 +91,26 @@ class Supervisor:
         self._began = time.monotonic()
         timeout = facts["timeout"]
         self._deadline = self._began + timeout if timeout else None
+        self._monitor = self._health_monitor(record) if record.get("health") else None
 
     def run(self) -> None:
         """Until the container has ended and everything of it is unmade; may become its restart."""
         while self._status is None:
             self._turn(self._until_deadline())
             self._check_deadline()
+        if self._monitor is not None:
+            self._monitor.close()
         self._streams.drain()
         self._stop_network()
         while not self._has_unwound:
             self._turn(None)
         self._streams.close()
         self._end(spawn.exit_code_of(self._status))
+
+    def _health_monitor(self, record: dict[str, Any]) -> Monitor:
+        from rootless.engine import health_monitor
+
+        return health_monitor.of_container(self.paths, record, self._facts["group"], self._kill)
 
     def _clients_of_output(self) -> list[Client]:
         return [client for client in self._clients if client.is_attached]
@@ -113,6 +123,8 @@ class Supervisor:
             masks[self._listener.fileno()] = select.POLLIN
         if self._status is None:
             self._streams.wants(masks)
+            if self._monitor is not None:
+                self._monitor.wants(masks)
         for client in self._clients:
             masks[client.fd] = client.events if self._streams.takes_input else client.events & ~1
         ready = poll({fd: mask for fd, mask in masks.items() if mask}, timeout_ms)
@@ -120,11 +132,16 @@ class Supervisor:
         self._serve_clients(ready)
         if self._control.fd in ready:
             self._hear_keeper()
+        if self._monitor is not None and self._status is None:
+            self._monitor.turn(ready)
 
     def _until_deadline(self) -> int | None:
-        if self._deadline is None:
+        deadlines = [self._deadline] if self._deadline is not None else []
+        if self._monitor is not None:
+            deadlines.append(self._monitor.deadline)
+        if not deadlines:
             return None
-        return min(max(0, int((self._deadline - time.monotonic()) * 1000) + 1), 2**31 - 1)
+        return min(max(0, int((min(deadlines) - time.monotonic()) * 1000) + 1), 2**31 - 1)
 
     def _check_deadline(self) -> None:
         if self._deadline is not None and time.monotonic() >= self._deadline:

@@ -23,6 +23,8 @@ PULL_POLICIES = ("always", "missing", "newer", "never")
 # --limits: what becomes of a limit that cannot be enforced.
 STRICT, BEST_EFFORT = "strict", "best-effort"
 STORAGE_DRIVERS = ("fuse-overlayfs", "overlay", "vfs")
+# --health-on-failure: what becomes of a container that is unhealthy (podman-run(1)).
+HEALTH_ACTIONS = ("none", "kill", "restart", "stop")
 # The fields that can say `container:NAME`: the namespace of that name is another container's.
 JOINING = ("network", "pid", "ipc", "uts", "userns")
 _JOINED = "container:"
@@ -45,8 +47,9 @@ class ContainerSpec(Value):
     stop_signal: "SIGTERM" or its like, None for the image's. resources: `linux.resources` of the
     OCI document. oom_score_adj: None for the caller's. cgroup_manager: systemd, cgroupfs, disabled,
     "" for whichever can. limits: strict, or best-effort for a run without what cannot be enforced.
-    restart: see model.restart. stop_timeout: seconds that `rl stop` waits before it kills, None for
-    the default.
+    health: the flags' part of the check (model.healthcheck); health_on_failure: one of
+    HEALTH_ACTIONS, "" for none. restart: see model.restart. stop_timeout: seconds that `rl stop`
+    waits before it kills, None for the default.
     procview: on, off, a list of files, "" for on where it is possible. cpu_affinity: pin to as many
     CPUs as the quota allows. sysinfo: have sysinfo(2) answered with the container's figures.
     timens: private, host, "" for private where the view needs it. log_driver, log_opts: see
@@ -75,6 +78,8 @@ class ContainerSpec(Value):
         "entrypoint",
         "env",
         "group_add",
+        "health",
+        "health_on_failure",
         "hostname",
         "image",
         "inherited",
@@ -194,6 +199,8 @@ class ContainerSpec(Value):
         stop_timeout: int | None = None,
         volumes_from: list[str] | None = None,
         inherited: list[str] | None = None,
+        health: dict[str, Any] | None = None,
+        health_on_failure: str = "",
     ) -> None:
         self.image = image
         self.rootfs = rootfs
@@ -261,6 +268,8 @@ class ContainerSpec(Value):
         self.stop_timeout = stop_timeout
         self.volumes_from = volumes_from or []
         self.inherited = inherited or []
+        self.health = health or {}
+        self.health_on_failure = health_on_failure
 
     @property
     def keeps_log(self) -> bool:

@@ -11,6 +11,7 @@ import json
 
 from rootless.errors import ImageError
 from rootless.model import digest as digests
+from rootless.model import healthcheck
 from rootless.model.platform import Platform
 
 TYPE_CHECKING = False
@@ -211,8 +212,17 @@ def parse_config(data: bytes, what: str) -> Json:
         _expect_strings(section, key, what)
     for key in ("Volumes", "Labels", "ExposedPorts", "Healthcheck"):
         _expect(section, key, dict, what)
+    _expect_healthcheck(section.get("Healthcheck") or {}, what)
     diff_ids(document, what)
     return document
+
+
+def _expect_healthcheck(check: Json, what: str) -> None:
+    _expect_strings(check, "Test", f"{what}: Healthcheck")
+    for key in (*healthcheck.TIMES, healthcheck.RETRIES):
+        value = check.get(key)
+        if value is not None and (type(value) is not int or not 0 <= value < 2**63):
+            raise ImageError(f"{what}: Healthcheck: {key} must be a number, not {_shown(value)}")
 
 
 def diff_ids(config: Json, what: str) -> list[str]:

@@ -43,6 +43,23 @@ def parse_duration(text: str) -> int | None:
     return sign * total if text.strip("+-") else None
 
 
+def duration_text(nanoseconds: int) -> str:
+    """A span as Go writes it: 1h30m0s, 1.5s, 250ms (time.Duration.String)."""
+    for unit in ("ns", "us", "ms"):
+        if nanoseconds and nanoseconds < 1000 * _UNITS[unit]:
+            return f"{_decimal(nanoseconds, _UNITS[unit])}{unit.replace('u', 'µ')}"
+    minutes, rest = divmod(nanoseconds, _UNITS["m"])
+    hours, minutes = divmod(minutes, 60)
+    head = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+    return f"{head}{_decimal(rest, _SECOND)}s"
+
+
+def _decimal(amount: int, unit: int) -> str:
+    whole, rest = divmod(amount, unit)
+    digits = f"{rest:0{len(str(unit)) - 1}d}".rstrip("0") if rest else ""
+    return f"{whole}.{digits}" if digits else str(whole)
+
+
 def parse_moment(text: str, now_ns: int, flag: str) -> int:
     """What `flag` ("--since") says: RFC 3339, or a part of it in local time; seconds since 1970
     with a fraction; or a span, which counts back from `now_ns`. Raises UsageError.

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rootless.errors import UsageError
-from rootless.model.moment import parse_duration, parse_moment, rfc3339
+from rootless.model.moment import duration_text, parse_duration, parse_moment, rfc3339
 
 SECOND = 1_000_000_000
 NOW = 1_795_233_240 * SECOND + 123_456_789  # 2026-11-21T03:54:00.123456789Z
@@ -73,3 +73,15 @@ def test_what_is_no_moment(text):
 @given(st.integers(0, 4_000_000_000 * SECOND))
 def test_what_is_written_is_read(when):
     assert parse_moment(rfc3339(when), NOW, "--since") == when
+
+
+@pytest.mark.parametrize(
+    "text", ["0s", "1s", "1.5s", "250ms", "1.25ms", "30s", "1m0s", "1m30.5s", "1h0m0s", "26h3m1s"]
+)
+def test_durations_are_written_as_go_does(text):
+    assert duration_text(parse_duration(text)) == text
+
+
+@pytest.mark.parametrize(("nanoseconds", "text"), [(5, "5ns"), (1500, "1.5µs"), (10**6, "1ms")])
+def test_short_durations(nanoseconds, text):
+    assert duration_text(nanoseconds) == text
