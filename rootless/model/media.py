@@ -11,7 +11,6 @@ import json
 
 from rootless.errors import ImageError
 from rootless.model import digest as digests
-from rootless.model import healthcheck
 from rootless.model.platform import Platform
 
 TYPE_CHECKING = False
@@ -212,12 +211,15 @@ def parse_config(data: bytes, what: str) -> Json:
         _expect_strings(section, key, what)
     for key in ("Volumes", "Labels", "ExposedPorts", "Healthcheck"):
         _expect(section, key, dict, what)
-    _expect_healthcheck(section.get("Healthcheck") or {}, what)
+    if section.get("Healthcheck"):
+        _expect_healthcheck(section["Healthcheck"], what)
     diff_ids(document, what)
     return document
 
 
 def _expect_healthcheck(check: Json, what: str) -> None:
+    from rootless.model import healthcheck
+
     _expect_strings(check, "Test", f"{what}: Healthcheck")
     for key in (*healthcheck.TIMES, healthcheck.RETRIES):
         value = check.get(key)

@@ -65,7 +65,7 @@ class Entry:
         self.stdio = stdio
         self.report, theirs = channel.pair()
         self._setup, setup = channel.pair()
-        self._command_fd = -1
+        self._command_pid, self._command_fd = 0, -1
         payload.load_for(request["command"]["process"])
         self.pid = os.fork()
         if self.pid == 0:
@@ -87,7 +87,7 @@ class Entry:
         received = self.report.receive()
         if received is None or received[0][0] != CHILD:
             raise _failure(received)
-        self._command_fd = received[1][0]
+        self._command_pid, self._command_fd = received[0][1], received[1][0]
         leader = -1
         while (received := self._setup.receive()) is not None:
             if received[0][0] != messages.TERMINAL:
@@ -103,6 +103,14 @@ class Entry:
         if self._command_fd >= 0:
             try:
                 signals.pidfd_send_signal(self._command_fd, number)
+            except ProcessLookupError:
+                pass
+
+    def kill_group(self) -> None:
+        """SIGKILL the command, if it has not ended, and what it has started in its own group."""
+        if not wait_readable([self._command_fd], 0):
+            try:
+                os.killpg(self._command_pid, signals.SIGKILL)
             except ProcessLookupError:
                 pass
 

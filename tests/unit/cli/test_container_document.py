@@ -143,6 +143,15 @@ def test_health() -> None:
     assert "Health" not in build()["State"]
 
 
+def test_the_check_is_the_flags_then_the_images() -> None:
+    image = {"Healthcheck": {"Test": ["CMD", "up"], "Interval": 5, "Retries": 2}}
+    spec = {"health": {"Retries": 7}, "health_on_failure": "kill"}
+    found = wished(spec, image=image)["Config"]
+    assert found["Healthcheck"] == {"Test": ["CMD", "up"], "Interval": 5, "Retries": 7}
+    assert found["HealthcheckOnFailureAction"] == "kill"
+    assert not {"Healthcheck", "HealthcheckOnFailureAction"} & wished({})["Config"].keys()
+
+
 @pytest.mark.parametrize(
     ("spec", "name", "value"),
     [

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +15,7 @@ from rootless.kernel.channel import wait_readable
 from rootless.model.healthcheck import Check
 from rootless.tools import spawn
 
+CHECKOUT = Path(__file__).parents[3]
 SECOND = 1_000_000_000
 
 
@@ -173,3 +177,21 @@ def test_the_end_of_the_container_ends_a_check(scene):
     assert one.calls == []
     with pytest.raises(ChildProcessError):
         os.waitpid(one.pids[0], os.WNOHANG)
+
+
+def test_a_broken_check_of_a_paused_container_is_no_failure(scene):
+    one = scene()
+    one.script = "exit 125"
+    one.at(30.0)
+    one.paused = True
+    one.after_end(31.0)
+    assert one.calls == []
+
+
+def test_a_supervisor_without_a_check_does_not_load_it():
+    code = "import rootless.engine.supervisor, sys; print(*sys.modules)"
+    script = f"import sys; sys.path.append({str(CHECKOUT)!r}); {code}"
+    done = subprocess.run([sys.executable, "-ISc", script], capture_output=True, check=True)
+    loaded = done.stdout.decode().split()
+    assert "rootless.engine.supervisor" in loaded
+    assert not [name for name in loaded if "health" in name]

@@ -156,6 +156,10 @@ def test_a_configuration() -> None:
         ({"config": {"Cmd": [1]}}, "Cmd must be a list of strings"),
         ({"config": {"User": 0}}, "User must be a str"),
         ({"config": {"Volumes": ["/x"]}}, "Volumes must be a dict"),
+        ({"config": {"Healthcheck": {"Test": "x"}}}, "Healthcheck: Test must be a list of str"),
+        ({"config": {"Healthcheck": {"Interval": -1}}}, "Healthcheck: Interval must be a number"),
+        ({"config": {"Healthcheck": {"Retries": "3"}}}, "Healthcheck: Retries must be a number"),
+        ({"config": {"Healthcheck": {"Timeout": 2**63}}}, "Healthcheck: Timeout must be a numb"),
         ({"os": 1}, "os must be a str"),
     ],
 )
