@@ -175,6 +175,15 @@ def test_stop_during_a_check_is_no_failure_and_does_not_wait(rl: Rl, detach: Det
     assert running_sleeps(4713) == []
 
 
+def test_a_check_that_hangs_ends_with_its_container(rl: Rl, detach: Detach) -> None:
+    container_id = detach("exec sleep 1000", "--health-cmd=true", "--health-interval=100ms")
+    supervisor = supervisor_of(rl, container_id)
+    (check,) = wait_until(lambda: checks_of(supervisor), 20)  # type: ignore[misc]
+    os.kill(check, signal.SIGSTOP)
+    rl("stop", "-t", "0", container_id)
+    wait_until(lambda: not os.path.exists(f"/proc/{check}"))
+
+
 def test_a_start_begins_anew_and_keeps_the_results(rl: Rl, detach: Detach) -> None:
     container_id = detach("exec sleep 1000", "--name=box", *IS_UP)
     log = wait_for(rl, container_id, "unhealthy")["log"]
