@@ -32,6 +32,8 @@ _NANOSECONDS = 1e9
 _SHORTEST_INTERVAL = 0.1
 # `rl` itself stops a command that takes too long; this is for an rl that does not end either.
 _SECONDS_FOR_RL = 20.0
+# An rl that finds the container ending may be quicker than the news of that end.
+_SECONDS_OF_DOUBT = 0.5
 # What our child may need of our environment, to find the same store and the user's systemd.
 _KEPT = (
     "DBUS_SESSION_BUS_ADDRESS", "HOME", "RL_CONFIG", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR",
@@ -92,10 +94,15 @@ class Monitor:
         self._pid = 0
         self._fd = -1
         self._latest_end = 0.0
+        # The exit code of an rl that could not tell, until that is to be believed.
+        self._doubtful: int | None = None
+        self._believed_from = 0.0
 
     @property
     def deadline(self) -> float:
         """When `turn` has something to do, by the clock."""
+        if self._doubtful is not None:
+            return self._believed_from
         return self._latest_end if self._fd >= 0 else self._schedule.due
 
     def wants(self, masks: dict[int, int]) -> None:
@@ -112,6 +119,8 @@ class Monitor:
         elif self._fd >= 0:
             self._kill()
             self._latest_end = self._clock() + _SECONDS_FOR_RL
+        elif self._doubtful is not None:
+            self._believe(self._doubtful)
         elif self._is_paused():
             self._schedule.put_off(self._known, self._clock())
         else:
@@ -136,9 +145,18 @@ class Monitor:
 
     def _end(self) -> None:
         code = self._reap()
-        is_known = code in (healthcheck.HEALTHY, healthcheck.UNHEALTHY)
-        if not is_known and not self._is_paused():
+        if code in (healthcheck.HEALTHY, healthcheck.UNHEALTHY):
+            self._settle()
+        else:
+            self._doubtful, self._believed_from = code, self._clock() + _SECONDS_OF_DOUBT
+
+    def _believe(self, code: int) -> None:
+        self._doubtful = None
+        if not self._is_paused():
             self._broken(code)
+        self._settle()
+
+    def _settle(self) -> None:
         before, self._known = self._known, self._status()
         self._schedule.put_off(self._known, self._clock())
         if self._known == health.UNHEALTHY != before:

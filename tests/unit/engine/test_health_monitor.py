@@ -133,7 +133,20 @@ def test_an_rl_that_cannot_tell_is_told_of(scene, script, code):
     one.script = script
     one.at(30.0)
     one.after_end(31.0)
+    one.at(31.4)
+    assert one.calls == []
+    one.at(31.5)
     assert one.calls == [("broken", code)]
+    assert one.monitor.deadline == 61.5
+
+
+def test_an_rl_that_could_not_tell_because_of_the_end_is_no_failure(scene):
+    one = scene()
+    one.script = "exit 125"
+    one.at(30.0)
+    one.after_end(31.0)
+    one.monitor.close()
+    assert one.calls == []
 
 
 def test_unhealthy_is_told_once_each_time(scene):
@@ -155,6 +168,7 @@ def test_an_rl_that_does_not_end_is_killed(scene):
     assert not wait_readable([one.monitor._fd], 50)
     one.at(one.monitor.deadline)
     one.after_end(62.0)
+    one.at(62.5)
     assert one.calls == [("broken", 128 + signal.SIGKILL)]
 
 
@@ -185,7 +199,8 @@ def test_a_broken_check_of_a_paused_container_is_no_failure(scene):
     one.at(30.0)
     one.paused = True
     one.after_end(31.0)
-    assert one.calls == []
+    one.at(31.5)
+    assert (one.calls, one.monitor.deadline) == ([], 61.5)
 
 
 def test_a_supervisor_without_a_check_does_not_load_it():
