@@ -35,7 +35,8 @@ def start(parsed: Parsed) -> int:
         raise UsageError("rl start --attach: takes exactly one container", "rl start -a NAME")
     if attached:
         return _start_attached(parsed)
-    return _each(parsed, parsed.arguments, _start_one)
+    words = parsed.arguments
+    return _each(parsed, words, _start_one, at_once=_starts_at_once(words))
 
 
 def _start_one(places: Paths, text: str, first: Callable[[], None] | None = None) -> None:
@@ -72,9 +73,29 @@ def _launch_if(look: Callable[[], dict[str, Any] | None]) -> None:
 def _launch(record: dict[str, Any], launch: Launch, *, attached: bool = False) -> Any:
     from rootless.engine import detach
 
-    if any(str(record["spec"].get(kind, "")).startswith("container:") for kind in JOINING):
+    if _joins_another(record):
         launch = _launch_joined(record, launch)
     return detach.start(record, launch, attached=attached)
+
+
+def _joins_another(record: dict[str, Any]) -> bool:
+    spec = record.get("spec", {})
+    return any(str(spec.get(kind, "")).startswith("container:") for kind in JOINING)
+
+
+def _starts_at_once(words: Iterable[str]) -> int:
+    """One that joins another waits for its turn, as the user has ordered them."""
+    from rootless.store import containers, paths
+
+    places = paths.discover()
+    for text in words:
+        try:
+            record = containers.read_record(places, containers.find(places, text))
+        except RlError:
+            continue  # said when its turn comes
+        if _joins_another(record):
+            return 1
+    return _AT_ONCE
 
 
 def _launch_joined(record: dict[str, Any], launch: Launch) -> Launch:
@@ -156,7 +177,8 @@ def restart(parsed: Parsed) -> int:
         record = containers.read_record(places, containers.find(places, text))
         events.of_container(places, "restart", record)
 
-    return _each(parsed, _words(parsed, "restart"), one)
+    words = _words(parsed, "restart")
+    return _each(parsed, words, one, at_once=_starts_at_once(words))
 
 
 def restarted(parsed: Parsed) -> int:
@@ -217,6 +239,7 @@ def _each(
     act: Callable[[Paths, str], None],
     *,
     gone_is_well: bool = False,
+    at_once: int = _AT_ONCE,
 ) -> int:
     """Do it to each, which is printed then; goes on after an error."""
     from rootless.cli import each
@@ -234,7 +257,7 @@ def _each(
         is_well = gone_is_well and isinstance(error, NotFoundError)
         return 0 if is_well else each.complain_as_engine(error)
 
-    return each.do_each(words, one, complain, at_once=_AT_ONCE)
+    return each.do_each(words, one, complain, at_once=at_once)
 
 
 def _words(parsed: Parsed, verb: str) -> list[str]:

@@ -78,14 +78,16 @@ def test_job_control(at_terminal: Any, flags: tuple[str, ...]) -> None:
     terminal = at_terminal("sh", flags=flags)
     terminal.until(b"# ")
     # Its own word says that it is in the foreground: the shell itself would ignore the key.
-    terminal.type(b"sh -c 'echo going; sleep 1000'\n")
+    loop = b"while :; do sleep 0.05; done"
+    terminal.type(b'sh -c \'trap "echo ba"ck CONT; echo going; ' + loop + b"'\n")
     terminal.until(b"\r\ngoing\r\n")
     terminal.type(b"\x1a")
     terminal.until(b"Stopped")
     terminal.type(b"jobs; fg\n")
     terminal.until(b"fg\r\n")
     terminal.until(b"Stopped")
-    terminal.until(b'sleep 1000"\r\nsh -c "echo going; sleep 1000"\r\n')
+    # It hears SIGCONT when the terminal is its own again; a key before that is the shell's.
+    terminal.until(b"\r\nback\r\n")
     terminal.type(b"\x03")
     terminal.until(b"# ")
     terminal.type(b"echo code $?\n")
