@@ -135,7 +135,7 @@ def _run_init(
     now = time.monotonic_ns()
     helpers = (made.server_pid, services.view_pid)
     control.send(messages.INIT, init_pid, helpers, now, fds=[init_fd])
-    watch = _oom_watch(request)
+    watch = _oom_watch(request, init_pid)
     stays = _watch(control, init_pid, init_fd, made, watch, services, has_orphans=has_orphans)
     if not stays and terminal is not None:
         terminal.restore()
@@ -152,14 +152,14 @@ def _adopts(request: Request) -> bool:
     return True
 
 
-def _oom_watch(request: Request) -> OomWatch | None:
+def _oom_watch(request: Request, init_pid: int) -> OomWatch | None:
     cgroup = request["cgroup"]
     if cgroup is None:
         return None
     from rootless.runtime import oom
 
     try:
-        return oom.OomWatch(cgroup["container"])
+        return oom.OomWatch(cgroup["container"], init_pid)
     except OSError:
         return None  # no memory controller has been delegated
 

@@ -31,11 +31,14 @@ if TYPE_CHECKING:
         limit: int
 
 
-_SIGKILL_BIT = 1 << 8
+_SIGKILL = 9
+_SIGKILL_BIT = 1 << _SIGKILL - 1
 _PAGE = os.sysconf("SC_PAGESIZE")
-# In /proc/PID/stat after the command: the flags and the resident pages (proc(5), fields 9 and 24).
+# In /proc/PID/stat after the command: the flags, the resident pages and the wait status (proc(5),
+# fields 9, 24 and 52).
 _FLAGS_FIELD = 6
 _RSS_FIELD = 21
+_STATUS_FIELD = 49
 _PF_EXITING = 0x4  # include/linux/sched.h
 # A group that thrashes at its limit wakes us a hundred times a second.
 _LOOK_EVERY = 0.1
@@ -45,9 +48,13 @@ _MOST_PROCESSES = 256
 class OomWatch:
     """Watches one payload's group; `fd` becomes "changed" for poll(2) with POLLPRI."""
 
-    def __init__(self, payload: str) -> None:
-        """Raises OSError where there is no memory controller."""
+    def __init__(self, payload: str, init: int = 0) -> None:
+        """init: the container's first process, a child of ours that is not waited for before the
+        last look, so that it can be asked for its name also when it was killed without having
+        been seen. Raises OSError where there is no memory controller.
+        """
         self._payload = payload
+        self._init = init
         self.fd = os.open(f"{payload}/memory.events", os.O_RDONLY | os.O_CLOEXEC)
         self._kills = self._count()
         self._limits = _limit_counts(payload)
@@ -87,9 +94,13 @@ class OomWatch:
         known = {**now, **self._seen}
         gone = [pid for pid in known if pid not in now or _is_dying(pid)]
         if not gone:
-            return 0, "", 0
+            return self._unseen()
         pid = max(gone, key=lambda one: known[one][1])
         return pid, *known[pid]
+
+    def _unseen(self) -> tuple[int, str, int]:
+        found = _look_at(self._init) if self._init and _was_killed(self._init) else None
+        return (self._init, *found) if found else (0, "", 0)
 
     def _reached(self) -> str:
         """Whose limit it was: the group nearest to the payload whose own count has grown."""
@@ -136,16 +147,22 @@ def _processes(payload: str) -> dict[int, tuple[str, int]]:
     """The command and the resident bytes of each process, by pid."""
     found = {}
     for pid in group.pids(payload)[:_MOST_PROCESSES]:
-        try:
-            with open(f"/proc/{pid}/stat", errors="replace") as file:
-                head, _, tail = file.read().rpartition(")")
-        except OSError:
-            continue
-        fields = tail.split()
-        # The container chooses the name, and people will see it on their terminal.
-        command = "".join(each for each in head.partition("(")[2] if each.isprintable())
-        found[pid] = (command, int(fields[_RSS_FIELD]) * _PAGE)
+        looks = _look_at(pid)
+        if looks is not None:
+            found[pid] = looks
     return found
+
+
+def _look_at(pid: int) -> tuple[str, int] | None:
+    """Its command and its resident bytes; None when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", errors="replace") as file:
+            head, _, tail = file.read().rpartition(")")
+    except OSError:
+        return None
+    # The container chooses the name, and people will see it on their terminal.
+    command = "".join(each for each in head.partition("(")[2] if each.isprintable())
+    return command, int(tail.split()[_RSS_FIELD]) * _PAGE
 
 
 def _is_dying(pid: int) -> bool:
@@ -160,6 +177,16 @@ def _is_leaving(pid: int) -> bool:
     with open(f"/proc/{pid}/stat", errors="replace") as file:
         fields = file.read().rpartition(")")[2].split()
     return fields[0] in ("Z", "X") or bool(int(fields[_FLAGS_FIELD]) & _PF_EXITING)
+
+
+def _was_killed(pid: int) -> bool:
+    """Whether SIGKILL has ended it; as a wait status (proc(5), field 52), which is for its parent."""
+    try:
+        with open(f"/proc/{pid}/stat", errors="replace") as file:
+            status = int(file.read().rpartition(")")[2].split()[_STATUS_FIELD])
+    except OSError:
+        return False
+    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == _SIGKILL
 
 
 def _has_pending_kill(pid: int) -> bool:

@@ -364,3 +364,25 @@ def test_who_is_dying_on_the_real_kernel(child: Callable[[], int]) -> None:
     kill(pid)
     assert oom._is_dying(pid)
     assert oom._is_dying(2**31 - 1)
+
+
+def test_the_first_process_is_asked_when_nobody_was_seen(
+    payload: Payload, child: Callable[[], int]
+) -> None:
+    """It is a zombie still, whose status says how it ended."""
+    pid = child()
+    watch = OomWatch(str(payload.path), pid)
+    assert watch._unseen() == (0, "", 0)
+    kill(pid)
+    found, command, rss = watch._unseen()
+    assert (found, rss) == (pid, 0) and command
+
+
+def test_a_first_process_that_ended_otherwise_is_no_victim(
+    payload: Payload, child: Callable[[], int]
+) -> None:
+    pid = child()
+    watch = OomWatch(str(payload.path), pid)
+    os.kill(pid, 15)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert watch._unseen() == (0, "", 0)
