@@ -180,7 +180,7 @@ def _is_leaving(pid: int) -> bool:
 
 
 def _was_killed(pid: int) -> bool:
-    """Whether SIGKILL has ended it; as a wait status (proc(5), field 52), which is for its parent."""
+    """Whether SIGKILL has ended it; its parent may read the wait status (proc(5), field 52)."""
     try:
         with open(f"/proc/{pid}/stat", errors="replace") as file:
             status = int(file.read().rpartition(")")[2].split()[_STATUS_FIELD])
