@@ -43,6 +43,9 @@ _PF_EXITING = 0x4  # include/linux/sched.h
 # A group that thrashes at its limit wakes us a hundred times a second.
 _LOOK_EVERY = 0.1
 _MOST_PROCESSES = 256
+# How long who was killed may look as if nothing had happened, and how often it is looked at.
+_SECONDS_TO_DIE = 0.2
+_STEP = 0.005
 
 
 class OomWatch:
@@ -90,13 +93,20 @@ class OomWatch:
             self._seen = _processes(self._payload)
 
     def _victim(self) -> tuple[int, str, int]:
-        now = _processes(self._payload)
-        known = {**now, **self._seen}
-        gone = [pid for pid in known if pid not in now or _is_dying(pid)]
-        if not gone:
-            return self._unseen()
-        pid = max(gone, key=lambda one: known[one][1])
-        return pid, *known[pid]
+        """Waits a moment: the kernel counts a kill before it sends the signal (mm/oom_kill.c)."""
+        known = self._seen
+        deadline = time.monotonic() + _SECONDS_TO_DIE
+        while True:
+            now = _processes(self._payload)
+            known = {**now, **known}
+            gone = [pid for pid in known if pid not in now or _is_dying(pid)]
+            if gone:
+                pid = max(gone, key=lambda one: known[one][1])
+                return pid, *known[pid]
+            first = self._unseen()
+            if first[0] or time.monotonic() > deadline:
+                return first
+            time.sleep(_STEP)
 
     def _unseen(self) -> tuple[int, str, int]:
         found = _look_at(self._init) if self._init and _was_killed(self._init) else None
