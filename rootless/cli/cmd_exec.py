@@ -12,6 +12,9 @@ def exec_(parsed: Parsed) -> int:
     """Run a command in a running container; the exit code is the command's."""
     import gc
 
+    from rootless.runtime import selfcopy
+
+    selfcopy.run_from_copy()
     from rootless.engine import exec as engine_exec
     from rootless.store import paths
 

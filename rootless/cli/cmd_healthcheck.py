@@ -8,6 +8,9 @@ from rootless.errors import EXIT_ENGINE
 
 def run(parsed: Parsed) -> int:
     """Check a container's health now: 0 when it is well, 1 when not."""
+    from rootless.runtime import selfcopy
+
+    selfcopy.run_from_copy()
     from rootless.engine import health_probe, healthcheck
     from rootless.store import paths
 

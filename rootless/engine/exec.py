@@ -8,7 +8,7 @@ import select
 from rootless import log
 from rootless.cgroup import choice as choices
 from rootless.cgroup import group as groups
-from rootless.engine import exec_plan, live, streams
+from rootless.engine import exec_plan, live, plan_process, streams
 from rootless.engine.pump import poll
 from rootless.engine.supervise import Signals
 from rootless.errors import EXIT_ENGINE, HostError, RlError
@@ -80,6 +80,7 @@ def begin(paths: Paths, found: Live, spec: ExecSpec, stdio: Stdio) -> Entry:
 
 def _request(paths: Paths, found: Live, spec: ExecSpec) -> EnterRequest:
     config = containers.read_config(paths, found.id)
+    wish = containers.read_record(paths, found.id).get("spec") or {}
     linux = config["linux"]
     document = {} if spec.privileged else linux.get("seccomp", {})
     root = os.stat("/")
@@ -90,12 +91,13 @@ def _request(paths: Paths, found: Live, spec: ExecSpec) -> EnterRequest:
         "command": {
             "process": exec_plan.process_of(spec, config, _terminal_size()),
             "user": spec.user,
-            "home_is_given": "HOME" in spec.env,
-            "added": _added(paths, found, config, spec),
+            "home_is_given": "HOME" in spec.env or "HOME" in wish.get("env", {}),
+            "added": [] if spec.privileged else _added(wish, config),
             "uids": exec_plan.mapped(linux["uidMappings"]),
             "gids": exec_plan.mapped(linux["gidMappings"]),
             "seccomp": seccomp.program_for(document, paths.cache) if document else b"",
-            "keep_groups": False,
+            "keep_groups": plan_process.KEEP_GROUPS in wish.get("group_add", ()),
+            "cpus": _cpus_of(pid) if wish.get("cpu_affinity") else [],
             "interactive": spec.interactive,
             "root": (0, 0) if may_be_root else (root.st_dev, root.st_ino),
         },
@@ -131,13 +133,17 @@ def _terminal_size() -> tuple[int, int] | None:
     return size.lines, size.columns
 
 
-def _added(paths: Paths, found: Live, config: dict[str, Any], spec: ExecSpec) -> list[str]:
+def _added(wish: dict[str, Any], config: dict[str, Any]) -> list[str]:
     """The capabilities that users other than root have, by --cap-add."""
-    if not spec.user or spec.privileged:
-        return []
-    wish = containers.read_record(paths, found.id).get("spec") or {}
     bounding = config["process"].get("capabilities", {}).get("bounding", [])
-    return list(capabilities.explicitly_added(wish.get("cap_add") or [], bounding))
+    return list(capabilities.explicitly_added(wish.get("cap_add", ()), bounding))
+
+
+def _cpus_of(pid: int) -> list[int]:
+    try:
+        return sorted(os.sched_getaffinity(pid))
+    except ProcessLookupError:
+        return []
 
 
 def _group(found: Live, pid: int) -> None:

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
         process: an OCI `process`, complete but for a wish to be another user. user: that wish,
         "" for process.user. added: capabilities for a user other than root. uids, gids: which ids
-        are mapped, as (first, how many). interactive: it gets our standard input. root: device
-        and inode of the host's "/", which the container's root cannot be; (0, 0) where it may.
+        are mapped, as (first, how many). cpus: to run on, empty for all. interactive: it gets our
+        standard input. root: device and inode of the host's "/", which the container's root cannot
+        be; (0, 0) where it may.
         """
 
         process: dict[str, Any]
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         gids: list[tuple[int, int]]
         seccomp: bytes
         keep_groups: bool
+        cpus: list[int]
         interactive: bool
         root: tuple[int, int]
 
@@ -75,6 +77,8 @@ def _run(
     process = command["process"]
     if process.get("apparmorProfile"):
         payload.confine_on_exec(process["apparmorProfile"])
+    if command["cpus"]:
+        os.sched_setaffinity(0, command["cpus"])
     # What is not loaded by now never is: the files there are the container's.
     sys.path.clear()
     namespaces.join_others("user", "pid", "time")

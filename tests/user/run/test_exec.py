@@ -59,12 +59,17 @@ def out(rl: Rl, *words: str, **options: Any) -> str:
         ("--security-opt=seccomp=unconfined",),
         ("--pid=host",),
         ("--net=slirp4netns", "--timens=private"),
+        ("--userns=keep-id", "--init", "--user=0"),
+        ("--group-add=keep-groups",),
+        ("--cpus=1", "--cpu-affinity", "--limits=best-effort"),
+        ("--oom-score-adj=500", "--umask=0027"),
     ],
     ids=" ".join,
 )
 def test_it_is_as_confined_as_the_containers_own(rl: Rl, box: Box, flags: tuple[str, ...]) -> None:
     """Ids, capabilities, filters, limits and namespaces are those of the container's command."""
-    look = f"grep -E '{_OF_STATUS}' /proc/self/status; cat /proc/self/limits; ls -l /proc/self/ns"
+    look = f"umask; cat /proc/self/oom_score_adj; grep -E '{_OF_STATUS}' /proc/self/status"
+    look += "; cat /proc/self/limits; ls -l /proc/self/ns"
     look += " | sed 's/.*-> //' | grep -v _for_children"
     script = f"{{ {look}; }} > /dev/shm/own; exec sleep 1000"
     container_id = box(*flags, "--ulimit", "nofile=100:200", command=("sh", "-c", script))
@@ -101,6 +106,65 @@ def test_a_hostile_user_database(rl: Rl, box: Box, trap: str) -> None:
     done = rl("exec", "-u", "daemon", *look, code=126, timeout=20)
     assert "daemon: no such user" in done.stderr
     assert out(rl, "-u", "7:7", *look, timeout=20).split() == ["Uid:", "7", "7", "7", "7"]
+
+
+def test_a_user_database_without_an_end(rl: Rl, box: Box) -> None:
+    """A MiB is read; who stands behind that is not known."""
+    box()
+    script = "head -c 3000000 /dev/zero | tr '\\0' 'x' > /etc/passwd; echo; echo a:x:5:5::/:/ "
+    out(rl, "box", "sh", "-c", f"{{ {script}; }} >> /etc/passwd")
+    assert "a: no such user" in rl("exec", "-u", "a", "box", "id", code=126, timeout=20).stderr
+
+
+def test_ids_that_are_not_mapped(rl: Rl, box: Box) -> None:
+    box("--userns=auto:size=1000")
+    done = rl("exec", "-u", "1000", "box", "true", code=125)
+    assert "--user 1000:0: not among the ids of this container" in done.stderr
+    assert out(rl, "-u", "999", "box", "id", "-u") == "999\n"
+
+
+def test_home_of_another_user(rl: Rl, box: Box) -> None:
+    box()
+    home = ["box", "sh", "-c", "echo $HOME"]
+    out(rl, "box", "sh", "-c", "echo u:x:50:50::/home/u:/bin/sh >> /etc/passwd")
+    assert out(rl, *home) == "/root\n"
+    assert out(rl, "-u", "u", *home) == "/home/u\n"
+    assert out(rl, "-u", "u", "-e", "HOME=/x", *home) == "/x\n"
+
+
+def capabilities_of(rl: Rl, *words: str) -> dict[str, int]:
+    status = out(rl, *words, "box", "cat", "/proc/self/status")
+    rows = (line.split() for line in status.splitlines())
+    return {row[0][:-1]: int(row[1], 16) for row in rows if row[0].startswith(("Cap", "NoNew"))}
+
+
+def test_privileged(rl: Rl, box: Box) -> None:
+    box()
+    before, now = capabilities_of(rl), capabilities_of(rl, "--privileged")
+    assert now["CapEff"] == now["CapBnd"] > before["CapBnd"]
+    assert (before["NoNewPrivs"], now["NoNewPrivs"]) == (1, 0)
+    assert "Seccomp:\t0\n" in out(rl, "--privileged", "box", "cat", "/proc/self/status")
+    other = capabilities_of(rl, "--privileged", "-u", "9")
+    assert (other["CapEff"], other["CapBnd"]) == (0, now["CapBnd"])
+
+
+def test_another_user_has_what_was_added_for_users(rl: Rl, box: Box) -> None:
+    box("--cap-add=NET_RAW")
+    held = capabilities_of(rl, "-u", "9")
+    assert held["CapEff"] == held["CapAmb"] == 1 << 13
+
+
+@pytest.mark.parametrize("trap", ["mkfifo /dev/pts2/ptmx", "ln -s /dev/zero /dev/pts2/ptmx", ":"])
+def test_a_container_without_honest_terminals(
+    rl: Rl, box: Box, terminal: Terminal, trap: str
+) -> None:
+    """What stands for its /dev/pts/ptmx neither holds us up nor is taken for a terminal."""
+    box("--privileged")
+    hide = "mount --bind /dev/pts2 /dev/pts"
+    out(rl, "box", "sh", "-c", f"mkdir /dev/pts2 && {trap} && {hide}")
+    terminal.start([*rl.argv, "exec", "-t", "box", "true"], rl.env)
+    terminal.until(b"the container's /dev/pts/ptmx: ")
+    assert terminal.wait() == 125
 
 
 @pytest.mark.parametrize(
@@ -168,6 +232,31 @@ def test_the_end_of_the_container_is_its_end(rl: Rl, box: Box) -> None:
     wait_until(lambda: out(rl, "box", "ps").count("sleep 1000") == 2)
     rl("kill", "box")
     assert process.wait(20) == 137
+
+
+@pytest.mark.parametrize("flag", ["-d", "-i"])
+def test_the_end_of_a_container_without_a_pid_namespace_is_its_end(
+    rl: Rl, box: Box, flag: str
+) -> None:
+    box("--pid=host")
+    process = rl.popen("exec", flag, "box", "sleep", "7777", stdin=subprocess.DEVNULL)
+    wait_until(lambda: "sleep 7777" in out(rl, "box", "ps"))
+    rl("kill", "box")
+    assert process.wait(20) == (137 if flag == "-i" else 0)
+    look = ["pgrep", "-xf", "sleep 7777"]
+    wait_until(lambda: subprocess.run(look, capture_output=True, check=False).returncode == 1)
+
+
+def test_rl_that_is_stopped_does_not_hold_up_the_containers_end(rl: Rl, box: Box) -> None:
+    box()
+    process = rl.popen("exec", "box", "sh", "-c", "echo up; sleep 1000", stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline() == b"up\n"
+    process.send_signal(signal.SIGSTOP)
+    rl("stop", "-t", "0", "box", timeout=15)
+    assert "exited" in rl("inspect", "box").stdout
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(20) == 137
+    process.stdout.close()
 
 
 def test_signals_are_forwarded(rl: Rl, box: Box) -> None:
