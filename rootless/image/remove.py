@@ -23,8 +23,8 @@ def rmi(paths: Paths, text: str, *, force: bool, in_use: InUse) -> list[str]:
     """Untag `text`, or remove the image when that was its last name; what happened, in lines.
 
     An id of an image with several names needs `force`. in_use names the containers that need the
-    image: they forbid its removal, but not the loss of one name among several. Raises
-    NotFoundError, InUseError.
+    image: they forbid its removal, but not the loss of one name among several, and with `force`
+    not of the last one, as in docker. Raises NotFoundError, InUseError.
     """
     with guard.removing(paths):
         found = resolve.require(paths, text)
@@ -39,6 +39,11 @@ def rmi(paths: Paths, text: str, *, force: bool, in_use: InUse) -> list[str]:
                 f"{text}: the image has several names: {', '.join(names)}",
                 hint=f"rl rmi --force {text}",
             )
+        if force and found.is_by_name and any(one and in_use(one) for one in doomed.values()):
+            # The image stays without a name, for its containers.
+            index.release_name(paths, found.name)
+            _tell(paths, "untag", found.name)
+            return [f"Untagged: {found.name}"]
         for image in doomed.values():
             _refuse_if_used(image, text, in_use)
         return [line for one in doomed.items() for line in delete(paths, *one)]

@@ -113,6 +113,11 @@ def remove_name(paths: Paths, name: str) -> None:
     _update(paths, lambda old: [entry for entry in old if name_of(entry) != name])
 
 
+def release_name(paths: Paths, name: str) -> None:
+    """Take `name` from its image, which stays: dangling, when that was its last name."""
+    _update(paths, lambda old: _without_spare([_untagged(entry, name) for entry in old]))
+
+
 def remove_manifest(paths: Paths, manifest_digest: str) -> None:
     """Take every descriptor of the manifest out, named or dangling."""
     _update(paths, lambda old: [entry for entry in old if entry.get("digest") != manifest_digest])
