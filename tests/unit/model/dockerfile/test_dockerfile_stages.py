@@ -97,6 +97,6 @@ def test_errors(text: str, what: str) -> None:
 
 def test_an_unknown_target_has_a_suggestion() -> None:
     found = load("FROM i AS builder")
-    with pytest.raises(DockerfileError, match="--target bulider") as caught:
-        found.target("bulider")
+    with pytest.raises(DockerfileError, match="--target builders") as caught:
+        found.target("builders")
     assert caught.value.hint == "did you mean builder?"
