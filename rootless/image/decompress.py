@@ -98,7 +98,7 @@ def _gzip_library() -> Any:
 
 
 def _unzstd(fd: int, data: bytes) -> Iterator[bytes]:
-    library = _zstd_library()
+    library = zstd_library()
     while data:
         frame = library.ZstdDecompressor()
         while not frame.eof:
@@ -116,7 +116,8 @@ def _unzstd(fd: int, data: bytes) -> Iterator[bytes]:
         data = frame.unused_data or os.read(fd, _INPUT)
 
 
-def _zstd_library() -> Any:
+def zstd_library() -> Any:
+    """The module that reads and writes zstd. Raises HostError."""
     try:
         from compression import zstd
     except ImportError:
@@ -124,7 +125,7 @@ def _zstd_library() -> Any:
             from backports import zstd
         except ImportError:
             raise HostError(
-                "a layer is compressed with zstd, which this Python cannot read",
+                "a layer is compressed with zstd, which this Python does not know",
                 hint="python3 -m pip install backports.zstd",
             ) from None
     return zstd

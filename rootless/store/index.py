@@ -73,13 +73,15 @@ def set_name(
 ) -> None:
     """Let `name` mean the manifest; the image that had the name stays, dangling.
 
+    name: "" to list an image without one, unless it is there with a name already.
     media_type and size (bytes) are the manifest's; platform is the object of the image index.
     The caller holds `guard.adding`.
     """
     descriptor: Descriptor = {"mediaType": media_type, "digest": manifest_digest, "size": size}
     if platform:
         descriptor["platform"] = platform
-    descriptor["annotations"] = {REF_NAME: name}
+    if name:
+        descriptor["annotations"] = {REF_NAME: name}
 
     def change(old: list[Descriptor]) -> list[Descriptor]:
         return _without_spare([*(_untagged(entry, name) for entry in old), descriptor])
@@ -88,7 +90,7 @@ def set_name(
 
 
 def _untagged(entry: Descriptor, name: str) -> Descriptor:
-    if name_of(entry) != name:
+    if not name or name_of(entry) != name:
         return entry
     annotations = {key: text for key, text in entry["annotations"].items() if key != REF_NAME}
     rest = {key: value for key, value in entry.items() if key != "annotations"}
