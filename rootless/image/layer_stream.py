@@ -74,14 +74,16 @@ class LayerStream:
         self._fd = fd
         self._block = bytearray()
         self._window = b""
-        self._sink = _SINKS[compression](self._put)
         self._plain = hashlib.sha256()
         self._packed = hashlib.sha256()
+        self._sink = _SINKS[compression](self._put)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._ordered: queue.Queue[_Job | None] = queue.Queue(_IN_FLIGHT)
         self._failure: BaseException | None = None
         self._threads = [threading.Thread(target=self._write_in_order)]
-        for _ in range(min(_THREADS, len(os.sched_getaffinity(0))) if self._sink.is_parallel else 0):
+        for _ in range(
+            min(_THREADS, len(os.sched_getaffinity(0))) if self._sink.is_parallel else 0
+        ):
             self._threads.append(threading.Thread(target=self._compress))
         for thread in self._threads:
             thread.start()

@@ -32,7 +32,17 @@ class Level:
     what lower layers have in it; lowers: these, topmost first.
     """
 
-    __slots__ = ("fd", "is_opaque", "is_written", "lowers", "member", "name", "names", "out", "shown")
+    __slots__ = (
+        "fd",
+        "is_opaque",
+        "is_written",
+        "lowers",
+        "member",
+        "name",
+        "names",
+        "out",
+        "shown",
+    )
 
     def __init__(
         self, fd: int, name: str, shown: str, member: Member | None, lowers: list[int],
@@ -112,6 +122,7 @@ class CopiedTree(GivenTree):
         """Not copied."""
 
     def folder(self, parent: Level, level: Level, foreign: Iterable[str]) -> None:
+        """Make the directory, with all but its time."""
         member = level.member
         assert member is not None
         os.mkdir(level.name, 0o700, dir_fd=parent.out)
@@ -123,16 +134,20 @@ class CopiedTree(GivenTree):
             whiteouts.make_opaque(level.out)
 
     def leave(self, parent: Level, level: Level) -> None:
+        """Set its time, which what was put into it has changed."""
         if level.member is not None and level.is_written:
             _set_time(level.out, level.member)
 
     def whiteout(self, level: Level, name: str, hidden: str) -> None:
+        """Hide `hidden` in the copy."""
         whiteouts.make(level.out, os.fsencode(hidden))
 
     def file(self, level: Level, name: str, fd: int, member: Member, foreign: Iterable[str]) -> int:
+        """An empty file for its bytes."""
         return os.open(name, _CREATE, member.mode & 0o777, dir_fd=level.out)
 
     def finish_file(self, level: Level, name: str, out: int, member: Member) -> None:
+        """Owner, mode, attributes and time."""
         if member.uid or member.gid or os.fstat(out).st_gid:
             os.fchown(out, member.uid, member.gid)
         # chown(2) takes these bits away, so they come after it.
@@ -143,15 +158,17 @@ class CopiedTree(GivenTree):
         os.utime(out, (member.mtime, member.mtime))
 
     def link(self, level: Level, name: str, first: str) -> None:
+        """Link the copy's file."""
         os.link(first, name, src_dir_fd=self.root, dst_dir_fd=level.out, follow_symlinks=False)
 
     def special(self, level: Level, name: str, member: Member) -> None:
+        """Make the like, but for devices, which nobody may."""
         if member.kind == tarentry.SYMLINK:
             os.symlink(member.link, os.fsencode(name), dir_fd=level.out)
         elif member.kind == tarentry.FIFO:
             os.mkfifo(name, member.mode, dir_fd=level.out)
         else:
-            return  # a device, which unpacking makes for nobody
+            return
         os.chown(name, member.uid, member.gid, dir_fd=level.out, follow_symlinks=False)
         _set_time_at(level.out, name, member)
 

@@ -34,7 +34,6 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _PIECE = 1 << 20
 _BILLION = 10**9
 _RESERVED = ("user.overlay.", "user.fuseoverlayfs.", "user.containers.")
-_OPAQUE = ("user.overlay.opaque", "user.fuseoverlayfs.opaque")
 # An overlay that moved a directory, or copied nothing but a file's metadata, says so here: what it
 # means is in another layer. We mount none that do (userxattr forbids it).
 _ELSEWHERE = ("user.overlay.redirect", "user.overlay.metacopy")
@@ -160,9 +159,7 @@ class LayerWalk:
         if is_change:
             self._announce()
 
-    def _is_change(
-        self, shown: str, info: os.stat_result, below: os.stat_result | None
-    ) -> bool:
+    def _is_change(self, shown: str, info: os.stat_result, below: os.stat_result | None) -> bool:
         if below is None:
             return not self._places.is_only_way(shown)
         return self._places.differs(shown, info, below)
@@ -181,7 +178,7 @@ class LayerWalk:
         assert member is not None
         member.xattrs, foreign = self._xattrs(level.fd, member)
         self._write_header(member)
-        self._tree.folder(parent, level, [name for name in foreign if name not in _OPAQUE])
+        self._tree.folder(parent, level, foreign)
         if level.is_opaque:
             name = _below(level, whiteouts.OPAQUE)
             self._write_header(Member(name, tarentry.FILE, mode=0o600))

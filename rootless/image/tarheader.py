@@ -59,9 +59,7 @@ class Member:
 
 def header(member: Member) -> bytes:
     """The blocks that come before the member's data."""
-    records = {
-        f"SCHILY.xattr.{key}": value for key, value in sorted((member.xattrs or {}).items())
-    }
+    records = {f"SCHILY.xattr.{key}": value for key, value in sorted((member.xattrs or {}).items())}
     prefix, name = b"", member.name
     if len(name) > _NAME:
         prefix, name = _split(name)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Section = dict[str, Any]
     Change = Callable[[Section], Section]
 
-# Written by docker: how it made the image that this one is based on, which says nothing of this one.
+# Written by docker: how it made the image that this one is based on.
 _OF_THE_BASE = ("container", "container_config", "docker_version", "id", "parent")
 _SECONDS = 10**9
 # image-spec, config.md: Windows aside, the search path that docker gives to who has none.
