@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.cli import image_rows, output, templates
+from rootless.cli import image_rows, output, registry_options, templates
 from rootless.cli.options import Argument, Parsed, Signature, flag, repeat, value
 from rootless.errors import EXIT_ENGINE, RlError
 from rootless.model.container import PULL_POLICIES
@@ -28,10 +28,13 @@ def pull(parsed: Parsed) -> int:
     recover.tidy(places)
     asked = parsed.text("platform")
     wanted = platform.parse(asked) if asked else None
+    insecure, credentials = registry_options.access(parsed)
     for text in parsed.arguments:
         with progress.choose(quiet=parsed.flag("quiet")) as shown:
-            policy = parsed.text("policy")
-            pulled = image_pull.pull(places, text, platform=wanted, policy=policy, progress=shown)
+            pulled = image_pull.pull(
+                places, text, platform=wanted, policy=parsed.text("policy"), progress=shown,
+                insecure=insecure, credentials=credentials,
+            )  # fmt: skip
         for note in pulled.notes:
             log.warn(note)
         output.write_line(pulled.image_id.partition(":")[2] or pulled.image_id)
@@ -147,6 +150,7 @@ PULL = Signature(
         value(
             "--policy", "WHEN", "When to ask the registry", default="always", choices=PULL_POLICIES
         ),
+        *registry_options.ACCESS,
     ),
     (Argument("IMAGE", 1, None),),
     error_code=EXIT_ENGINE,

@@ -1,4 +1,4 @@
-"""How a pull is shown: bars on a terminal, plain lines elsewhere, nothing when quiet.
+"""How a pull or a push is shown: bars on a terminal, plain lines elsewhere, nothing when quiet.
 
 Implementations of `rootless.image.progress.Progress`. All of it goes to standard error; standard
 output is for the result. Every method may be called from any thread.
@@ -34,12 +34,15 @@ class QuietProgress(Silent):
 
 
 class PlainProgress(QuietProgress):
-    """A line when a blob begins and one when it is there."""
+    """A line when a blob begins and one when it is there. doing: what, such as "pulling"."""
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
 
     def begin(self, digest: str, total: int, have: int) -> None:
         """Say that the blob is on its way."""
         rest = f", {human_size(have)} are there" if have else ""
-        say_line(f"{short_id(digest)}: pulling {human_size(total)}{rest}")
+        say_line(f"{short_id(digest)}: {self._doing} {human_size(total)}{rest}")
 
     def finish(self, digest: str, outcome: str) -> None:
         """Say how it ended."""
@@ -145,8 +148,8 @@ def _terminal_size(fd: int) -> os.terminal_size:
     return size if size.columns and size.lines else os.terminal_size((80, 24))
 
 
-def choose(*, quiet: bool) -> QuietProgress:
+def choose(*, quiet: bool, doing: str = "pulling") -> QuietProgress:
     """What fits standard error."""
     if quiet:
         return QuietProgress()
-    return TerminalProgress() if os.isatty(2) else PlainProgress()
+    return TerminalProgress() if os.isatty(2) else PlainProgress(doing)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from functools import partial
 
 from rootless.errors import ImageError, RegistryError
-from rootless.image import transfer
+from rootless.image import crew, transfer
 from rootless.model import digest as digests
-from rootless.store import blobs, files, layers
+from rootless.store import blobs, layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -184,66 +185,6 @@ def _digest_of_file(path: str) -> str:
     return digests.PREFIX + state.hexdigest()
 
 
-class _Crew:
-    """Threads that bring layers; the first failure ends all of them."""
-
-    def __init__(self, bringer: Bringer, wanted: list[tuple[Descriptor, str]]) -> None:
-        self._bringer = bringer
-        self._wanted = iter(wanted)
-        self._guard = threading.Lock()
-        self.failure: BaseException | None = None
-
-    def work(self) -> None:
-        """A thread's life."""
-        try:
-            while (one := self._next()) is not None:
-                self._bringer.bring(*one)
-        except BaseException as error:
-            self._fail(error)
-        finally:
-            self._bringer.close()
-
-    def _next(self) -> tuple[Descriptor, str] | None:
-        with self._guard:
-            return None if self.failure else next(self._wanted, None)
-
-    def _fail(self, error: BaseException) -> None:
-        with self._guard:
-            # The others fail because of the cancelling: only the first failure is the reason.
-            if self.failure is not None:
-                return
-            self.failure = error
-        self._bringer.cancel()
-
-
 def bring_all(bringer: Bringer, wanted: list[tuple[Descriptor, str]], count: int) -> None:
-    """Bring all `(layer, diff id)` on `count` threads.
-
-    Raises the first failure, after all threads have ended; whatever a signal handler raises here,
-    such as KeyboardInterrupt, cancels them too.
-    """
-    crew = _Crew(bringer, wanted)
-    threads = [
-        threading.Thread(target=crew.work, name=f"layer-{number}", daemon=True)
-        for number in range(min(count, len(wanted)))
-    ]
-    started: list[threading.Thread] = []
-    try:
-        for thread in threads:
-            thread.start()
-            started.append(thread)
-        for thread in started:
-            thread.join()
-    except BaseException:
-        bringer.cancel()
-        for thread in started:
-            thread.join()
-        raise
-    if crew.failure is not None:
-        raise _explained(crew.failure) from crew.failure
-
-
-def _explained(failure: BaseException) -> BaseException:
-    if isinstance(failure, OSError):
-        return files.explain(failure, failure.filename or "store")
-    return failure
+    """Bring all `(layer, diff id)` on `count` threads, as `crew.work_all` does."""
+    crew.work_all(bringer, [partial(bringer.bring, *one) for one in wanted], count)

@@ -1,4 +1,4 @@
-"""The one door to HTTP: GET (and the token POST) with keep-alive, redirects, proxies and retries.
+"""The one door to HTTP: requests with keep-alive, redirects, proxies and retries.
 
 http.client is used as it is: the package needs no HTTP dependency, and bodies reach the caller
 without a copy through another library's buffers. Connections belong to the thread that opened
@@ -10,7 +10,10 @@ at the origin (scheme, host, port) they were meant for; a body is read up to a l
 
 from __future__ import annotations
 
+import errno
 import http.client
+import json
+import os
 import random
 import socket
 import ssl
@@ -26,10 +29,12 @@ from rootless.model.registries import is_loopback
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import TypeVar
 
     T = TypeVar("T")
+    # Pieces need a Content-Length among the headers, and can be gone through several times.
+    Body = bytes | Iterable[bytes] | None
 
 CONNECT_SECONDS = 15.0
 # No byte for this long means that the other end is gone.
@@ -42,6 +47,9 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _RETRY_STATUSES = (408, 429, 500, 502, 503, 504)
 _SECRET_HEADERS = ("authorization", "cookie")
 _WORTH_DRAINING_BYTES = 64 << 10
+_MAX_ERROR_BYTES = 64 << 10
+# How long who hung up on a body is given to say why.
+_LAST_WORD_SECONDS = 5.0
 _USER_AGENT = "rl (rootless)"
 # Of a URL that has been quoted already, leave everything that can stand in one.
 _URL_SAFE = "%/:=&?~#+!$,;'@()*[]"
@@ -64,7 +72,10 @@ class Cancelled(RegistryError):
     """Another part of the same work failed or the user interrupted: stop quietly."""
 
 
-_TLS_HINT = "for a registry without a valid certificate set insecure = true in registries.toml"
+_TLS_HINT = (
+    "for a registry without a valid certificate: --tls-verify=false,"
+    " or insecure = true in registries.toml"
+)
 
 
 class Response:
@@ -74,6 +85,7 @@ class Response:
         self._client = client
         self._raw = raw
         self._key = key
+        self._held: bytes | None = None
         self.url = url
         self.status = raw.status
 
@@ -96,6 +108,9 @@ class Response:
         A body that ends before its announced length is an error, not an end.
         """
         self._client.check()
+        if self._held is not None:
+            data, self._held = self._held[:limit], self._held[limit:]
+            return data
         try:
             expected = self._raw.length
             data = self._raw.read1(limit)
@@ -117,6 +132,14 @@ class Response:
             if size > limit:
                 raise RegistryError(f"{shown_url(self.url)}: answer is larger than {limit} bytes")
         return b"".join(parts)
+
+    def hold(self) -> None:
+        """Keep a refusal's body for later and free the connection for another request."""
+        try:
+            self._held = self.read_all(_MAX_ERROR_BYTES)
+        except RegistryError:
+            self._held = b""
+        self.discard()
 
     def discard(self) -> None:
         """Done with this answer, its body unread."""
@@ -181,14 +204,15 @@ class Client:
         headers: Mapping[str, str],
         *,
         insecure: bool = False,
-        body: bytes | None = None,
+        method: str = "GET",
+        body: Body = None,
         attempts: int = ATTEMPTS,
     ) -> Response:
-        """GET `url` (POST with a body), following redirects; the caller judges the status.
+        """Ask for `url`, following redirects; the caller judges the status.
 
         Temporary failures, 429 and 5xx are tried again; raises TransportError in the end.
         """
-        return self.retry(lambda: self._follow(url, headers, body, insecure), attempts)
+        return self.retry(lambda: self._follow(url, headers, method, body, insecure), attempts)
 
     def read(
         self,
@@ -197,12 +221,13 @@ class Client:
         *,
         limit: int,
         insecure: bool = False,
-        body: bytes | None = None,
+        method: str = "GET",
+        body: Body = None,
     ) -> tuple[Response, bytes]:
         """As `open`, with the body read (again, when the connection breaks within it)."""
 
         def attempt() -> tuple[Response, bytes]:
-            with self._follow(url, headers, body, insecure) as response:
+            with self._follow(url, headers, method, body, insecure) as response:
                 return response, response.read_all(limit)
 
         return self.retry(attempt)
@@ -229,11 +254,11 @@ class Client:
         self.check()
 
     def _follow(
-        self, url: str, headers: Mapping[str, str], body: bytes | None, insecure: bool
+        self, url: str, headers: Mapping[str, str], method: str, body: Body, insecure: bool
     ) -> Response:
         origin, sent = origin_of(url), dict(headers)
         for _ in range(_MAX_REDIRECTS + 1):
-            response = self._exchange(url, sent, body, insecure)
+            response = self._exchange(url, sent, method, body, insecure)
             location = response.header("Location")
             if response.status not in _REDIRECTS or not location:
                 return _raise_if_busy(response)
@@ -242,13 +267,16 @@ class Client:
             _check_redirect(url, target)
             if origin_of(target) != origin:
                 sent = {k: v for k, v in sent.items() if k.lower() not in _SECRET_HEADERS}
+                if method in ("PUT", "PATCH"):
+                    _refuse_redirect(url, target)
                 # What was agreed for one host says nothing about another one.
-                insecure, body = is_loopback(urlsplit(target).netloc), None
+                insecure = is_loopback(urlsplit(target).netloc)
+                method, body = "HEAD" if method == "HEAD" else "GET", None
             origin, url = origin_of(target), target
         raise RegistryError(f"{shown_url(url)}: more than {_MAX_REDIRECTS} redirects")
 
     def _exchange(
-        self, url: str, headers: dict[str, str], body: bytes | None, insecure: bool
+        self, url: str, headers: dict[str, str], method: str, body: Body, insecure: bool
     ) -> Response:
         self.check()
         parts = urlsplit(url)
@@ -257,12 +285,14 @@ class Client:
         target = url if proxy and parts.scheme == "http" else _target_of(url)
         was_used = key in self._pool()
         try:
-            return self._send(key, proxy, target, url, headers, body)
+            return self._send(key, proxy, target, url, headers, method, body)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._drop(key)
-            if was_used and isinstance(error, (ConnectionError, http.client.BadStatusLine)):
+            is_closed = isinstance(error, (ConnectionError, http.client.BadStatusLine))
+            # Of a body in pieces the server may have kept some: the caller has to ask.
+            if was_used and is_closed and (body is None or isinstance(body, bytes)):
                 # The server closed an idle connection: no failure, a new one is due.
-                return self._exchange(url, headers, body, insecure)
+                return self._exchange(url, headers, method, body, insecure)
             raise self.explain(error, url) from error
 
     def _send(
@@ -272,14 +302,17 @@ class Client:
         target: str,
         url: str,
         headers: dict[str, str],
-        body: bytes | None,
+        method: str,
+        body: Body,
     ) -> Response:
         connection = self._pool().get(key) or self._connect(key, proxy)
         extra = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"}
         if proxy and key[0] == "http":
             extra.update(proxy.headers)
-        method = "GET" if body is None else "POST"
-        connection.request(method, target, body=body, headers={**extra, **headers})
+        try:
+            connection.request(method, target, body=body, headers={**extra, **headers})
+        except ConnectionError:
+            return Response(self, _last_word(connection), key, url)
         return Response(self, connection.getresponse(), key, url)
 
     def _connect(self, key: _Key, proxy: proxies.Proxy | None) -> http.client.HTTPConnection:
@@ -361,13 +394,40 @@ def backoff(number: int) -> float:
     return float(_FIRST_DELAY_SECONDS * 2 ** (number - 1) * random.uniform(0.75, 1.25))
 
 
+def _last_word(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+    """The answer of a server that hung up while a body was sent: it may have said why."""
+    if connection.sock is None:
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+    connection.sock.settimeout(_LAST_WORD_SECONDS)
+    answer = connection.getresponse()
+    answer.will_close = True
+    return answer
+
+
 def _raise_if_busy(response: Response) -> Response:
     if response.status not in _RETRY_STATUSES:
         return response
     with response:
         seconds = _retry_after(response.header("Retry-After"))
-    reason = "too many requests" if response.status == 429 else "server error"
-    raise _RetryAfter(f"{shown_url(response.url)}: {reason} (HTTP {response.status})", seconds)
+        said = reason_in(response.read_all(_MAX_ERROR_BYTES))
+    kind = "too many requests" if response.status == 429 else "server error"
+    text = f"{shown_url(response.url)}: {kind} (HTTP {response.status}){said}"
+    raise _RetryAfter(text, seconds)
+
+
+def reason_in(data: bytes) -> str:
+    """A registry's own words (distribution-spec, "Error Codes"), safe to print, after a colon."""
+    try:
+        first = json.loads(data)["errors"][0]
+        words = str(first.get("message") or first.get("code") or "")
+        detail = first.get("detail")
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        return ""
+    if detail and words.lower() in ("", "unknown", "unknown error"):
+        # All that Docker's registry says of its own troubles, such as a full disk.
+        words = f"{words or 'unknown error'}: {json.dumps(detail)}"
+    text = printable(words)
+    return f": {text}" if text else ""
 
 
 def _retry_after(value: str) -> float | None:
@@ -384,6 +444,13 @@ def _check_redirect(source: str, target: str) -> None:
     parts = urlsplit(target)
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         raise RegistryError(f"{shown_url(source)}: redirects to {shown_url(target)}, not followed")
+
+
+def _refuse_redirect(source: str, target: str) -> None:
+    """An upload goes where its session is: whoever may redirect it, may not send it elsewhere."""
+    raise RegistryError(
+        f"{shown_url(source)}: redirects an upload to {shown_url(target)}, not followed"
+    )
 
 
 def _key_of(url: str, insecure: bool) -> _Key:

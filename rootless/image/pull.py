@@ -20,12 +20,14 @@ from rootless.model import media
 from rootless.model import platform as platforms
 from rootless.model import reference as references
 from rootless.model.container import PULL_POLICIES
+from rootless.model.registries import Endpoint
 from rootless.store import blobs, events, guard, index, layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rootless.image.auth import Credentials
     from rootless.image.layer_worker import Unpackers
     from rootless.image.progress import Progress
     from rootless.image.resolve import LocalImage
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from rootless.model.media import Descriptor, Manifest
     from rootless.model.platform import Platform
     from rootless.model.reference import OciPath, Reference
-    from rootless.model.registries import Endpoint
     from rootless.store.paths import Paths
 
 _EMBEDDED = "localhost/busybox"
@@ -85,10 +86,13 @@ def pull(
     policy: str = "always",
     progress: Progress | None = None,
     jobs: int = DEFAULT_JOBS,
+    insecure: bool = False,
+    credentials: Credentials | None = None,
 ) -> PulledImage:
     """Bring the image that `reference_text` means into the store and give it its name.
 
     platform None is this machine's. policy: one of PULL_POLICIES, as podman-pull(1) defines them.
+    insecure lets TLS be unverified or absent; credentials stand for those of the auth files.
     Raises UsageError, NotFoundError, RegistryError, ImageError, StoreError.
     """
     if policy not in PULL_POLICIES:
@@ -96,6 +100,7 @@ def pull(
     place = references.parse_source(reference_text)
     blobs.ensure_layout(paths)
     work = _Pull(paths, platform, progress or Silent(), jobs)
+    work.insecure, work.credentials = insecure, credentials
     if isinstance(place, references.OciPath):
         return _told(paths, work.from_directory(place))
     local = _usable_local(paths, reference_text, place, platform, policy)
@@ -186,6 +191,8 @@ class _Pull:
         self._is_platform_asked_for = platform is not None
         self._progress = progress
         self._jobs = max(1, jobs)
+        self.insecure = False
+        self.credentials: Credentials | None = None
 
     def from_directory(self, place: OciPath) -> PulledImage:
         """Copy from an OCI layout."""
@@ -198,9 +205,12 @@ class _Pull:
         failures: list[RegistryError | NotFoundError] = []
         from rootless.image.source_registry import RegistrySource
 
-        for candidate, endpoint in _places(reference, failures):
+        for candidate, place in _places(reference, failures):
+            endpoint = place
+            if self.insecure:
+                endpoint = Endpoint(place.domain, place.path, insecure=True)
             try:
-                return self._from(RegistrySource(candidate, endpoint))
+                return self._from(RegistrySource(candidate, endpoint, self.credentials))
             except (RegistryError, NotFoundError) as error:
                 failures.append(_naming(candidate, error))
         raise _summary(reference, failures)

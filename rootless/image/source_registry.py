@@ -8,6 +8,7 @@ from rootless.image.registry import Repository
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rootless.image.auth import Credentials
     from rootless.model.reference import Reference
     from rootless.model.registries import Endpoint
 
@@ -33,11 +34,13 @@ class BlobStream:
 class RegistrySource:
     """`reference` read at one endpoint: the registry it names, or a mirror."""
 
-    def __init__(self, reference: Reference, endpoint: Endpoint) -> None:
+    def __init__(
+        self, reference: Reference, endpoint: Endpoint, credentials: Credentials | None = None
+    ) -> None:
         self.name = reference.name
         self._wanted = reference.wanted
         self._client = http.Client()
-        credentials = auth.find(endpoint.repository)
+        credentials = credentials or auth.find(endpoint.repository)
         self._repository = Repository(self._client, endpoint, credentials)
 
     def root(self) -> tuple[bytes, str]:

@@ -151,7 +151,7 @@ def test_missing_and_wrong_credentials(
 ) -> None:
     with pytest.raises(RegistryError, match="access denied") as caught:
         fetch(pushed)
-    assert caught.value.hint.startswith(f"podman login {secure.host}")
+    assert caught.value.hint.startswith(f"rl login {secure.host}")
     auth_file({"auths": {secure.host: entry(USER, "wrong")}})
     with pytest.raises(RegistryError, match="credentials were refused") as caught:
         fetch(pushed)

@@ -1,0 +1,58 @@
+"""`rl push`."""
+
+from __future__ import annotations
+
+import os
+
+from rootless.cli import output, registry_options
+from rootless.cli.options import Argument, Parsed, Signature, flag, value
+from rootless.errors import EXIT_ENGINE, RlError
+
+
+def push(parsed: Parsed) -> int:
+    """Push an image; its digest on standard output, all else on standard error."""
+    from rootless.cli import progress
+    from rootless.image import push as image_push
+    from rootless.store import paths
+
+    text, *rest = parsed.arguments
+    insecure, credentials = registry_options.access(parsed)
+    with progress.choose(quiet=parsed.flag("quiet"), doing="pushing") as shown:
+        wishes = image_push.Wishes(insecure=insecure, credentials=credentials, progress=shown)
+        pushed = image_push.push(paths.discover(), text, rest[0] if rest else "", wishes)
+    write_digest(parsed.text("digestfile"), pushed.digest)
+    quiet = parsed.flag("quiet")
+    output.write_line(pushed.digest if quiet else image_push.shown_digest(pushed))
+    return 0
+
+
+def write_digest(path: str, digest: str) -> None:
+    """--digestfile, which gets nothing but the digest."""
+    if not path:
+        return
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        with open(fd, "w") as file:
+            file.write(digest)
+    except OSError as error:
+        raise RlError(f"{path}: {error.strerror}") from error
+
+
+DIGEST_FILE = value("--digestfile", "FILE", "Write the digest that the image has there to FILE")
+
+PUSH = Signature(
+    push,
+    "Send an image to a registry: to the one in its name, or to DESTINATION.",
+    (
+        flag("-q --quiet", "Print only the digest"),
+        DIGEST_FILE,
+        *registry_options.ACCESS,
+    ),
+    (Argument("IMAGE"), Argument("DESTINATION", 0, 1)),
+    error_code=EXIT_ENGINE,
+    examples=(
+        "rl push registry.example.org/team/app:1.2",
+        "rl push helloworld docker.io/me/helloworld",
+        "rl push --digestfile app.digest app localhost:5000/app",
+    ),
+)
