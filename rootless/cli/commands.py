@@ -69,6 +69,8 @@ ENTRIES = {
         ("rename", "cmd_names", "RENAME", "Give a container another name"),
         ("pull", "cmd_images", "PULL", "Fetch an image from a registry"),
         ("push", "cmd_push", "PUSH", "Send an image to a registry"),
+        ("login", "cmd_login", "LOGIN", "Keep a user name and password for a registry"),
+        ("logout", "cmd_login", "LOGOUT", "Forget them"),
         ("images", "cmd_images", "LIST", "List images"),
         ("rmi", "cmd_images", "REMOVE", "Remove images"),
         ("tag", "cmd_tag", "TAG", "Give an image more names"),

@@ -27,6 +27,14 @@ def ask_password() -> str:
     return password
 
 
+def ask_password_at_terminal() -> str:
+    """As `ask_password`, where standard input alone must not be taken for one. UsageError."""
+    password = _ask("Password: ", echo=False)
+    if not password:
+        raise UsageError("no password was given")
+    return password
+
+
 def read_password() -> str:
     """The password on standard input: all of it but for the end of its line, as docker does it."""
     data = sys.stdin.buffer.read(_MAX_SECRET_BYTES + 1)

@@ -1,4 +1,4 @@
-"""Credentials: where they are kept, and what a registry wants to see of them.
+"""Credentials: where they are found, and what a registry wants to see of them.
 
 Files, in the order of containers-auth.json(5): $REGISTRY_AUTH_FILE alone when it is set, else
 ${XDG_RUNTIME_DIR}/containers/auth.json, ~/.config/containers/auth.json, $DOCKER_CONFIG or
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # The key that `docker login` writes for Docker Hub.
 _HUB_KEY = "https://index.docker.io/v1/"
-_HUB_NAMES = ("docker.io", "index.docker.io", "registry-1.docker.io")
+HUB_NAMES = ("docker.io", "index.docker.io", "registry-1.docker.io")
 _MAX_FILE_BYTES = 1 << 20
 
 
@@ -56,12 +56,37 @@ def find(repository: str) -> Credentials | None:
     that cannot be understood.
     """
     for path in _files():
-        document = _read(path)
+        document = read_file(path)
         found = _from_document(document, repository, path) if document else None
         if found:
             log.effect(f"credentials for {repository} from {path}")
             return found
     return None
+
+
+def helper_for(repository: str) -> tuple[str, str] | None:
+    """The credential helper that a file names for `repository`, and the URL to ask it for."""
+    for path in _files():
+        document = read_file(path)
+        found = _helper_for(document, _keys_for(repository)) if document else None
+        if found:
+            return found
+    return None
+
+
+def file_with(key: str) -> str:
+    """The first file that has an entry for just `key`, "" when none has."""
+    for path in _files():
+        auths = (read_file(path) or {}).get("auths")
+        if isinstance(auths, dict) and any(is_same_key(one, key) for one in auths):
+            return path
+    return ""
+
+
+def is_same_key(one: str, key: str) -> bool:
+    """Whether both mean the same registry or namespace."""
+    normal = [_normal_key(text) for text in (one, key)]
+    return normal[0] == normal[1] or all(text in HUB_NAMES for text in normal)
 
 
 def _files() -> list[str]:
@@ -76,7 +101,8 @@ def _files() -> list[str]:
     ]  # fmt: skip
 
 
-def _read(path: str) -> Json | None:
+def read_file(path: str) -> Json | None:
+    """The document in an auth file, None when it is missing. Raises RegistryError."""
     try:
         with open(path, "rb") as file:
             document = json.loads(file.read(_MAX_FILE_BYTES))
@@ -93,7 +119,7 @@ def _from_document(document: Json, repository: str, path: str) -> Credentials | 
     keys = _keys_for(repository)
     helper = _helper_for(document, keys)
     if helper:
-        found = _ask_helper(*helper)
+        found = ask_helper(*helper)
         if found:
             return found
     auths = document.get("auths")
@@ -110,7 +136,7 @@ def _keys_for(repository: str) -> list[str]:
     """host/a/b, host/a, host: most specific first."""
     parts = repository.split("/")
     keys = ["/".join(parts[:count]) for count in range(len(parts), 0, -1)]
-    return keys + ([_normal_key(_HUB_KEY)] if parts[0] in _HUB_NAMES else [])
+    return keys + ([_normal_key(_HUB_KEY)] if parts[0] in HUB_NAMES else [])
 
 
 def _normal_key(key: str) -> str:
@@ -130,11 +156,12 @@ def _helper_for(document: Json, keys: list[str]) -> tuple[str, str] | None:
                 return helpers[key], key
     store = document.get("credsStore")
     if isinstance(store, str) and store:
-        return store, _HUB_KEY if host in _HUB_NAMES else host
+        return store, _HUB_KEY if host in HUB_NAMES else host
     return None
 
 
-def _ask_helper(name: str, server: str) -> Credentials | None:
+def ask_helper(name: str, server: str) -> Credentials | None:
+    """What the helper `name` keeps for `server`; None, with a warning, where it fails."""
     program = f"docker-credential-{name}"
     path = spawn.which(program) if "/" not in name else None
     if path is None:

@@ -56,7 +56,7 @@ class Session:
         self._guard = threading.Lock()
 
     def __str__(self) -> str:
-        return self.endpoint.repository
+        return self.endpoint.repository.rstrip("/")
 
     def url(self, tail: str) -> str:
         """The URL of `tail` in the repository, such as "blobs/DIGEST"."""

@@ -1,8 +1,8 @@
 """`./dev bench`: tables of medians, ours beside podman, bubblewrap, crun and LXCFS, all in one run.
 
 No value fails anything: a time-out in a test says more about the machine than about the program.
-Give names of rows to measure only those: start, none, fifty, pull, memory, detached, view, logs,
-ps, steps.
+Give names of rows to measure only those: start, none, fifty, pull, push, memory, detached, view,
+logs, ps, steps.
 Only on request: scope, which boots the virtual machine of the system tests.
 """
 
@@ -17,7 +17,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +26,7 @@ sys.path.append(str(Path(__file__).parents[2]))
 import images
 import lifecycle
 import logs
+import pushes
 import view
 from engines import Bubblewrap, Crun, Podman, Rl, installed
 from measure import (
@@ -44,7 +45,20 @@ from measure import (
 from rootless.store import trees
 from rootless.tools import idmap
 
-ROWS = ("start", "none", "fifty", "pull", "memory", "detached", "view", "logs", "ps", "steps")
+ROWS = (
+    "start",
+    "none",
+    "fifty",
+    "pull",
+    "push",
+    "memory",
+    "detached",
+    "view",
+    "logs",
+    "ps",
+    "steps",
+)
+WITHOUT_CONTAINERS = {"pull", "push"}
 IN_A_GUEST = "scope"
 COLUMNS = ("rl", "podman", "bubblewrap", "crun")
 AT_ONCE = 50
@@ -77,7 +91,8 @@ class Bench:
         self.image = self.registry.push_busybox()
         self.engines: list[Rl] = []
 
-    def prepare(self) -> None:
+    def prepare(self, rows: Sequence[str]) -> None:
+        """Make the engines; one that cannot do what `rows` ask for is left out."""
         for kind in (Rl, Podman):
             if kind is Podman and not installed("podman"):
                 report("podman is not installed: no ratios")
@@ -88,7 +103,8 @@ class Bench:
             self.engines.append(engine)
             try:
                 seconds(engine.pull(self.image))
-                seconds(engine.run(self.image, "true"))
+                if not set(rows) <= WITHOUT_CONTAINERS:
+                    seconds(engine.run(self.image, "true"))
             except Failed as error:
                 report(f"{engine.name} does not work here: {error}")
                 self.engines.remove(engine)
@@ -158,6 +174,24 @@ class Bench:
         ):
             measures = {e.name: forgetting(measure, e) for e in self.engines}
             print_row(title, unit, interleaved(rounds, measures, report), goal)
+
+    def push(self) -> None:
+        """Push of the large image to an empty registry."""
+        image = self.registry.push_many_files()
+        for engine in self.engines:
+            seconds(engine.pull(image))
+        for rounds, measure, title, unit, goal in (
+            (5, seconds, "push, 5 layers, 200 MB", "s", "0.80"),
+            (1, processor_seconds, "its processor time, all processes", "s", ""),
+            (1, peak_memory, "its peak memory, all processes", "MB", ""),
+        ):
+            measures = {
+                e.name: pushes.into_an_empty_registry(e, image, self.place, measure)
+                for e in self.engines
+            }
+            print_row(title, unit, interleaved(rounds, measures, report), goal)
+        for engine in self.engines:
+            seconds(engine.forget(image))
 
     def memory(self) -> None:
         """What a container that runs in the foreground costs beside its helpers."""
@@ -275,7 +309,7 @@ def main() -> int:
     bench = None
     try:
         bench = Bench(place, options.rounds)
-        bench.prepare()
+        bench.prepare(options.rows or ROWS)
         print_header()
         for row in options.rows or ROWS:
             getattr(bench, row)()

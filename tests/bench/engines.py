@@ -45,6 +45,9 @@ class Rl:
     def pull(self, image: str) -> Command:
         return [*self.argv, "pull", "-q", image], self.env
 
+    def push(self, image: str, destination: str) -> Command:
+        return [*self.argv, "push", "-q", "--tls-verify=false", image, destination], self.env
+
     def forget(self, image: str) -> Command:
         return [*self.argv, "rmi", "-f", image], self.env
 

@@ -76,7 +76,7 @@ def test_bytes_of_odd_file_names_are_passed_on(capfdbinary: pytest.CaptureFixtur
 
 
 def test_plain_progress(capfd: pytest.CaptureFixture[str]) -> None:
-    with progress.PlainProgress() as shown:
+    with progress.PlainProgress("pulling") as shown:
         shown.message("from localhost")
         shown.begin(DIGEST, 2_000_000, 1_000_000)
         shown.advance(DIGEST, 1_000_000)
