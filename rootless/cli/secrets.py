@@ -54,13 +54,13 @@ def _ask(prompt: str, *, echo: bool) -> str:
             f"{prompt.rstrip(': ')}: standard input is not a terminal to ask at",
             hint="--username USER --password-stdin < FILE",
         )
+    if not echo:
+        return _ask_hidden(prompt)
     os.write(2, prompt.encode())
-    if echo:
-        return sys.stdin.readline().strip()
-    return _read_hidden()
+    return sys.stdin.readline().strip()
 
 
-def _read_hidden() -> str:
+def _ask_hidden(prompt: str) -> str:
     import termios
 
     before = termios.tcgetattr(0)
@@ -68,6 +68,8 @@ def _read_hidden() -> str:
     hidden[3] &= ~termios.ECHO
     try:
         termios.tcsetattr(0, termios.TCSAFLUSH, hidden)
+        # Not before: what is typed at once must not be shown either.
+        os.write(2, prompt.encode())
         return sys.stdin.readline().rstrip("\r\n")
     finally:
         termios.tcsetattr(0, termios.TCSAFLUSH, before)

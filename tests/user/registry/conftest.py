@@ -15,6 +15,7 @@ from rootless.store import blobs, index, layers
 from rootless.store.paths import Paths
 from tests.user.registry.fake_registry import FakeRegistry, serving
 from tests.user.registry.oci_layout import Layout
+from tests.user.registry.secure_registry import SecureRegistry
 
 
 class Recorder(Silent):
@@ -114,3 +115,14 @@ def settings(private_settings: Path) -> Callable[[str], None]:
         (folder / "registries.toml").write_text(text)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureRegistry]:
+    server = SecureRegistry(tmp_path_factory.mktemp("secure"))
+    try:
+        server.wait_until_ready()
+        yield server
+    finally:
+        server.process.kill()
+        server.process.wait()
