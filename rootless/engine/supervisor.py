@@ -110,7 +110,8 @@ class Supervisor:
     def _health_monitor(self, record: dict[str, Any]) -> Monitor:
         from rootless.engine import health_monitor
 
-        return health_monitor.of_container(self.paths, record, self._facts["group"], self._kill)
+        group = self._facts["group"].get("path", "")
+        return health_monitor.of_container(self.paths, record, group, self._kill)
 
     def _clients_of_output(self) -> list[Client]:
         return [client for client in self._clients if client.is_attached]

@@ -159,7 +159,7 @@ def _oom_watch(request: Request, init_pid: int) -> OomWatch | None:
     from rootless.runtime import oom
 
     try:
-        return oom.OomWatch(cgroup["container"], init_pid)
+        return oom.OomWatch(cgroup["container"], Group(cgroup["top"]).payload, init_pid)
     except OSError:
         return None  # no memory controller has been delegated
 

@@ -51,14 +51,17 @@ _STEP = 0.005
 class OomWatch:
     """Watches one payload's group; `fd` becomes "changed" for poll(2) with POLLPRI."""
 
-    def __init__(self, payload: str, init: int = 0) -> None:
-        """init: the container's first process, a child of ours that is not waited for before the
+    def __init__(self, payload: str, limited: str, init: int = 0) -> None:
+        """payload: the directory of the group that has the processes. limited: the group that has
+        the limits, the same or one above. A limit that is touched is counted where it stands and
+        above, not below: a watch on the payload's own group would be woken by kills only.
+        init: the container's first process, a child of ours that is not waited for before the
         last look, so that it can be asked for its name also when it was killed without having
         been seen. Raises OSError where there is no memory controller.
         """
         self._payload = payload
         self._init = init
-        self.fd = os.open(f"{payload}/memory.events", os.O_RDONLY | os.O_CLOEXEC)
+        self.fd = os.open(f"{limited}/memory.events", os.O_RDONLY | os.O_CLOEXEC)
         self._kills = self._count()
         self._limits = _limit_counts(payload)
         self._seen: dict[int, tuple[str, int]] = {}

@@ -52,6 +52,21 @@ def test_a_scope_holds_all_of_it_until_the_end(guest: Guest) -> None:
     assert "No such file" in " ".join(shown)
 
 
+def test_no_check_of_health_while_it_is_paused(guest: Guest) -> None:
+    user = guest.as_user("linger")
+    results = "rl inspect -f '{{.State.Health.Status}} {{len .State.Health.Log}}' box"
+    flags = "--health-cmd true --health-interval 1s --health-retries 1"
+    script = (
+        f"rl run -d --net none --name box {flags} {IMAGE} sleep 1000 >/dev/null;"
+        f" until rl ps | grep -q '(healthy)'; do sleep 0.2; done; rl pause box >/dev/null; sleep 3;"
+        f" {results}; sleep 5; {results}; rl unpause box >/dev/null; sleep 4; {results};"
+        " rl rm -f box >/dev/null"
+    )
+    paused, still, later = user.run(script).stdout.splitlines()
+    assert paused == still and paused.startswith("healthy ")
+    assert later.startswith("healthy ")
+
+
 def test_without_linger_a_logout_ends_it_and_it_was_said(guest: Guest, ssh: Session) -> None:
     ssh.run("rm -f /run/user/$(id -u)/rl/linger-was-said")  # by another test
     done = ssh.run(f"rl run -d --net none --name box --restart always {IMAGE} sleep 1000")

@@ -64,7 +64,7 @@ def payload(tmp_path: Path) -> Payload:
 @pytest.fixture
 def watch(payload: Payload, monkeypatch: pytest.MonkeyPatch) -> Iterator[OomWatch]:
     monkeypatch.setattr(oom, "_LOOK_EVERY", 0)
-    made = OomWatch(str(payload.path))
+    made = OomWatch(str(payload.path), str(payload.path))
     yield made
     os.close(made.fd)
 
@@ -100,7 +100,7 @@ def looked(watch: OomWatch) -> OomKill:
 
 def test_without_a_memory_controller_there_is_nothing_to_watch(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        OomWatch(str(tmp_path))
+        OomWatch(str(tmp_path), str(tmp_path))
 
 
 def test_the_descriptor_does_not_get_into_the_container(watch: OomWatch) -> None:
@@ -115,7 +115,7 @@ def test_a_touched_limit_is_no_kill(payload: Payload, watch: OomWatch) -> None:
 
 def test_kills_from_before_are_not_told(payload: Payload) -> None:
     payload.count_kills(3)
-    watch = OomWatch(str(payload.path))
+    watch = OomWatch(str(payload.path), str(payload.path))
     try:
         assert watch.look() is None
         payload.count_kills(5)
@@ -371,7 +371,7 @@ def test_the_first_process_is_asked_when_nobody_was_seen(
 ) -> None:
     """It is a zombie still, whose status says how it ended."""
     pid = child()
-    watch = OomWatch(str(payload.path), pid)
+    watch = OomWatch(str(payload.path), str(payload.path), pid)
     assert watch._unseen() == (0, "", 0)
     kill(pid)
     found, command, rss = watch._unseen()
@@ -382,7 +382,7 @@ def test_a_first_process_that_ended_otherwise_is_no_victim(
     payload: Payload, child: Callable[[], int]
 ) -> None:
     pid = child()
-    watch = OomWatch(str(payload.path), pid)
+    watch = OomWatch(str(payload.path), str(payload.path), pid)
     os.kill(pid, 15)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert watch._unseen() == (0, "", 0)

@@ -72,7 +72,14 @@ def test_inspect_tells_of_it(rl: Rl, busybox_image: str) -> None:
 
 def children_of(keeper: int, name: str) -> list[int]:
     children = Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()
-    return [int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text() == f"{name}\n"]
+    return [int(pid) for pid in children if command_of(pid) == name]
+
+
+def command_of(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
+    except (FileNotFoundError, ProcessLookupError):  # before it was opened, and after
+        return ""
 
 
 def keeper_of(rl: Rl, leftovers: Leftovers) -> int:
