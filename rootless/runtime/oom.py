@@ -70,17 +70,16 @@ class OomWatch:
     def look(self) -> OomKill | None:
         """After a change, or at the end: what was killed since the last look, if anything."""
         try:
-            kills = self._count()
+            count = self._count() - self._kills or self._note_processes()
         except OSError:
             return None  # the group is gone
-        if kills <= self._kills:
-            self._note_processes()
+        if not count:
             return None
-        count, self._kills = kills - self._kills, kills
+        self._kills += count
         pid, command, rss = self._victim()
         limit_of = self._reached()
+        self._seen.pop(pid, None)
         self._looked = 0.0
-        self._note_processes()
         return {
             "at": time.time(), "count": count, "pid": pid, "command": command, "rss": rss,
             "limit_of": limit_of, "limit": _limit(limit_of),
@@ -89,11 +88,16 @@ class OomWatch:
     def _count(self) -> int:
         return group.numbers(os.pread(self.fd, 4096, 0).decode()).get("oom_kill", 0)
 
-    def _note_processes(self) -> None:
+    def _note_processes(self) -> int:
+        """How many were killed meanwhile: they are in what was noted before, not in what is now."""
         now = time.monotonic()
-        if now - self._looked >= _LOOK_EVERY:
-            self._looked = now
-            self._seen = _processes(self._payload)
+        if now - self._looked < _LOOK_EVERY:
+            return 0
+        found = _processes(self._payload)
+        killed = self._count() - self._kills
+        if not killed:
+            self._seen, self._looked = found, now
+        return killed
 
     def _victim(self) -> tuple[int, str, int]:
         """Waits a moment: the kernel counts a kill before it sends the signal (mm/oom_kill.c)."""

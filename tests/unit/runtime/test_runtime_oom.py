@@ -161,6 +161,28 @@ def test_the_victim_is_who_is_dying(
     assert looked(watch)["pid"] == pid
 
 
+def test_a_kill_while_they_are_noted(
+    payload: Payload, watch: OomWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = {1: ("stays", 10), 2: ("killed", 30)}
+    monkeypatch.setattr(oom, "_processes", lambda path: dict(there))
+    monkeypatch.setattr(oom, "_is_dying", lambda pid: False)
+    assert watch.look() is None
+
+    def while_killed(path: str) -> dict[int, tuple[str, int]]:
+        there.pop(2, None)
+        payload.count_kills(1)
+        return dict(there)
+
+    monkeypatch.setattr(oom, "_processes", while_killed)
+    assert looked(watch)["command"] == "killed"
+    # Nor is it named once more for the next one.
+    del there[1]
+    payload.count_kills(2)
+    monkeypatch.setattr(oom, "_processes", lambda path: dict(there))
+    assert looked(watch)["command"] == "stays"
+
+
 def test_the_victim_is_the_largest_of_them(
     payload: Payload, watch: OomWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
