@@ -10,7 +10,7 @@ from rootless.model.digits import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     from rootless.runtime.launch import Launch
@@ -83,8 +83,10 @@ def _joins_another(record: dict[str, Any]) -> bool:
     return any(str(spec.get(kind, "")).startswith("container:") for kind in JOINING)
 
 
-def _starts_at_once(words: Iterable[str]) -> int:
+def _starts_at_once(words: Sequence[str]) -> int:
     """One that joins another waits for its turn, as the user has ordered them."""
+    if len(words) < 2:
+        return 1
     from rootless.store import containers, paths
 
     places = paths.discover()

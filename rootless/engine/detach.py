@@ -104,7 +104,6 @@ def _hand_over(begun: Start, running: Running, leader: int, client: Channel | No
         "interactive": spec.interactive,
         "stdin_once": spec.interactive and client is not None,
         "timeout": spec.timeout,
-        "restart": spec.restart,
     }
     fds = [launch.control.fd, launch.init_fd, begun.place.lock.fd, *streams, *network]
     fds += [client.fd] if client is not None else []

@@ -12,7 +12,7 @@ from rootless.engine import exec_plan, live, plan_process, streams
 from rootless.engine.pump import poll
 from rootless.engine.supervise import Signals
 from rootless.errors import EXIT_ENGINE, HostError, RlError
-from rootless.kernel import signals
+from rootless.kernel import proc, signals
 from rootless.model import capabilities, detach_keys
 from rootless.runtime import enter, members, seccomp
 from rootless.runtime.stdio import NoStdio, Stdio
@@ -86,7 +86,9 @@ def _request(paths: Paths, found: Live, spec: ExecSpec) -> EnterRequest:
     root = os.stat("/")
     may_be_root = config.get("root", {}).get("path") == "/"
     pid, started = found.state["processes"]["init"]
-    init_fd = _open_process(found, pid)
+    init_fd = proc.open_pidfd(pid, started)
+    if init_fd < 0:
+        raise _ended(found)
     return {
         "command": {
             "process": exec_plan.process_of(spec, config, _terminal_size()),
@@ -105,13 +107,6 @@ def _request(paths: Paths, found: Live, spec: ExecSpec) -> EnterRequest:
         "init_fd": init_fd,
         "helpers": found.group.helpers if found.group else "",
     }
-
-
-def _open_process(found: Live, pid: int) -> int:
-    try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
-        raise _ended(found) from None
 
 
 def _open_namespaces(found: Live, pid: int, started: int) -> members.Namespaces:

@@ -7,7 +7,7 @@ import select
 import time
 
 from rootless.engine import recover
-from rootless.engine.pump import poll
+from rootless.engine.pump import milliseconds, poll
 from rootless.errors import NotFoundError
 from rootless.kernel import proc
 from rootless.kernel.inotify import Watch, sees_all_of
@@ -103,14 +103,9 @@ class Life:
         self._supervised = "supervisor" in state.get("processes", {})
         for name in ("supervisor", "keeper"):
             pid, started = state.get("processes", {}).get(name, (0, 0))
-            try:
-                fd = os.pidfd_open(pid)
-            except (OSError, ValueError):
-                continue
-            if proc.is_alive(pid, started):
+            fd = proc.open_pidfd(pid, started)
+            if fd >= 0:
                 self._pidfds.append(fd)
-            else:
-                os.close(fd)
 
     def _is_settled(self) -> bool:
         """A supervisor that has noted the end notes a restart a moment later, or ends as well."""
@@ -216,5 +211,4 @@ def _timeout_ms(followed: list[Followed], until: float | None, *, watched: bool)
     waits.append(None if until is None else until - time.time())
     waits.append(None if watched else _LOOK_S)
     known = [wait for wait in waits if wait is not None]
-    # poll(2) counts in an int.
-    return min(int(max(0.0, min(known)) * 1000) + 1, 2**31 - 1) if known else None
+    return milliseconds(min(known)) if known else None

@@ -163,10 +163,7 @@ class Monitor:
             self._unhealthy()
 
     def _kill(self) -> None:
-        try:
-            signals.pidfd_send_signal(self._fd, signals.SIGKILL)
-        except ProcessLookupError:
-            pass
+        signals.send(self._fd, signals.SIGKILL)
 
     def _reap(self) -> int:
         os.close(self._fd)

@@ -8,7 +8,7 @@ import time
 
 from rootless.engine import exec as engine_exec
 from rootless.engine import healthcheck, live
-from rootless.engine.pump import poll
+from rootless.engine.pump import milliseconds, poll
 from rootless.errors import (
     EXIT_CANNOT_INVOKE,
     EXIT_ENGINE,
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from rootless.store.paths import Paths
 
 _CHUNK = 65536
-_LONGEST_POLL_MS = 2**31 - 1
 # The kernel kills all processes of a container before its first one is seen to be gone.
 _SECONDS_OF_AN_END = 0.5
 
@@ -80,7 +79,7 @@ def _collect(entry: Entry, source: int, deadline: float) -> tuple[bytes, bool]:
     kept, is_over = b"", False
     watched = {source: select.POLLIN, entry.report.fd: select.POLLIN}
     while not is_over and (left := deadline - time.monotonic()) > 0:
-        ready = poll(watched, min(int(left * 1000) + 1, _LONGEST_POLL_MS))
+        ready = poll(watched, milliseconds(left))
         # Looked at before the last read; a child that it leaves may keep the pipe open.
         is_over = entry.report.fd in ready
         if source in ready:

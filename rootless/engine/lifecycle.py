@@ -7,9 +7,10 @@ import time
 
 from rootless.cgroup import group as groups
 from rootless.engine import clients, live, recover
+from rootless.engine.pump import milliseconds
 from rootless.errors import HostError, NotFoundError, RlError
 from rootless.kernel import proc, signals
-from rootless.kernel.channel import wait_readable
+from rootless.kernel.channel import Channel, wait_readable
 from rootless.store import containers, events
 
 TYPE_CHECKING = False
@@ -25,7 +26,6 @@ _DEFAULT_SIGNAL = "SIGTERM"
 # For the kernel to end what was sent SIGKILL; it may wait for a disk.
 _SECONDS_TO_END = 30.0
 _MS_TO_ANSWER = 2000
-_LONGEST_POLL_MS = 2**31 - 1
 
 
 def stop(paths: Paths, text: str, seconds: int | None = None) -> None:
@@ -92,7 +92,7 @@ def end_at_once(paths: Paths, text: str, container_id: str) -> None:
     running = settled(paths, text, container_id)
     fd = _pidfd(running) if running is not None else -1
     if fd >= 0:
-        _send(fd, signals.SIGKILL)
+        signals.send(fd, signals.SIGKILL)
         os.close(fd)
     _wait_until_unmade(paths, text, container_id)
 
@@ -110,8 +110,6 @@ def _forbid_restart(paths: Paths, container_id: str) -> None:
 
 def _tell_supervisor(paths: Paths, container_id: str) -> bool:
     """Have it not start its container again; False when there is none (any more)."""
-    from rootless.kernel.channel import Channel
-
     try:
         supervisor = Channel(clients.connect(containers.live_directory(paths, container_id)))
     except OSError:
@@ -133,11 +131,10 @@ def _end(running: Live, signal: str, seconds: int) -> None:
     if fd < 0:
         return
     try:
-        _send(fd, signal_number(signal))
+        signals.send(fd, signal_number(signal))
         _thaw(running)
-        limit = None if seconds < 0 else min(seconds * 1000, _LONGEST_POLL_MS)
-        if not wait_readable([fd], limit):
-            _send(fd, signals.SIGKILL)
+        if not wait_readable([fd], milliseconds(seconds if seconds >= 0 else None)):
+            signals.send(fd, signals.SIGKILL)
             wait_readable([fd], int(_SECONDS_TO_END * 1000))
     finally:
         os.close(fd)
@@ -146,22 +143,7 @@ def _end(running: Live, signal: str, seconds: int) -> None:
 def _pidfd(running: Live) -> int:
     """A descriptor of the container's first process, -1 when it has ended."""
     pid, started = running.state.get("processes", {}).get("init", (0, 0))
-    try:
-        fd = os.pidfd_open(pid)
-    except (OSError, ValueError):
-        return -1
-    # Looked at again: the number may have been somebody else's when it was opened.
-    if proc.is_alive(pid, started):
-        return fd
-    os.close(fd)
-    return -1
-
-
-def _send(fd: int, number: int) -> None:
-    try:
-        signals.pidfd_send_signal(fd, number)
-    except ProcessLookupError:
-        pass
+    return proc.open_pidfd(pid, started)
 
 
 def _thaw(running: Live) -> None:
@@ -220,7 +202,7 @@ def kill(paths: Paths, text: str, signal: str) -> None:
     stop_signal = signal_number(record.get("stop_signal") or _DEFAULT_SIGNAL)
     if number in (signals.SIGKILL, stop_signal):
         _forbid_restart(paths, running.id)
-    _send(fd, number)
+    signals.send(fd, number)
     os.close(fd)
     events.of_container(paths, "kill", record, signal=number)
     if number == signals.SIGKILL:
@@ -239,8 +221,6 @@ def wait(paths: Paths, text: str) -> int:
 
 def _wait_for_supervisor(folder: str) -> int:
     """Raises OSError where there is none, or it was killed."""
-    from rootless.kernel.channel import Channel
-
     supervisor = Channel(clients.connect(folder))
     supervisor.send(clients.WAIT)
     while (received := supervisor.receive()) is not None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _CHUNK = 65536
+# poll(2) counts in an int: 24 days. Longer waits come back for another look.
+_LONGEST_POLL_MS = 2**31 - 1
 
 
 class Pump:
@@ -118,3 +120,10 @@ def poll(masks: dict[int, int], timeout_ms: int | None) -> dict[int, int]:
     for fd, mask in masks.items():
         poller.register(fd, mask)
     return dict(poller.poll(timeout_ms))
+
+
+def milliseconds(seconds: float | None) -> int | None:
+    """A time-out for poll(2), rounded up; None for ever, at once for what is over."""
+    if seconds is None:
+        return None
+    return min(max(0, int(seconds * 1000) + 1), _LONGEST_POLL_MS)

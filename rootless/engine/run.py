@@ -139,7 +139,7 @@ class Foreground:
             return None
         from rootless.engine import logs
 
-        return logs.open_writer(start.paths, containers.read_record(start.paths, start.place.id))
+        return logs.open_writer(start.paths, start.place.record)
 
     def _raw_terminal(self, leader: int) -> pty.Mode | None:
         if leader < 0:

@@ -8,7 +8,7 @@ import time
 
 from rootless import log
 from rootless.engine import streams
-from rootless.engine.pump import poll
+from rootless.engine.pump import milliseconds, poll
 from rootless.errors import EXIT_SIGNAL_BASE, RuntimeSetupError
 from rootless.kernel import signals
 from rootless.runtime import messages
@@ -36,8 +36,6 @@ _NOT_FORWARDED = frozenset(
 )  # fmt: skip
 # The C library keeps 32 and 33 for itself, and nobody forwards real-time signals by hand.
 _FIRST_REALTIME = 32
-# poll(2) counts in an int: 24 days. Longer time-outs wait several times.
-_LONGEST_POLL_MS = 2**31 - 1
 
 
 class Signals:
@@ -131,10 +129,7 @@ class Supervisor:
             self._launch.kill()
 
     def _milliseconds_left(self) -> int | None:
-        if self._deadline is None:
-            return None
-        left = int((self._deadline - time.monotonic()) * 1000) + 1
-        return min(max(0, left), _LONGEST_POLL_MS)
+        return None if self._deadline is None else milliseconds(self._deadline - time.monotonic())
 
     def _forward(self, number: int) -> None:
         if number == signals.SIGWINCH and self._leader >= 0:

@@ -16,7 +16,7 @@ from rootless.engine import clients, logs
 from rootless.engine.clients import Client
 from rootless.engine.detached_streams import Streams
 from rootless.engine.ending import Ending
-from rootless.engine.pump import poll
+from rootless.engine.pump import milliseconds, poll
 from rootless.errors import EXIT_SIGNAL_BASE, RlError
 from rootless.kernel import channel, libc, proc, signals
 from rootless.kernel.channel import Channel
@@ -79,8 +79,8 @@ class Supervisor:
             once=facts["stdin_once"],
         )
         self._network = rest[count : count + facts["network_fds"]]
-        self._network_pid: int = facts["network_pid"]
-        self._network_fd = os.pidfd_open(self._network_pid) if self._network_pid else -1
+        network_pid: int = facts["network_pid"]
+        self._network_fd = os.pidfd_open(network_pid) if network_pid else -1
         self._clients: list[Client] = []
         if facts["has_client"]:
             sock = _socket.socket(fileno=rest[-1])
@@ -140,9 +140,7 @@ class Supervisor:
         deadlines = [self._deadline] if self._deadline is not None else []
         if self._monitor is not None:
             deadlines.append(self._monitor.deadline)
-        if not deadlines:
-            return None
-        return min(max(0, int((min(deadlines) - time.monotonic()) * 1000) + 1), 2**31 - 1)
+        return milliseconds(min(deadlines) - time.monotonic()) if deadlines else None
 
     def _check_deadline(self) -> None:
         if self._deadline is not None and time.monotonic() >= self._deadline:
@@ -150,10 +148,7 @@ class Supervisor:
             self._kill()
 
     def _kill(self) -> None:
-        try:
-            signals.pidfd_send_signal(self._init_fd, signals.SIGKILL)
-        except ProcessLookupError:
-            pass
+        signals.send(self._init_fd, signals.SIGKILL)
 
     # --- the keeper
 
@@ -223,10 +218,7 @@ class Supervisor:
             os.close(fd)
         self._network = []
         if self._network_fd >= 0:
-            try:
-                signals.pidfd_send_signal(self._network_fd, signals.SIGKILL)
-            except ProcessLookupError:
-                pass
+            signals.send(self._network_fd, signals.SIGKILL)
             channel.wait_readable([self._network_fd], 5000)
             os.close(self._network_fd)
 
@@ -297,7 +289,7 @@ class Supervisor:
         """How long to wait before the next start; None when there is to be none."""
         try:
             record = containers.read_record(self.paths, self.id)
-            policy = restart.parse(record.get("restart") or self._facts["restart"])
+            policy = restart.parse(record.get("restart", ""))
         except RlError:
             return None
         in_a_row = int(record.get("restarts_in_a_row", 0))
@@ -321,7 +313,7 @@ class Supervisor:
         while (left := deadline - time.monotonic()) > 0:
             masks = {self._listener.fileno(): select.POLLIN}
             masks.update((client.fd, client.events) for client in self._clients)
-            self._serve_clients(poll(masks, int(left * 1000) + 1))
+            self._serve_clients(poll(masks, milliseconds(left)))
             if self._is_to_stop():
                 self._try_to_note(lambda: self._update(status="exited"))
                 return False

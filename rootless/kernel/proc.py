@@ -38,21 +38,30 @@ def boot_id() -> str:
         return file.read().strip()
 
 
+def open_pidfd(pid: int, started: int) -> int:
+    """A pidfd of the process that had `pid` and `started`, -1 when it has ended."""
+    if not is_alive(pid, started):
+        return -1
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return -1
+    # Looked at again: the number may have become somebody else's before it was opened.
+    if is_alive(pid, started):
+        return fd
+    os.close(fd)
+    return -1
+
+
 def kill_and_wait(pid: int, started: int, timeout_ms: int = 5000) -> bool:
     """SIGKILL that very process and wait for its end; whether it is gone."""
-    if not is_alive(pid, started):
+    fd = open_pidfd(pid, started)
+    if fd < 0:
         return True
     from rootless.kernel.channel import wait_readable
 
-    fd = -1
     try:
-        fd = os.pidfd_open(pid)
-        if not is_alive(pid, started):
-            return True
-        signals.pidfd_send_signal(fd, signals.SIGKILL)
+        signals.send(fd, signals.SIGKILL)
         return bool(wait_readable([fd], timeout_ms))
-    except ProcessLookupError:
-        return True
     finally:
-        if fd >= 0:
-            os.close(fd)
+        os.close(fd)

@@ -77,3 +77,11 @@ def sigwait(numbers: Iterable[int]) -> int:
 def pidfd_send_signal(pidfd: int, number: int) -> None:
     """pidfd_send_signal(2)."""
     _signal.pidfd_send_signal(pidfd, number)
+
+
+def send(pidfd: int, number: int) -> None:
+    """Send `number` to the process of `pidfd`; one that is gone is no error."""
+    try:
+        pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        pass

@@ -60,10 +60,7 @@ class Watched:
 
     def end(self, *, wait: bool) -> None:
         """SIGKILL: our programs keep nothing on disk, so there is nothing to finish. And reap."""
-        try:
-            signals.pidfd_send_signal(self.pidfd, signals.SIGKILL)
-        except ProcessLookupError:
-            pass
+        signals.send(self.pidfd, signals.SIGKILL)
         if wait:
             self._reap()
         os.close(self.pidfd)

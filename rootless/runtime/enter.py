@@ -101,10 +101,7 @@ class Entry:
     def signal(self, number: int) -> None:
         """Send the command a signal; one that has ended is no error."""
         if self._command_fd >= 0:
-            try:
-                signals.pidfd_send_signal(self._command_fd, number)
-            except ProcessLookupError:
-                pass
+            signals.send(self._command_fd, number)
 
     def kill_group(self) -> None:
         """SIGKILL the command, if it has not ended, and what it has started in its own group."""
@@ -217,7 +214,7 @@ def _follow(request: EnterRequest, report: Channel, pid: int) -> None:
         ready = wait_readable(watched)
         if init_fd in ready:
             # Without a pid namespace of its own nobody else ends it.
-            signals.pidfd_send_signal(command_fd, signals.SIGKILL)
+            signals.send(command_fd, signals.SIGKILL)
             watched.remove(init_fd)
         if report.fd in ready:
             watched.remove(report.fd)

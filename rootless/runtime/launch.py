@@ -194,10 +194,7 @@ class Launch:
 
     def signal_init(self, number: int) -> None:
         """Send a signal to the container's first process; one that has ended is no error."""
-        try:
-            signals.pidfd_send_signal(self._init_fd, number)
-        except ProcessLookupError:
-            pass
+        signals.send(self._init_fd, number)
 
     def kill(self) -> None:
         """SIGKILL the container."""
