@@ -177,7 +177,7 @@ DF = Signature(
 
 CONTAINER_PRUNE = Signature(
     prune_containers,
-    "Remove every container that does not run, with its anonymous volumes.",
+    "Remove every container that does not run; its volumes stay.",
     (_FORCE, _FILTER),
     examples=("rl container prune --force --filter until=24h",),
 )

@@ -83,11 +83,9 @@ class Attachment:
     def _raw_mode(self) -> pty.Mode | None:
         if not (self._terminal and self._stdin and os.isatty(0)):
             return None
-        from rootless.kernel import pty
+        from rootless.engine import terminal
 
-        mode = pty.Mode(0)
-        mode.make_raw()
-        return mode
+        return terminal.raw_mode()
 
     def _turn(self, incoming: Signals) -> None:
         masks = {self._supervisor.fd: select.POLLIN, incoming.fd: select.POLLIN}
@@ -139,11 +137,11 @@ class Attachment:
             self._code = EXIT_SIGNAL_BASE + number
 
     def _tell_size(self) -> None:
-        for fd in (0, 1, 2):
-            if os.isatty(fd):
-                size = os.get_terminal_size(fd)
-                self._say(clients.RESIZE, size.lines, size.columns)
-                return
+        from rootless.engine import terminal
+
+        size = terminal.size()
+        if size is not None:
+            self._say(clients.RESIZE, *size)
 
     def _say(self, *message: object) -> None:
         try:

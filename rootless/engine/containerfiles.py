@@ -10,7 +10,7 @@ import time
 
 from rootless import log
 from rootless.engine import live, recover
-from rootless.errors import InUseError, RlError, StoreError
+from rootless.errors import InUseError, RlError, StoreError, describe_os_error
 from rootless.model.idmap import IdMaps
 from rootless.runtime import inside
 from rootless.store import containers, files
@@ -96,6 +96,15 @@ class ContainerFiles:
         if self._running is not None:
             return inside.enter_running(self._running, work, keep)
         return inside.enter_stopped(self._stopped(), work, keep)
+
+    def follow_to_end(self, entered: Inside) -> None:
+        """Wait for work that has nothing to say. Raises RlError for what it could not do."""
+        try:
+            entered.finish()
+        except OSError as error:
+            raise RlError(f"container {self._text}: {describe_os_error(error)}") from error
+        finally:
+            entered.close()
 
     def _stopped(self) -> inside.Stopped:
         root = self.record.get("root")

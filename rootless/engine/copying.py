@@ -46,16 +46,7 @@ def to_stdout(paths: Paths, container: str, path: str, *, follow: bool) -> None:
         containerfiles.send_tree(root, Operand(container, path), _STDOUT, send, follow=follow)
 
     with ContainerFiles(paths, container, mounts=True) as found:
-        _follow_to_end(container, found.enter(work))
-
-
-def _follow_to_end(container: str, inside: Inside) -> None:
-    try:
-        inside.finish()
-    except OSError as error:
-        raise RlError(f"container {container}: {describe_os_error(error)}") from error
-    finally:
-        inside.close()
+        found.follow_to_end(found.enter(work))
 
 
 def to_host(

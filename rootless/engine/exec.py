@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 
-from rootless import log
 from rootless.cgroup import choice as choices
 from rootless.cgroup import group as groups
 from rootless.engine import exec_plan, live, plan_process, streams
@@ -91,7 +90,7 @@ def _request(paths: Paths, found: Live, spec: ExecSpec) -> EnterRequest:
         raise _ended(found)
     return {
         "command": {
-            "process": exec_plan.process_of(spec, config, _terminal_size()),
+            "process": exec_plan.process_of(spec, config, _size() if spec.tty else None),
             "user": spec.user,
             "home_is_given": "HOME" in spec.env or "HOME" in wish.get("env", {}),
             "added": [] if spec.privileged else _added(wish, config),
@@ -120,12 +119,10 @@ def _ended(found: Live) -> RlError:
     return RlError(f"container {found.text}: is not running", hint="rl ps -a")
 
 
-def _terminal_size() -> tuple[int, int] | None:
-    try:
-        size = os.get_terminal_size(0)
-    except OSError:
-        return None
-    return size.lines, size.columns
+def _size() -> tuple[int, int] | None:
+    from rootless.engine import terminal
+
+    return terminal.size()
 
 
 def _added(wish: dict[str, Any], config: dict[str, Any]) -> list[str]:
@@ -231,11 +228,6 @@ class _Session:
 def _raw_mode(leader: int) -> pty.Mode | None:
     if leader < 0:
         return None
-    if not os.isatty(0):
-        log.notice("-t: standard input is not a terminal, keys go to the container as they come")
-        return None
-    from rootless.kernel import pty
+    from rootless.engine import terminal
 
-    mode = pty.Mode(0)
-    mode.make_raw()
-    return mode
+    return terminal.raw_mode()

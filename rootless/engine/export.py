@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless.engine.containerfiles import ContainerFiles
-from rootless.errors import RlError, describe_os_error
+from rootless.errors import RlError
 from rootless.runtime import containerfiles
 from rootless.store import files
 
@@ -45,10 +45,4 @@ def to_descriptor(paths: Paths, container: str, fd: int) -> None:
         containerfiles.send_root(root, fd)
 
     with ContainerFiles(paths, container, mounts=False) as found:
-        inside = found.enter(work, (fd,))
-        try:
-            inside.finish()
-        except OSError as error:
-            raise RlError(f"container {container}: {describe_os_error(error)}") from error
-        finally:
-            inside.close()
+        found.follow_to_end(found.enter(work, (fd,)))

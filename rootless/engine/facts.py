@@ -55,8 +55,10 @@ class HostFacts:
         self.user = user
 
 
-def gather(maps: IdMaps | None = None, *, devices: bool = False) -> HostFacts:
-    """Look at the host, with `devices` also at its device nodes.
+def gather(
+    maps: IdMaps | None = None, *, devices: bool = False, terminal: bool = False
+) -> HostFacts:
+    """Look at the host, with `devices` also at its device nodes, with `terminal` at the user's.
 
     fuse_overlayfs is "" where the program or /dev/fuse cannot be used. has_pressure: of PSI;
     has_time: the kernel has time namespaces."""
@@ -69,7 +71,7 @@ def gather(maps: IdMaps | None = None, *, devices: bool = False) -> HostFacts:
         resolv=_read("/etc/resolv.conf"),
         fuse_overlayfs=(spawn.which("fuse-overlayfs") or "") if has_fuse else "",
         has_fuse=has_fuse,
-        terminal_size=_terminal_size(),
+        terminal_size=_terminal_size() if terminal else None,
         user=idmap.user_name(),
         has_mqueue=os.path.isdir("/dev/mqueue"),
         has_nodes=os.path.isdir("/sys/devices/system/node"),
@@ -88,11 +90,9 @@ def _read(path: str) -> str:
 
 
 def _terminal_size() -> tuple[int, int] | None:
-    try:
-        size = os.get_terminal_size(0)
-    except OSError:
-        return None
-    return size.lines, size.columns
+    from rootless.engine import terminal
+
+    return terminal.size()
 
 
 def _usable_devices() -> list[str]:

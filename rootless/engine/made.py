@@ -31,7 +31,7 @@ def create(spec: ContainerSpec, progress: Progress | None) -> str:
         undo.callback(place.discard)
         place.claim(spec.name)
         made = plan.build(
-            spec, image_facts, facts.gather(devices=spec.privileged),
+            spec, image_facts, facts.gather(devices=spec.privileged, terminal=spec.tty),
             plan.Place(place.id, place.name, place.directory, where.volumes),
             network, start.taken_ranges(where), joined,
         )  # fmt: skip

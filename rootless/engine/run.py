@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-from rootless import log
 from rootless.engine import create, facts, plan, start
 from rootless.engine.ending import Ending
 from rootless.engine.grouping import Grouping
@@ -48,7 +45,7 @@ def describe(spec: ContainerSpec, joined: Joined | None = None) -> tuple[dict[st
     made = plan.build(
         spec,
         image_facts,
-        facts.gather(devices=spec.privileged),
+        facts.gather(devices=spec.privileged, terminal=spec.tty),
         place,
         network,
         start.taken_ranges(where),
@@ -145,19 +142,9 @@ class Foreground:
         if leader < 0:
             return None
         from rootless.engine import terminal
-        from rootless.kernel import pty
 
         terminal.copy_size(leader)
-        if not self._start.spec.interactive:
-            return None
-        if not os.isatty(0):
-            log.notice(
-                "-t: standard input is not a terminal, keys go to the container as they come"
-            )
-            return None
-        mode = pty.Mode(0)
-        mode.make_raw()
-        return mode
+        return terminal.raw_mode() if self._start.spec.interactive else None
 
 
 def run(

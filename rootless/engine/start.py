@@ -64,7 +64,7 @@ class Start:
         spec = self.spec
         maps = idmap.canonical_maps()
         self.launch.request_maps(maps)
-        host = facts.gather(maps, devices=spec.privileged)
+        host = facts.gather(maps, devices=spec.privileged, terminal=spec.tty)
         _say_what_is_reduced(maps)
         image, image_facts = self._image(progress)
         self.timeline.mark("image found")

@@ -1,4 +1,4 @@
-"""Processes for tests that mount a file system of their own.
+"""Processes for tests that answer the kernel's questions, as a file system of their own does.
 
 Whatever goes wrong, nothing may hang. A request that a dead server had read makes its reader
 unkillable until the connection ends, so the process that holds the connection, the one inside of
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import errno
 import marshal
+import mmap
 import os
 import signal
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -38,16 +40,17 @@ def fork(function: Callable[[], None]) -> int:
 class Task:
     """A function in a process of its own; `result` is what it returned, or its errno's name.
 
-    The process has no copy of the connection's descriptor. A reader that has one keeps alive the
+    The process has no copy of the descriptor of `connection`. A reader that has one keeps alive the
     connection that it waits for, and nothing but an abort as root ends that.
     """
 
-    def __init__(self, function: Callable[[], Any], connection: Connection) -> None:
+    def __init__(self, function: Callable[[], Any], connection: Connection | None = None) -> None:
         self.raw = b""
         self.fd, write_end = os.pipe()
 
         def report() -> None:
-            connection.close()
+            if connection is not None:
+                connection.close()
             try:
                 outcome = function()
             except OSError as error:
@@ -64,9 +67,24 @@ class Task:
         return not part
 
     def result(self) -> Any:
+        """Waits for it. Of one that was killed: its wait status, below 0."""
+        while not self.is_over():
+            pass
         os.close(self.fd)
-        os.waitpid(self.pid, 0)
-        return marshal.loads(self.raw)
+        status = os.waitpid(self.pid, 0)[1]
+        return marshal.loads(self.raw) if self.raw else -status
+
+
+def shared_counter() -> Callable[[], int]:
+    """Counts over all forks; each call is one more."""
+    memory = mmap.mmap(-1, 8)
+
+    def count() -> int:
+        value: int = struct.unpack_from("=Q", memory)[0] + 1
+        struct.pack_into("=Q", memory, 0, value)
+        return value
+
+    return count
 
 
 def inside(function: Callable[[], Any]) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import random
 import select
@@ -23,7 +22,7 @@ from rootless.procview.hostdir import PassThrough
 from rootless.procview.session import Session
 from rootless.procview.tree import Directory, File, Node
 from rootless.procview.watched import Watched
-from tests.user.fuse_tasks import SECONDS, Task, fork, inside, read_all
+from tests.user.fuse_tasks import SECONDS, Task, fork, inside, read_all, shared_counter
 
 TEXT = b"".join(b"line %06d\n" % number for number in range(500))
 KILLS = 100
@@ -89,18 +88,6 @@ class View:
         assert (self.watched.fd, self.connection.fd) == (-1, -1)
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
-
-
-def shared_counter() -> Callable[[], int]:
-    """Counts over all forks; each call is one more."""
-    memory = mmap.mmap(-1, 8)
-
-    def count() -> int:
-        value: int = struct.unpack_from("=Q", memory)[0] + 1
-        struct.pack_into("=Q", memory, 0, value)
-        return value
-
-    return count
 
 
 def constant() -> Directory:

@@ -14,7 +14,6 @@ import os
 import random
 import select
 import signal
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -29,9 +28,8 @@ from rootless.model import sysinfo
 from rootless.procview import notified
 from rootless.procview.notified import Listener
 from rootless.procview.watched import Watched
-from rootless.tools import idmap
+from tests.user.fuse_tasks import SECONDS, Task, fork, inside, shared_counter
 
-SECONDS = 40
 KILLS = 100
 ANSWER = bytes(range(112))
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -53,40 +51,6 @@ def asked(times: int = 1) -> list[int]:
         buffer = ctypes.create_string_buffer(len(ANSWER))
         good += call(ctypes.addressof(buffer)) == "ok" and buffer.raw == ANSWER
     return [good, times - good]
-
-
-def fork(function: Callable[[], None]) -> int:
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        signal.alarm(SECONDS)
-        function()
-        code = 0
-    except BaseException as error:
-        os.write(2, f"child: {error!r}\n".encode())
-    finally:
-        os._exit(code)
-
-
-class Task:
-    """A function in a process of its own below the filter."""
-
-    def __init__(self, function: Callable[[], Any]) -> None:
-        self.fd, write_end = os.pipe()
-
-        def report() -> None:
-            os.write(write_end, marshal.dumps(function()))
-
-        self.pid = fork(report)
-        os.close(write_end)
-
-    def result(self) -> Any:
-        raw = b"".join(iter(lambda: os.read(self.fd, 65536), b""))
-        os.close(self.fd)
-        status = os.waitpid(self.pid, 0)[1]
-        return marshal.loads(raw) if raw else -status
 
 
 class Container:
@@ -148,14 +112,6 @@ class Container:
         assert (self.watched.fd, self.listener.fd) == (-1, -1)
 
 
-def inside(function: Callable[[], Any]) -> Any:
-    def limited() -> Any:
-        signal.alarm(SECONDS)
-        return function()
-
-    return idmap.call(limited)
-
-
 def outcome_of(*functions: Callable[[], Any], **options: Any) -> Any:
     """What the functions return, run below the filter in a user namespace."""
 
@@ -166,18 +122,6 @@ def outcome_of(*functions: Callable[[], Any], **options: Any) -> Any:
         return outcome
 
     return inside(run)
-
-
-def shared_counter() -> Callable[[], int]:
-    """Counts over all forks; each call is one more."""
-    memory = mmap.mmap(-1, 8)
-
-    def count() -> int:
-        value: int = struct.unpack_from("=Q", memory)[0] + 1
-        struct.pack_into("=Q", memory, 0, value)
-        return value
-
-    return count
 
 
 def test_four_callers_at_once() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from rootless import log
-from rootless.engine.pump import Pump, poll
+from rootless.engine.pump import Pump, milliseconds, poll
 
 
 @pytest.fixture
@@ -175,3 +175,18 @@ def test_what_a_full_disk_does_not_take_is_told(
     os.close(full)
     assert pump.ended
     assert said == ["bytes of a standard stream are lost: No space left on device"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(None, None), (0.0, 1), (0.0101, 11), (-1.0, 0), (-(10.0**12), 0), (10.0**12, 2**31 - 1)],
+)
+def test_times_that_poll_takes(seconds: float | None, expected: int | None) -> None:
+    assert milliseconds(seconds) == expected
+
+
+def test_the_longest_time_is_not_too_long_for_poll() -> None:
+    read_end, write_end = os.pipe()
+    os.close(write_end)
+    assert poll({read_end: select.POLLIN}, milliseconds(10.0**12)) == {read_end: select.POLLHUP}
+    os.close(read_end)

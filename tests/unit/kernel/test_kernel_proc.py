@@ -75,6 +75,33 @@ def test_a_pid_that_was_given_to_another_is_spared() -> None:
         child.kill()
 
 
+def test_a_signal_by_descriptor_reaches_that_very_process() -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        started = proc.start_time(child.pid)
+        fd = proc.open_pidfd(child.pid, started)
+        signals.send(fd, signal.SIGTERM)
+        assert child.wait() == -signal.SIGTERM
+    signals.send(fd, signal.SIGTERM)
+    os.close(fd)
+    assert proc.open_pidfd(child.pid, started) == -1
+
+
+def test_no_descriptor_of_a_pid_that_was_given_to_another() -> None:
+    before = os.listdir("/proc/self/fd")
+    assert proc.open_pidfd(os.getpid(), proc.start_time(os.getpid()) - 1) == -1
+    assert proc.open_pidfd(0, 0) == -1
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_signal_that_may_not_be_sent_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(fd: int, number: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(signals, "pidfd_send_signal", refuse)
+    with pytest.raises(PermissionError):
+        signals.send(0, signal.SIGTERM)
+
+
 def test_a_process_that_ends_between_two_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     with subprocess.Popen(["true"]) as child:
         pass
