@@ -7,6 +7,7 @@ a short name: paths of UNIX sockets end at 107 bytes, and pytest's tmp_path alon
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -40,6 +41,15 @@ RL_ARGV = (
 )
 # A helper is told to end when its owner does; the kernel and the scheduler may need a moment.
 SECONDS_TO_END = 3.0
+# What this session's processes are known by: a limit, which every one of them inherits whatever
+# else it gives up, and which limits nothing (31 years of a real-time process' CPU time, in
+# microseconds).
+MARK = 10**15 + os.getpid()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def mark() -> None:
+    resource.setrlimit(resource.RLIMIT_RTTIME, (MARK, resource.RLIM_INFINITY))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -200,22 +210,21 @@ HELPERS = ("fuse-overlayfs", "slirp4netns", "pasta", "pasta.avx2", "rl")
 def belongs_to(process: Process, folder: str, before: set[tuple[int, str]]) -> bool:
     """Whether `process` is left from the test that used `folder`.
 
-    By what it was started with or has mounted; a helper that has neither is told by its name, and
-    by having lost its parent.
+    By what it was started with or has mounted; a helper that has neither is told by its name, by
+    having lost its parent, and by being of this session: another may test at the same time.
     """
     if (process.pid, process.born) in before or process.state == "Z":
         return False
     if process.name in HELPERS and process.parent == 1:
-        return owner_of(process.pid) == os.geteuid()
+        return has_mark(process.pid)
     texts = (read_quietly(f"/proc/{process.pid}/{name}") for name in ("cmdline", "mountinfo"))
     return any(folder.encode() + b"/" in text for text in texts)
 
 
-def owner_of(pid: int) -> int:
-    try:
-        return os.stat(f"/proc/{pid}").st_uid
-    except OSError:
-        return -1
+def has_mark(pid: int) -> bool:
+    lines = read_quietly(f"/proc/{pid}/limits").splitlines()
+    found = [line.split()[3] for line in lines if line.startswith(b"Max realtime timeout")]
+    return found == [b"%d" % MARK]
 
 
 def read_quietly(path: str) -> bytes:

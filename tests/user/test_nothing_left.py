@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import resource
 import subprocess
 import time
 from pathlib import Path
@@ -56,6 +57,23 @@ def test_an_orphaned_helper_is_seen_by_its_name(before: set[tuple[int, str]]) ->
     child = checks.Process(me, name="slirp4netns", parent=me, state="S", born="0")
     assert checks.belongs_to(orphan, "/tmp/no-such", before)
     assert not checks.belongs_to(child, "/tmp/no-such", before)
+
+
+def test_an_orphan_of_another_session_is_not_ours(before: set[tuple[int, str]]) -> None:
+    def as_another_session() -> None:
+        resource.setrlimit(resource.RLIMIT_RTTIME, (checks.MARK + 1, resource.RLIM_INFINITY))
+
+    with subprocess.Popen(["sleep", "60"], preexec_fn=as_another_session) as other:
+        orphan = checks.Process(other.pid, name="slirp4netns", parent=1, state="S", born="0")
+        assert not checks.belongs_to(orphan, "/tmp/no-such", before)
+        other.kill()
+
+
+def test_an_orphan_is_ours_whatever_its_environment(before: set[tuple[int, str]]) -> None:
+    with subprocess.Popen(["sleep", "60"], env={}) as child:
+        orphan = checks.Process(child.pid, name="slirp4netns", parent=1, state="S", born="0")
+        assert checks.belongs_to(orphan, "/tmp/no-such", before)
+        child.kill()
 
 
 def test_a_process_from_before_is_not_the_tests(short_dir: Path) -> None:
