@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless.cli import container_host_config
+from rootless.engine import container_config
 from rootless.model import health, healthcheck, network
 
 TYPE_CHECKING = False
@@ -165,11 +166,11 @@ def _graph_driver(record: Record, facts: Facts) -> dict[str, Any]:
 
 def _config(record: Record, facts: Facts) -> dict[str, Any]:
     spec, image = record.get("spec") or {}, facts.image
-    entrypoint, command = _words(record, image)
+    entrypoint, command = container_config.words(record, image)
     found = {
         "Hostname": record.get("hostname", ""),
         "Domainname": spec.get("domainname", ""),
-        "User": _user(record, image),
+        "User": container_config.user(record, image),
         "AttachStdin": record.get("interactive", False),
         "AttachStdout": not spec.get("detach", False),
         "AttachStderr": not spec.get("detach", False),
@@ -196,24 +197,6 @@ def _config(record: Record, facts: Facts) -> dict[str, Any]:
         **({"Healthcheck": check} if check else {}),
         **({"HealthcheckOnFailureAction": action} if action else {}),
     }
-
-
-def _words(record: Record, image: Mapping[str, Any]) -> tuple[list[str] | None, list[str] | None]:
-    """Entrypoint and command, as engine.plan_process put them together."""
-    spec = record.get("spec")
-    if spec is None:
-        return None, record["command"]
-    wished, command = spec.get("entrypoint"), spec.get("command")
-    if wished is None:
-        return image.get("Entrypoint") or None, command or image.get("Cmd") or None
-    return wished or None, command or None
-
-
-def _user(record: Record, image: Mapping[str, Any]) -> str:
-    spec = record.get("spec")
-    if spec is None:
-        return str(record.get("user", ""))
-    return str(spec.get("user") or image.get("User") or "")
 
 
 def _exposed(facts: Facts) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class ContainerFiles:
 
     def __init__(self, paths: Paths, text: str, *, mounts: bool) -> None:
         self._paths = paths
-        self._text = text
+        self.text = text
         self._mounts = mounts
         self._lock: files.Lock | None = None
         self._running: inside.Running | None = None
@@ -49,12 +49,12 @@ class ContainerFiles:
 
     def __enter__(self) -> ContainerFiles:
         recover.sweep(self._paths)
-        self.id = containers.find(self._paths, self._text)
+        self.id = containers.find(self._paths, self.text)
         deadline = time.monotonic() + _PATIENCE
         while not self._find():
             if time.monotonic() > deadline:
                 raise InUseError(
-                    f"container {self._text}: is being started, stopped or copied by another"
+                    f"container {self.text}: is being started, stopped or copied by another"
                     " command",
                     hint=f"rl ps -a --filter id={self.id[:12]}",
                     exit_code=1,
@@ -74,11 +74,11 @@ class ContainerFiles:
 
     def _find(self) -> bool:
         """Whether it runs or is ours now."""
-        found = live.look(self._paths, self._text, self.id)
+        found = live.look(self._paths, self.text, self.id)
         if found is not None:
             self._running = self._of_running(found)
             return True
-        live.require_here(self._paths, self._text, containers.read_record(self._paths, self.id))
+        live.require_here(self._paths, self.text, containers.read_record(self._paths, self.id))
         self._lock = containers.claim_live(self._paths, self.id)
         return self._lock is not None
 
@@ -110,8 +110,8 @@ class ContainerFiles:
         root = self.record.get("root")
         if root is None:
             raise StoreError(
-                f"container {self._text}: was made by an older rl and does not run",
-                hint=f"rl start {self._text}",
+                f"container {self.text}: was made by an older rl and does not run",
+                hint=f"rl start {self.text}",
             )
         inner = root["inner_maps"]
         binds = self._binds() if self._mounts else []

@@ -16,7 +16,8 @@ import json
 import os
 
 from rootless import log
-from rootless.image import layer_stream, lowers
+from rootless.errors import ImageError
+from rootless.image import decompress, layer_stream, lowers, unpack
 from rootless.image.layer_stream import GZIP, LayerStream
 from rootless.image.layer_tree import CopiedTree, GivenTree
 from rootless.image.layer_walk import LayerWalk
@@ -27,9 +28,10 @@ from rootless.tools import idmap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
+    from rootless.model.idmap import IdMaps
     from rootless.store.paths import Paths
 
     # What the walk reports: diff id, digest, size of the blob; size, files and notes of the tree.
@@ -116,43 +118,56 @@ class LayerWriter:
         that one, seconds since 1970.
         Raises UsageError, StoreError, HostError.
         """
-        kind = layer_stream.media_type(compression, docker=docker)
-        self._count += 1
-        directory = f"{self._workspace.path}/{os.getpid()}-{self._count}"
-        wish = _Wish(upper, below, directory, Places(leave_out), compression, epoch, give=give)
+        work = _OfUpper(
+            self._next(), compression, upper, below, Places(leave_out), epoch, give=give
+        )
         log.effect(f"make a layer of {upper}")
+        return self._carry_out(work, upper, layer_stream.media_type(compression, docker=docker))
+
+    def from_archive(
+        self, source_fd: int, what: str, *, compression: str = GZIP, docker: bool = False
+    ) -> NewLayer:
+        """Make a layer of the tar archive that is read from `source_fd`, maybe compressed.
+
+        The archive stays as it is, byte for byte. what: its name for messages. Raises ImageError
+        for what is no archive or no layer, UsageError, StoreError, HostError.
+        """
+        work = _OfArchive(self._next(), compression, source_fd, idmap.canonical_maps())
+        log.effect(f"make a layer of the archive {what}")
+        try:
+            kind = layer_stream.media_type(compression, docker=docker)
+            return self._carry_out(work, self._workspace.path, kind)
+        except ImageError as error:
+            error.message = f"{what}: {error.message}"
+            raise
+
+    def file(self) -> str:
+        """A path in the workspace, for a file that goes with it."""
+        return f"{self._next()}.file"
+
+    def _next(self) -> str:
+        self._count += 1
+        return f"{self._workspace.path}/{os.getpid()}-{self._count}"
+
+    def _carry_out(self, work: _Work, place: str, media_type: str) -> NewLayer:
         owner = os.getpid()
         try:
-            report = idmap.call(lambda: wish.carry_out(owner))
+            report = idmap.call(lambda: work.carry_out(owner))
         except OSError as error:
-            raise files.explain(error, upper) from error
-        return NewLayer(self._paths, directory, kind, tuple(report))
+            raise files.explain(error, place) from error
+        return NewLayer(self._paths, work.directory, media_type, tuple(report))
 
 
-class _Wish:
-    """What `LayerWriter.write` was asked for."""
+class _Work:
+    """One layer, made in the new directory `directory` by a process in the user namespace."""
 
-    def __init__(
-        self,
-        upper: str,
-        below: Sequence[str] | None,
-        directory: str,
-        places: Places,
-        compression: str,
-        epoch: int | None,
-        *,
-        give: bool,
-    ) -> None:
-        self.upper = upper
-        self.below = below
+    def __init__(self, directory: str, compression: str) -> None:
         self.directory = directory
-        self.places = places
         self.compression = compression
-        self.epoch = epoch
-        self.give = give
+        self.tree = f"{directory}/diff"
 
     def carry_out(self, owner: int) -> Report:
-        """In the user namespace."""
+        """Be that process."""
         libc.prctl(libc.PR_SET_PDEATHSIG, signals.SIGKILL)
         if os.getppid() != owner:
             os._exit(1)
@@ -161,42 +176,86 @@ class _Wish:
         rlimits.raise_open_files()
         os.umask(0)
         os.mkdir(self.directory, 0o755)
-        upper = self._take_in()
         blob = os.open(f"{self.directory}/blob", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         stream = LayerStream(blob, self.compression)
         try:
-            walk = self._walk(upper, stream)
+            size, count, notes = self.fill(stream)
             stream.finish()
         finally:
             stream.close()
             os.close(blob)
-        lines = walk.notes.lines()
-        document = {"size": walk.size, "files": walk.files, "notes": lines}
+        document = {"size": size, "files": count, "notes": notes}
         files.write_atomic(f"{self.directory}/layer.json", json.dumps(document).encode())
-        return stream.diff_id, stream.digest, stream.size, walk.size, walk.files, lines
+        return stream.diff_id, stream.digest, stream.size, size, count, notes
+
+    def fill(self, stream: LayerStream) -> tuple[int, int, list[str]]:
+        """Write the archive to `stream` and make `tree`; the tree's size, files and notes."""
+        raise NotImplementedError
+
+
+class _OfUpper(_Work):
+    """Of an upper directory: see LayerWriter.write."""
+
+    def __init__(
+        self,
+        directory: str,
+        compression: str,
+        upper: str,
+        below: Sequence[str] | None,
+        places: Places,
+        epoch: int | None,
+        *,
+        give: bool,
+    ) -> None:
+        super().__init__(directory, compression)
+        self._upper = upper
+        self._below = below
+        self._places = places
+        self._epoch = epoch
+        self._give = give
+
+    def fill(self, stream: LayerStream) -> tuple[int, int, list[str]]:
+        upper = self._take_in()
+        folder = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        copy = None if upper == self.tree else CopiedTree(self.tree)
+        walk = LayerWalk(
+            stream, copy or GivenTree(), self._places,
+            compares=self._below is not None, epoch=self._epoch,
+        )  # fmt: skip
+        walk.run(folder, lowers.open_all(self._below or ()), copy.root if copy else -1)
+        return walk.size, walk.files, walk.notes.lines()
 
     def _take_in(self) -> str:
         """Where the upper directory is now."""
-        tree = f"{self.directory}/diff"
-        if self.give:
+        if self._give:
             try:
-                os.rename(self.upper, tree)
-                os.chown(tree, 0, 0)
-                os.chmod(tree, 0o755)
-                return tree
+                os.rename(self._upper, self.tree)
+                os.chown(self.tree, 0, 0)
+                os.chmod(self.tree, 0o755)
+                return self.tree
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise
-                self.give = False
-        os.mkdir(tree, 0o755)
-        return self.upper
+        os.mkdir(self.tree, 0o755)
+        return self._upper
 
-    def _walk(self, upper: str, stream: LayerStream) -> LayerWalk:
-        folder = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        copy = None if self.give else CopiedTree(f"{self.directory}/diff")
-        tree = copy or GivenTree()
-        walk = LayerWalk(
-            stream, tree, self.places, compares=self.below is not None, epoch=self.epoch
-        )
-        walk.run(folder, lowers.open_all(self.below or ()), copy.root if copy else -1)
-        return walk
+
+class _OfArchive(_Work):
+    """Of a tar archive: see LayerWriter.from_archive."""
+
+    def __init__(self, directory: str, compression: str, source_fd: int, maps: IdMaps) -> None:
+        super().__init__(directory, compression)
+        self._source_fd = source_fd
+        self._maps = maps
+
+    def fill(self, stream: LayerStream) -> tuple[int, int, list[str]]:
+        os.mkdir(self.tree, 0o755)
+        pieces = decompress.pieces(self._source_fd)
+        summary = unpack.unpack_pieces(_copied(pieces, stream), self.tree, self._maps)
+        return summary.size, summary.files, summary.notes
+
+
+def _copied(pieces: Iterator[bytes], stream: LayerStream) -> Iterator[bytes]:
+    for piece in pieces:
+        stream.write(piece)
+        yield piece

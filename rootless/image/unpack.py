@@ -28,6 +28,8 @@ from rootless.store import trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rootless.model.idmap import IdMaps
 
 # Names under which the overlays keep their own notes: an archive must not write those.
@@ -60,7 +62,12 @@ def unpack(source_fd: int, tree: str, maps: IdMaps) -> Summary:
     maps are those of the namespace this runs in. Raises ImageError naming the entry, StoreError,
     HostError, OSError; what was written until then stays in `tree`, for the caller to remove.
     """
-    stream = ByteStream(decompress.pieces(source_fd))
+    return unpack_pieces(decompress.pieces(source_fd), tree, maps)
+
+
+def unpack_pieces(pieces: Iterator[bytes], tree: str, maps: IdMaps) -> Summary:
+    """`unpack` for the plain archive, which comes in `pieces`."""
+    stream = ByteStream(pieces)
     old_umask = os.umask(0)
     folders = Folders(os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
     unpacker = Unpacker(folders, maps)

@@ -24,7 +24,7 @@ CHANGES = (
 )
 EXPECTED = [
     "C /etc", "D /etc/group", "C /etc/passwd", "A /new", "A /new/h", "A /new/p", "A /new/sub",
-    "A /new/sub/f", "C /opt", "C /var", "D /var/log",
+    "A /new/sub/f", "C /opt", "C /var", "D /var/log", "A /vol",
 ]  # fmt: skip
 
 
@@ -41,10 +41,18 @@ def test_diff_tells_what_the_container_did_and_not_what_we_did(rl: Rl, changed: 
     assert document["added"][0] == "/new"
 
 
-def test_nothing_done_is_no_difference(rl: Rl, busybox_image: str, work: Path) -> None:
-    binds = ["-v", f"{work}:/deep/below/here", "-v", f"{work}:/usr/here"]
-    rl("run", "--name=c", "--net=none", *binds, busybox_image, "true")
+def test_nothing_done_is_no_difference(rl: Rl, busybox_image: str) -> None:
+    rl("run", "--name=c", "--net=none", busybox_image, "true")
     assert rl("diff", "c").stdout == ""
+
+
+def test_mount_points_of_the_users_are_told_as_by_docker(
+    rl: Rl, busybox_image: str, work: Path
+) -> None:
+    binds = ["-v", f"{work}:/deep/below/here", "-v", f"{work}:/usr/bin"]
+    rl("run", "--name=c", "--net=none", *binds, busybox_image, "true")
+    lines = rl("diff", "c").stdout.splitlines()
+    assert lines == ["A /deep", "A /deep/below", "A /deep/below/here"]
 
 
 def test_a_directory_made_anew_hides_what_was_in_it(rl: Rl, busybox_image: str) -> None:

@@ -1,0 +1,5 @@
+"""The fixtures of containers, for what is made of them."""
+
+from tests.user.run.conftest import Leftovers, leftovers, sh
+
+__all__ = ["Leftovers", "leftovers", "sh"]
