@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+GZIP, ZSTD = "gzip", "zstd"
 PIECE = 1024 * 1024
 _INPUT = 128 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -31,11 +32,19 @@ def pieces(fd: int) -> Iterator[bytes]:
     Raises ImageError when the blob is damaged or cut, HostError when nothing here reads zstd.
     """
     head = _read_head(fd)
-    if head.startswith(_GZIP_MAGIC):
+    kind = compression_of(head)
+    if kind == GZIP:
         return _gunzip(fd, head)
+    return _unzstd(fd, head) if kind == ZSTD else _plain(fd, head)
+
+
+def compression_of(head: bytes) -> str:
+    """GZIP, ZSTD or "", by the first four bytes."""
+    if head.startswith(_GZIP_MAGIC):
+        return GZIP
     if head.startswith(_ZSTD_MAGIC) or (head[1:4] == _ZSTD_SKIPPABLE and head[0] & 0xF0 == 0x50):
-        return _unzstd(fd, head)
-    return _plain(fd, head)
+        return ZSTD
+    return ""
 
 
 def _read_head(fd: int) -> bytes:

@@ -120,6 +120,22 @@ def pull(
         raise
 
 
+def bring_in(
+    paths: Paths,
+    source: Source,
+    names: list[str],
+    platform: Platform | None,
+    progress: Progress,
+) -> PulledImage:
+    """Bring one image of `source` in under all of `names`, without a name where there are none.
+
+    Raises ImageError, StoreError; no name is set then.
+    """
+    work = _Pull(paths, platform, progress, DEFAULT_JOBS)
+    work.names = names or [""]
+    return work.from_source(source)
+
+
 def _told(paths: Paths, pulled: PulledImage) -> PulledImage:
     events.emit(paths, events.IMAGE, "pull", pulled.name, {"name": pulled.name})
     return pulled
@@ -193,12 +209,14 @@ class _Pull:
         self._jobs = max(1, jobs)
         self.insecure = False
         self.credentials: Credentials | None = None
+        # Instead of the source's own one.
+        self.names: list[str] = []
 
     def from_directory(self, place: OciPath) -> PulledImage:
         """Copy from an OCI layout."""
         from rootless.image.source_oci import OciSource
 
-        return self._from(OciSource(place, self._platform))
+        return self.from_source(OciSource(place, self._platform))
 
     def from_registries(self, reference: Reference) -> PulledImage:
         """Try each place that may have the image; when none has, tell what each said."""
@@ -210,12 +228,13 @@ class _Pull:
             if self.insecure:
                 endpoint = Endpoint(place.domain, place.path, insecure=True)
             try:
-                return self._from(RegistrySource(candidate, endpoint, self.credentials))
+                return self.from_source(RegistrySource(candidate, endpoint, self.credentials))
             except (RegistryError, NotFoundError) as error:
                 failures.append(_naming(candidate, error))
         raise _summary(reference, failures)
 
-    def _from(self, source: Source) -> PulledImage:
+    def from_source(self, source: Source) -> PulledImage:
+        """Everything that `source` has of the image."""
         try:
             self._progress.message(f"Pulling {source.name}")
             documents = self._documents(source)
@@ -265,7 +284,8 @@ class _Pull:
             digest = blobs.write(self._paths, documents.manifest_data)
             with guard.adding(self._paths):
                 if not self._missing(documents) and not _lacks(self._paths, digest):
-                    self._set_name(source.name, digest, documents)
+                    for name in self.names or [source.name]:
+                        self._set_name(name, digest, documents)
                     return PulledImage(source.name, digest, image_id, notes)
         raise StoreError(f"{source.name}: its parts were removed again and again while it came in")
 

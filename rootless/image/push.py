@@ -8,19 +8,19 @@ from the names in the store: an image came from where its name says, or was push
 
 from __future__ import annotations
 
-import os
 from functools import partial
 
-from rootless.errors import NotFoundError, RegistryError, StoreError, UsageError
-from rootless.image import auth, crew, http, registries_config, resolve
+from rootless.errors import NotFoundError, RegistryError, UsageError
+from rootless.image import auth, crew, http, openblobs, registries_config, resolve
+from rootless.image.openblobs import Blob, OpenBlobs
 from rootless.image.progress import Silent
 from rootless.image.registry_writer import Destination, UnexpectedAnswer
-from rootless.image.upload import Blob, Upload
+from rootless.image.upload import Upload
 from rootless.model import digest as digests
 from rootless.model import media
 from rootless.model import reference as references
 from rootless.model.registries import LOCAL_DOMAIN, Endpoint
-from rootless.store import blobs, events, guard, images
+from rootless.store import blobs, events, images
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _origins(
             known = origins.setdefault(digest, [])
             if place.path not in known and len(known) < _MAX_ORIGINS:
                 known.append(place.path)
-    wanted = {digest for manifest in manifests for digest in _parts(paths, manifest)}
+    wanted = {digest for manifest in manifests for digest in openblobs.parts(paths, manifest)}
     return {digest: found for digest, found in origins.items() if digest in wanted}
 
 
@@ -147,59 +147,6 @@ def _place_of(name: str) -> Endpoint | None:
         return endpoint_of(references.parse(name), insecure=False)
     except (RegistryError, UsageError):
         return None
-
-
-def _parts(paths: Paths, manifest_digest: str) -> dict[str, int]:
-    """The blobs of an image and their sizes in bytes: layers, then the configuration."""
-    document = media.parse_json(blobs.read_trusted(paths, manifest_digest), manifest_digest)
-    manifest = media.parse_manifest(document, media.OCI_MANIFEST, manifest_digest)
-    return {part.digest: part.size for part in (*manifest.layers, manifest.config)}
-
-
-class OpenBlobs:
-    """The blobs of images, opened before anything is sent: a removal does not reach them.
-
-    A context manager. Raises StoreError for one that is missing or has another size.
-    """
-
-    def __init__(self, paths: Paths, manifests: Iterable[str]) -> None:
-        self.blobs: list[Blob] = []
-        parts: dict[str, int] = {}
-        with guard.adding(paths):
-            for manifest in manifests:
-                parts.update(_parts(paths, manifest))
-            try:
-                for digest, size in parts.items():
-                    self.blobs.append(_open(paths, digest, size))
-            except BaseException:
-                self.close()
-                raise
-
-    def close(self) -> None:
-        """Close the files."""
-        for blob in self.blobs:
-            os.close(blob.fd)
-        self.blobs = []
-
-    def __enter__(self) -> OpenBlobs:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-
-def _open(paths: Paths, digest: str, size: int) -> Blob:
-    path = paths.blob(digest)
-    hint = "rl rmi --force IMAGE, then rl pull IMAGE"
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}", hint) from error
-    actual = os.fstat(fd).st_size
-    if actual != size:
-        os.close(fd)
-        raise StoreError(f"{path}: damaged, it has {actual} bytes instead of {size}", hint)
-    return Blob(digest, size, fd, path)
 
 
 class Connection:

@@ -41,12 +41,36 @@ class FileStream:
         os.close(self._fd)
 
 
-class OciSource:
+class LocalSource:
+    """What sources on this machine have in common."""
+
+    def __init__(self) -> None:
+        self._cancelled = threading.Event()
+
+    def check(self) -> None:
+        """See Source."""
+        if self._cancelled.is_set():
+            raise RegistryError("interrupted")
+
+    def pause(self, seconds: float) -> None:
+        """See Source."""
+        self._cancelled.wait(seconds)
+        self.check()
+
+    def cancel(self) -> None:
+        """See Source."""
+        self._cancelled.set()
+
+    def close(self) -> None:
+        """See Source: nothing is held."""
+
+
+class OciSource(LocalSource):
     """`oci:DIR[:REF]`. Every file read here is verified by its digest, here or by the transfer."""
 
     def __init__(self, place: OciPath, platform: Platform) -> None:
+        super().__init__()
         self._folder = os.path.abspath(place.directory)
-        self._cancelled = threading.Event()
         self._root = self._find(place, platform)
         self.name = _name_for(self._root.annotations.get(REF_NAME, ""), place)
 
@@ -90,23 +114,6 @@ class OciSource:
             os.close(fd)
             raise ImageError(f"{path}: has {actual} bytes, its descriptor says {size}")
         return FileStream(fd, offset)
-
-    def check(self) -> None:
-        """See Source."""
-        if self._cancelled.is_set():
-            raise RegistryError("interrupted")
-
-    def pause(self, seconds: float) -> None:
-        """See Source."""
-        self._cancelled.wait(seconds)
-        self.check()
-
-    def cancel(self) -> None:
-        """See Source."""
-        self._cancelled.set()
-
-    def close(self) -> None:
-        """See Source: nothing is held."""
 
     def _blob(self, digest: str) -> str:
         return f"{self._folder}/blobs/sha256/{digests.hex_of(digest)}"

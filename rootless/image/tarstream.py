@@ -27,8 +27,20 @@ from rootless.image.tarentry import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Protocol
 
-    from rootless.image.bytestream import ByteStream
+    class Stream(Protocol):
+        """What an archive is read from: as `rootless.image.bytestream.ByteStream`."""
+
+        def some(self, limit: int) -> memoryview:
+            """Between 1 and `limit` bytes; none at the end."""
+
+        def upto(self, count: int) -> bytes:
+            """`count` bytes, fewer only at the end."""
+
+        def skip(self, count: int) -> bool:
+            """Pass over `count` bytes; False when the stream ended before."""
+
 
 BLOCK = 512
 # Extended headers and sparse maps are kept in memory: none honest comes near this size.
@@ -46,7 +58,7 @@ _POSIX_MAGIC, _GNU_MAGIC = b"ustar\0", b"ustar  \0"
 class TarReader:
     """Iterates over the entries; the data of the current one comes from `data`."""
 
-    def __init__(self, stream: ByteStream) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._left = 0
         self._padding = 0

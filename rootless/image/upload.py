@@ -9,8 +9,6 @@ carried a mebibyte was none.
 
 from __future__ import annotations
 
-import os
-
 from rootless.errors import RegistryError, StoreError
 from rootless.image import http
 from rootless.image.registry_writer import UnexpectedAnswer, received
@@ -20,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rootless.image.openblobs import Blob
     from rootless.image.progress import Progress
     from rootless.image.registry_writer import Destination
 
@@ -33,35 +32,6 @@ _ATTEMPTS = http.ATTEMPTS
 _TOO_LARGE = 413
 # The session is gone, or is elsewhere than was thought: what the registry has must be asked for.
 _LOST = (404, 416)
-
-
-class Blob:
-    """A blob in an open file; closing it is the owner's."""
-
-    __slots__ = ("digest", "fd", "path", "size")
-
-    def __init__(self, digest: str, size: int, fd: int, path: str) -> None:
-        self.digest = digest
-        self.size = size
-        self.fd = fd
-        self.path = path
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Bytes of it. Raises StoreError where there are none."""
-        data = os.pread(self.fd, length, offset)
-        if not data and length:
-            raise StoreError(f"{self.path}: became shorter than {self.size} bytes")
-        return data
-
-    def is_damaged(self) -> bool:
-        """Whether the content has another digest."""
-        import hashlib
-
-        state, offset = hashlib.sha256(), 0
-        while data := os.pread(self.fd, _READ_BYTES, offset):
-            state.update(data)
-            offset += len(data)
-        return digests.PREFIX + state.hexdigest() != self.digest
 
 
 class _Piece:
