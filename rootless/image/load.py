@@ -72,7 +72,7 @@ def _images(found: Files) -> list[ArchivedImage]:
         images = _of_layout(found, layout)
         if images:
             return images
-    if isinstance(docker, list):
+    if isinstance(docker, list) and docker:
         return [_of_docker(found, row) for row in docker[:_MAX_IMAGES]]
     if found.find("repositories") is not None:
         raise ImageError(f"{found.what}: an archive of a docker from before 1.10 (2016)",

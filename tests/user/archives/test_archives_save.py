@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import subprocess
@@ -107,8 +106,10 @@ def test_the_same_images_give_the_same_bytes(rl: Rl, image: str, short_dir: Path
     assert first.read_bytes() == second.read_bytes()
     with tarfile.open(first) as archive:
         members = {member.name: member for member in archive}
-    assert {member.mtime for member in members.values()} == {0}
+        (row,) = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]
     assert {"index.json", "oci-layout", "manifest.json"} <= members.keys()
+    assert row["RepoTags"] == [image] == names(rl)
+    assert {member.mtime for member in members.values()} == {0}
 
 
 def test_a_failure_leaves_no_file(rl: Rl, image: str, short_dir: Path) -> None:
@@ -159,12 +160,3 @@ def test_a_reader_that_goes_away(rl: Rl, busybox_image: str) -> None:
     saving.stdout.close()
     assert saving.wait(20) == 141 and saving.stderr.read() == b""
     saving.stderr.close()
-
-
-def test_gzip_in_the_layers_is_kept(rl: Rl, image: str, short_dir: Path) -> None:
-    rl("save", "-q", "-o", str(short_dir / "x.tar"), image)
-    with tarfile.open(short_dir / "x.tar") as archive:
-        (row,) = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]
-        layers = [archive.extractfile(name).read() for name in row["Layers"]]  # type: ignore[union-attr]
-    assert row["RepoTags"] == [image] == names(rl)
-    assert all(gzip.decompress(layer) for layer in layers)
