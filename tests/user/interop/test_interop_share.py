@@ -232,7 +232,8 @@ def test_umoci_unpacks_what_rl_saves(rl: Rl, rich: StoredImage, short_dir: Path)
     run("umoci", "unpack", "--rootless", "--image", f"{saved}:x", str(bundle))
     data = bundle / "rootfs" / "data"
     assert {path.name for path in data.iterdir()} == {
-        "empty", "link", "marked", "n\u00e4me with space", "opaque", "private", "program", "program2",
+        "empty", "link", "marked", "n\u00e4me with space", "opaque", "private", "program",
+        "program2",
     }  # fmt: skip
     assert (data / "program").stat().st_mode & 0o7777 == SETUID
     assert (data / "program").samefile(data / "program2")
