@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 TAKE_OVER = "take-over"
 TAKEN = "taken"
+RUNS = "runs"
+_ENDED = "the container's supervisor ended at once"
 
 
 def run(
@@ -70,24 +72,35 @@ def _bring_up(begun: Start, progress: Progress | None, client: Channel | None) -
 
 
 def _run_and_leave(begun: Start, client: Channel | None) -> None:
+    launch = begun.launch
     try:
         with Undo() as undo:
             running, leader = begun.bring_up(undo)
+            # What it was given keeps a container alive, also one that cannot be executed.
+            undo.callback(launch.dismiss_supervisor)
+            supervisor = _brief_supervisor(begun, running, leader, client)
             begun.go()
             begun.grouping.add_helper(running.pid)
-            begun.grouping.add_helper(begun.launch.supervisor_pid)
-            _hand_over(begun, running, leader, client)
+            begun.grouping.add_helper(launch.supervisor_pid)
+            _leave_to(supervisor)
             undo.forget()
     except BaseException as error:
         begun.fail(error)
         Ending(begun.paths, begun.place.record, begun.remove).leave()
         begun.place.lock.release()
         raise
+    launch.let_go()
+    begun.place.lock.release()
+    close_all_of([leader] if leader >= 0 else [])
+    close_all_of(running.fds())
     begun.clear_up_after_others()
 
 
-def _hand_over(begun: Start, running: Running, leader: int, client: Channel | None) -> None:
-    """Give the supervisor all that a container needs to live on; it is at work then."""
+def _brief_supervisor(
+    begun: Start, running: Running, leader: int, client: Channel | None
+) -> Channel:
+    """Give the supervisor all that a container needs to live on; it gets ready while the command
+    is being executed."""
     launch, spec = begun.launch, begun.spec
     to_payload, from_out, from_err = launch.stdio.launcher
     streams = [leader] if leader >= 0 else [from_out, from_err, to_payload]
@@ -112,14 +125,23 @@ def _hand_over(begun: Start, running: Running, leader: int, client: Channel | No
         raise RuntimeSetupError("a detached container was launched without a supervisor")
     try:
         supervisor.send(TAKE_OVER, facts, fds=fds)
+    except OSError as error:
+        raise RuntimeSetupError(_ENDED) from error
+    return supervisor
+
+
+def _leave_to(supervisor: Channel) -> None:
+    """Tell it that the command runs, once it is ready: it alone keeps the container then.
+
+    Raises RuntimeSetupError.
+    """
+    try:
         answer = supervisor.receive()
+        if answer is not None and answer[0][0] == TAKEN:
+            supervisor.send(RUNS)
+            return
     except OSError:
         answer = None
     if answer is None:
-        raise RuntimeSetupError("the container's supervisor ended at once")
-    if answer[0][0] != TAKEN:
-        raise RuntimeSetupError(f"the container's supervisor: {answer[0][1]}")
-    launch.let_go()
-    begun.place.lock.release()
-    close_all_of([leader] if leader >= 0 else [])
-    close_all_of(network)
+        raise RuntimeSetupError(_ENDED)
+    raise RuntimeSetupError(f"the container's supervisor: {answer[0][1]}")

@@ -37,7 +37,8 @@ _SECONDS_FOR_LAST_WORDS = 2.0
 
 
 def main(launcher: Channel) -> None:
-    """The supervisor's life. launcher: says "take-over" with what engine.detach puts together."""
+    """The supervisor's life. launcher: says "take-over" with what engine.detach puts together, and
+    "runs" when the command does."""
     received = launcher.receive()
     if received is None:
         return  # nothing came to run
@@ -48,8 +49,9 @@ def main(launcher: Channel) -> None:
     except (OSError, RlError) as error:
         launcher.send(REFUSED, str(error))
         return
-    finally:
-        launcher.close()
+    if not _is_to_go_on(launcher):
+        return  # it could not be executed, or nobody is left who looks after the start
+    launcher.close()
     # For the rl that it may become.
     os.environ["RL_ROOT"] = supervisor.paths.root
     os.environ["RL_RUNTIME_DIR"] = supervisor.paths.runtime
@@ -57,6 +59,13 @@ def main(launcher: Channel) -> None:
     # What imports have used in between, a tenth of all.
     libc.give_memory_back()
     supervisor.run()
+
+
+def _is_to_go_on(launcher: Channel) -> bool:
+    try:
+        return launcher.receive() is not None
+    except OSError:
+        return False
 
 
 class Supervisor:
@@ -88,13 +97,15 @@ class Supervisor:
         self._listener = clients.listen(containers.live_directory(self.paths, self.id))
         self._status: int | None = None
         self._has_unwound = self._is_clean = self._is_stopped = False
-        self._began = time.monotonic()
-        timeout = facts["timeout"]
-        self._deadline = self._began + timeout if timeout else None
+        self._began = 0.0
+        self._deadline: float | None = None
         self._monitor = self._health_monitor(record) if record.get("health") else None
 
     def run(self) -> None:
         """Until the container has ended and everything of it is unmade; may become its restart."""
+        self._began = time.monotonic()
+        if self._facts["timeout"]:
+            self._deadline = self._began + self._facts["timeout"]
         while self._status is None:
             self._turn(self._until_deadline())
             self._check_deadline()

@@ -77,9 +77,6 @@ def _get_ready(*kept: int) -> None:
     # Ctrl-C at the terminal reaches the whole foreground group; the launcher decides about it.
     for number in signals.FROM_TERMINAL:
         signals.signal(number, signals.SIG_IGN)
-    # Loaded while the launcher still plans and the maps are being written.
-    from rootless.runtime import init, reaper, view  # noqa: F401
-    from rootless.tools import fuse_overlayfs  # noqa: F401
 
 
 def _load_the_rest(request: Request) -> None:

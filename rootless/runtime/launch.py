@@ -44,12 +44,15 @@ class Launch:
         self.control, self._keeper_control = channel.pair()
         self.setup, self._init_setup = channel.pair()
         self.joined = joined
-        self._pending = idmap.begin(self._keeper, joined.user_fd if joined else -1)
+        self._pending = idmap.begin(
+            self._keeper, joined.user_fd if joined else -1, self._prepare_keeper
+        )
         self._keeper_control.close()
         self._init_setup.close()
         self.keeper_pid = self._pending.pid
         self.init_pid = 0
         self._init_fd = -1
+        self._is_let_go = False
         self.server_pid = self.view_pid = 0
         self.times: list[tuple[str, int]] = []
 
@@ -61,15 +64,20 @@ class Launch:
         theirs.close()
         self.supervisor, self.supervisor_pid = ours, pid
 
-    def _keeper(self) -> None:
-        from rootless.runtime import keeper
-
+    def _prepare_keeper(self) -> None:
+        """While the launcher still plans and the maps are being written."""
         if self.supervisor is not None:
+            # Its end is what a supervisor without a container waits for.
             self.supervisor.close()
-
         self.control.close()
         self.setup.close()
         self.stdio.close_launcher_side()
+        from rootless.runtime import init, keeper, reaper, view  # noqa: F401
+        from rootless.tools import fuse_overlayfs  # noqa: F401
+
+    def _keeper(self) -> None:
+        from rootless.runtime import keeper
+
         keeper.main(self._keeper_control, self._init_setup, self.stdio)
 
     def request_maps(self, maps: IdMaps) -> None:
@@ -163,7 +171,13 @@ class Launch:
         return self._init_fd
 
     def abandon(self) -> None:
-        """Give up: the keeper kills what runs and unwinds. Waits for it, and for a supervisor."""
+        """Give up: the keeper kills what runs and unwinds. Waits for it, and for a supervisor.
+
+        Harmless when repeated, and once the supervisor has the container.
+        """
+        if self._is_let_go:
+            return
+        self.dismiss_supervisor()
         for end in (self.control, self.setup):
             end.close()
         self.stdio.close_container_side()
@@ -171,6 +185,9 @@ class Launch:
         self._pending.abandon()
         self._close_joined()
         self.reap()
+
+    def dismiss_supervisor(self) -> None:
+        """End the supervisor, and with it its copies of what keeps a container; waits for it."""
         if self.supervisor is not None:
             self.supervisor.close()
             self.supervisor = None
@@ -179,6 +196,7 @@ class Launch:
     def let_go(self) -> None:
         """The supervisor has copies of everything: close ours, so that it alone keeps the
         container."""
+        self._is_let_go = True
         self.control.close()
         self.stdio.close_launcher_side()
         os.close(self._init_fd)

@@ -123,10 +123,13 @@ class Pending:
             self._from_child = self._to_child = -1
 
 
-def begin(function: Callable[[], None], join: int = -1) -> Pending:
+def begin(
+    function: Callable[[], None], join: int = -1, prepare: Callable[[], None] | None = None
+) -> Pending:
     """Fork a child that unshares a user namespace, waits for its maps and calls `function`.
 
-    join: a descriptor of a user namespace to be in instead.
+    join: a descriptor of a user namespace to be in instead. prepare: called in the child while the
+    maps are being written; the child has no name of its own then, in either namespace.
     The child ends with exit code 0 when `function` returns; `function` has to report its own
     failures.
     """
@@ -136,7 +139,7 @@ def begin(function: Callable[[], None], join: int = -1) -> Pending:
     if pid == 0:
         os.close(from_child)
         os.close(to_child)
-        _run_child(function, from_parent, to_parent, join)
+        _run_child(function, from_parent, to_parent, join, prepare)
     os.close(to_parent)
     os.close(from_parent)
     return Pending(pid, from_child, to_child, joins=join >= 0)
@@ -149,11 +152,17 @@ def start(function: Callable[[], None], maps: IdMaps | None = None) -> spawn.Chi
     return pending.finish()
 
 
-def _run_child(function: Callable[[], None], from_parent: int, to_parent: int, join: int) -> None:
+def _run_child(
+    function: Callable[[], None],
+    from_parent: int,
+    to_parent: int,
+    join: int,
+    prepare: Callable[[], None] | None,
+) -> None:
     """The child's side; never returns to the caller's stack."""
     code = 1
     try:
-        join_new_namespace(from_parent, to_parent, join)
+        join_new_namespace(from_parent, to_parent, join, prepare)
         function()
         code = 0
     except BrokenPipeError:
@@ -164,10 +173,15 @@ def _run_child(function: Callable[[], None], from_parent: int, to_parent: int, j
         os._exit(code)
 
 
-def join_new_namespace(from_parent: int, to_parent: int, join: int = -1) -> None:
+def join_new_namespace(
+    from_parent: int,
+    to_parent: int,
+    join: int = -1,
+    prepare: Callable[[], None] | None = None,
+) -> None:
     """Unshare a user namespace and become its root once the parent has written the maps.
 
-    join: see `begin`.
+    join, prepare: see `begin`.
     A failed unshare is told to the parent as its errno; then this process ends.
     """
     from rootless.kernel import libc
@@ -182,6 +196,8 @@ def join_new_namespace(from_parent: int, to_parent: int, join: int = -1) -> None
         os._exit(1)
     os.write(to_parent, _READY)
     os.close(to_parent)
+    if prepare is not None:
+        prepare()
     if os.read(from_parent, 1) != _MAPPED:
         os._exit(1)
     os.close(from_parent)

@@ -107,6 +107,11 @@ def spawn(
     """
     log.effect(f"run {quoted(argv)}")
     streams = (stdin, stdout, stderr)
+    environment = clean_environment() if env is None else env
+    if not die_with_parent and cwd is None:
+        started = _spawn_quickly(argv, environment, streams, pass_fds, own_session, umask)
+        if started is not None:
+            return started
     owner = os.getpid()
     pid = os.fork()
     if pid == 0:
@@ -114,9 +119,64 @@ def spawn(
         if own_session or die_with_parent:
             # Ctrl-C at the user's terminal is not for a helper, which ends when its owner does.
             os.setsid()
-        environment = clean_environment() if env is None else dict(env)
-        _exec_child(argv, environment, streams, pass_fds, die_with_parent, owner)
+        _exec_child(argv, dict(environment), streams, pass_fds, die_with_parent, owner)
     return Child(pid)
+
+
+def _spawn_quickly(
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    streams: Sequence[int | None],
+    pass_fds: Sequence[int],
+    own_session: bool,
+    umask: int | None,
+) -> Child | None:
+    """By posix_spawn(3), which copies nothing of this process: a fork costs 0.7 ms more, most of it
+    in the writes afterwards.
+
+    None where it cannot be done, and when it fails: a fork tells of the failure as it does of all.
+    """
+    if any(fd is not None and fd < 3 for fd in streams):
+        return None
+    actions = [_stream_action(fd, number) for number, fd in enumerate(streams)]
+    actions += [(os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable() if fd not in pass_fds]
+    before = -1 if umask is None else os.umask(umask)
+    ours = [fd for fd in pass_fds if not os.get_inheritable(fd)]
+    try:
+        # Not by a duplicate onto itself: glibc before 2.29 would close it.
+        for fd in ours:
+            os.set_inheritable(fd, True)
+        pid = os.posix_spawn(
+            argv[0], list(argv), env, file_actions=actions, setsid=own_session,
+            setsigmask=(), setsigdef=(signals.SIGPIPE, signals.SIGINT),
+        )  # fmt: skip
+    except (OSError, NotImplementedError):
+        return None
+    finally:
+        for fd in ours:
+            os.set_inheritable(fd, False)
+        if before >= 0:
+            os.umask(before)
+    return Child(pid)
+
+
+def _stream_action(fd: int | None, number: int) -> tuple[int, ...] | tuple[int, int, str, int, int]:
+    if fd is None:
+        return (os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0)
+    return (os.POSIX_SPAWN_DUP2, fd, number)
+
+
+def _inheritable() -> list[int]:
+    """What our own caller has left open for us, beyond the standard streams."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        fd = int(name)
+        try:
+            if fd > 2 and os.get_inheritable(fd):
+                found.append(fd)
+        except OSError:
+            continue  # the listing's own descriptor
+    return found
 
 
 def _enter(cwd: str | None, umask: int | None) -> None:
