@@ -32,6 +32,8 @@ class Paths:
         # One symbolic link for each container name; the target is the container's id.
         self.names = f"{root}/names"
         self.volumes = f"{root}/volumes"
+        # What builds leave for later builds (store.buildcache).
+        self.build = f"{root}/build"
         # Work in progress, on the same file system as the rest so that rename(2) works.
         self.tmp = f"{root}/tmp"
         self.locks = f"{root}/locks"
