@@ -46,6 +46,7 @@ ENTRIES = {
     for row in (
         ("run", "cmd_run", "RUN", "Run a command in a new container"),
         ("exec", "cmd_exec", "EXEC", "Run a command in a running container"),
+        ("build", "cmd_build", "BUILD", "Build an image from a Dockerfile"),
         ("ps", "cmd_ps", "PS", "List containers"),
         ("create", "cmd_run", "CREATE", "Make a container without starting it"),
         ("start", "cmd_lifecycle", "START", "Start containers"),
@@ -88,6 +89,7 @@ ENTRIES = {
         ("system prune", "cmd_system", "PRUNE", "Remove what nothing uses"),
         ("system reset", "cmd_system", "RESET", "Remove everything of the store"),
         ("system events", "cmd_events", "EVENTS", "Tell what happens, as it happens"),
+        ("image build", "cmd_build", "BUILD", "Build an image from a Dockerfile"),
         ("image ls", "cmd_images", "LIST", "List images"),
         ("image pull", "cmd_images", "PULL", "Fetch an image from a registry"),
         ("image push", "cmd_push", "PUSH", "Send an image to a registry"),

@@ -96,7 +96,7 @@ def _lasting(spec: ContainerSpec, made: Plan, image: StoredImage | None) -> dict
     return {
         "id": made.place.container_id,
         "name": made.place.name,
-        "image": image.name if image else spec.rootfs,
+        "image": image.name if image else spec.rootfs or spec.image or "",
         "image_id": image.image_id if image else "",
         "manifest": image.manifest_digest if image else "",
         "command": made.document["process"]["args"],

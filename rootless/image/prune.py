@@ -6,7 +6,7 @@ import os
 
 from rootless.errors import RlError
 from rootless.image import remove, transfer
-from rootless.store import blobs, guard, images, layers, trees
+from rootless.store import blobs, buildcache, guard, images, layers, trees
 from rootless.tools import idmap
 
 TYPE_CHECKING = False
@@ -21,13 +21,17 @@ def prune(paths: Paths, *, everything: bool, in_use: InUse) -> tuple[list[str], 
     """Remove what is not needed: (what happened, in lines; the bytes that this freed).
 
     That is: dangling images, or with `everything` all images, except those that `in_use` names
-    containers of; blobs and layers without an image; downloads and layers that were given up. What
-    other processes are working on stays, or is fetched again by them.
+    containers of, and what builds have left for later ones; blobs and layers without an image;
+    downloads and layers that were given up. What other processes are working on stays, or is
+    fetched again by them.
     """
     if not os.path.isdir(paths.tmp):
         return [], 0
     before = dict(_sizes(paths))
     lines = _prune_images(paths, everything=everything, in_use=in_use)
+    if everything:
+        with guard.removing(paths):
+            buildcache.forget_steps(paths)
     lines += [f"Deleted: {digest}" for digest in remove.prune_unreferenced(paths)]
     layers.sweep(paths)
     freed = sum(size for path, size in before.items() if not os.path.lexists(path))

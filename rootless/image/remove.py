@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rootless.errors import InUseError, RlError
 from rootless.image import resolve
-from rootless.store import blobs, events, guard, images, index, layers
+from rootless.store import blobs, buildcache, events, guard, images, index, layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,9 +120,8 @@ def _delete_parts(paths: Paths, image: StoredImage) -> list[str]:
 
 
 def _still_needed(paths: Paths) -> tuple[set[str], set[str]]:
-    """The blobs and the layers that the index still leads to."""
-    needed_blobs: set[str] = set()
-    needed_layers: set[str] = set()
+    """The blobs and the layers that the index still leads to, or a step of a build."""
+    needed_blobs, needed_layers = buildcache.needed(paths)
     for other in images.list_all(paths):
         needed_blobs.update(other.blob_digests())
         needed_layers.update(other.diff_ids)

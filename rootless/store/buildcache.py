@@ -1,10 +1,10 @@
 """What builds leave for later builds: steps, digests of what stages hold, and cache mounts.
 
-`build/steps/KEY` is the record of one step: the key says of what (engine.build.state); the record
-has its layer, None where it made none, and when it was made. Records keep their layers in the
-store, as images do (`image.remove`), until they are forgotten. `build/content/KEY` is the digest of
-files in a stage, so that nobody has to read them a second time. `build/mounts/KEY` are the
-directories of `RUN --mount=type=cache`.
+`build/steps/KEY` is the record of one step: the key says of what (engine.building.state); the
+record has its layer, None where it made none, and when it was made. Records keep their layers in
+the store, as images do (`image.remove`), until they are forgotten. `build/content/KEY` is the
+digest of files in a stage, so that nobody has to read them a second time. `build/mounts/KEY` are
+the directories of `RUN --mount=type=cache`.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def needed(paths: Paths) -> tuple[set[str], set[str]]:
 
 def forget_steps(paths: Paths) -> None:
     """Forget all steps and digests; the caller holds `guard.removing`."""
-    for kind in (_STEPS, _CONTENT):
+    for kind in (_STEPS, _CONTENT) if os.path.isdir(paths.build) else ():
         trees.remove_tree(f"{paths.build}/{kind}")
 
 
