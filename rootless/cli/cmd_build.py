@@ -30,7 +30,9 @@ def build(parsed: Parsed) -> int:
     shown = _Shown(is_quiet=is_quiet)
     places = paths.discover()
     recover.tidy(places)
-    progress = progress_lines.QuietProgress() if is_quiet else progress_lines.PlainProgress("pulling")
+    progress = progress_lines.QuietProgress()
+    if not is_quiet:
+        progress = progress_lines.PlainProgress("pulling")
     try:
         made = builder.build(places, spec, progress, shown.line)
     except BaseException:

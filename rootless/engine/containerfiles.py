@@ -102,7 +102,7 @@ class ContainerFiles:
         try:
             entered.finish()
         except OSError as error:
-            raise RlError(f"container {self._text}: {describe_os_error(error)}") from error
+            raise RlError(f"container {self.text}: {describe_os_error(error)}") from error
         finally:
             entered.close()
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rootless.engine.building.placing import Changes
     from rootless.engine.building.selection import Wish
+    from rootless.runtime.messages import RootfsRequest
     from rootless.store.paths import Paths
 
     # Gets where it writes, and the root of what it reads.
@@ -61,12 +62,22 @@ def copy(
     use: Use,
     keep: Sequence[int] = (),
 ) -> list[str]:
-    """Have `use` write on top of `trees`; what it wrote is then in `folder`/upper.
+    """Have `use` write on top of `trees`; what it wrote is then in `upper_of(folder)`.
 
     keep: descriptors that it needs. What had to be left out, in lines. Raises RlError.
     """
     os.mkdir(folder, 0o700)
-    request = roots.prepare(f"{folder}/root", trees)
+    return _write(folder, roots.prepare(f"{folder}/root", trees), source, changes, use, keep)
+
+
+def _write(
+    folder: str,
+    request: RootfsRequest,
+    source: Source | None,
+    changes: Changes,
+    use: Use,
+    keep: Sequence[int] = (),
+) -> list[str]:
     from_layers = source is not None and source.fd < 0
     second = roots.prepare(f"{folder}/source", source.trees) if source and from_layers else None
 
@@ -91,8 +102,8 @@ def upper_of(folder: str) -> str:
     return f"{folder}/root/upper"
 
 
-def materialise(folder: str, source: Source, changes: Changes, use: Use) -> list[str]:
-    """Have `use` write into the new directory `folder`/tree. Raises RlError."""
-    lines = copy(folder, [], source, changes, use)
-    os.rename(upper_of(folder), f"{folder}/tree")
-    return lines
+def materialise(folder: str, source: Source, changes: Changes, use: Use) -> str:
+    """Have `use` write into a new directory below `folder`; its path. Raises RlError."""
+    os.mkdir(folder, 0o700)
+    _write(folder, roots.prepare_plain(f"{folder}/root"), source, changes, use)
+    return f"{folder}/root/tree"

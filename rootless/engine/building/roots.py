@@ -43,6 +43,18 @@ def prepare(folder: str, trees: list[str]) -> RootfsRequest:
     }
 
 
+def prepare_plain(folder: str) -> RootfsRequest:
+    """The same for an empty directory, `folder`/tree, that is written to as it is."""
+    for name in ("", "/l", "/tree", "/merged"):
+        os.mkdir(folder + name, 0o700)
+    os.chmod(f"{folder}/tree", 0o755)
+    os.symlink(f"{folder}/tree", f"{folder}/l/0")
+    return {
+        "driver": "directory", "path": folder, "layers": 1, "program": "",
+        "uid_shift": (), "gid_shift": (),
+    }  # fmt: skip
+
+
 def empty_tree(folder: str) -> str:
     """What an image without layers is mounted from: no overlay does without a lower directory."""
     path = f"{folder}/empty"

@@ -77,11 +77,11 @@ class RunMounts:
         source = self._source_of(mount.get("from"), self._place)
         folder = self._new("bind")
         wish = bind_wish(self._shop, mount, source)
-        copier.materialise(
+        tree = copier.materialise(
             folder, source, Changes(None, None),
             lambda write, root: write.copy(root, wish, Destination("it", folder=False)),
         )  # fmt: skip
-        self._mount(f"{folder}/tree/it", self._target(mount), rw=mount.rw)
+        self._mount(f"{tree}/it", self._target(mount), rw=mount.rw)
 
     def _mount(self, source: str, target: str, *, rw: bool) -> None:
         self.specs.append(MountSpec(BIND, source, target, ("rw" if rw else "ro",)))
