@@ -76,7 +76,7 @@ def _container(places: Paths, text: str, *, size: bool) -> dict[str, Any]:
 def _facts(places: Paths, text: str, record: Record) -> Facts:
     from rootless.cli.container_document import Facts
     from rootless.engine import listing, live, logs
-    from rootless.store import containers
+    from rootless.store import containers, execs
 
     found = live.look(places, text, record["id"])
     state = found.state if found else {}
@@ -92,6 +92,7 @@ def _facts(places: Paths, text: str, record: Record) -> Facts:
         log_path=logs.path_of(places, record),
         layers=_layers(containers.directory(places, record["id"])),
         addresses=_addresses(record),
+        exec_ids=list(execs.of_container(places, record["id"])),
     )
 
 

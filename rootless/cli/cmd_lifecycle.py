@@ -113,7 +113,7 @@ def _launch_joined(record: dict[str, Any], launch: Launch) -> Launch:
 
 def _start_attached(parsed: Parsed) -> int:
     from rootless.engine import made, recover
-    from rootless.store import paths
+    from rootless.store import events, paths
 
     places = paths.discover()
     recover.tidy(places)
@@ -121,6 +121,7 @@ def _start_attached(parsed: Parsed) -> int:
     record = made.to_start(places, text)
     if record is None:
         return _attach(parsed, places, text, stdin=parsed.flag("interactive"))
+    events.of_container(places, "attach", record)
     channel = _launch(record, begin.launch(detached=True), attached=True)
     is_terminal = bool(record["spec"].get("tty"))
     return _follow(parsed, places, record["id"], channel, is_terminal, parsed.flag("interactive"))
@@ -147,8 +148,9 @@ def _follow(
     parsed: Parsed, places: Paths, container_id: str, channel: Any, terminal: bool, stdin: bool
 ) -> int:
     from rootless.engine import attach as engine_attach
-    from rootless.engine import lifecycle
+    from rootless.engine import lifecycle, recover
     from rootless.model import detach_keys
+    from rootless.store import events
 
     keys = detach_keys.parse(parsed.text("detach-keys")) if terminal else b""
 
@@ -158,13 +160,16 @@ def _follow(
         except RlError:
             pass  # it has just ended
 
-    code = engine_attach.Attachment(
+    attachment = engine_attach.Attachment(
         channel,
         terminal=terminal,
         stdin=stdin,
         keys=detach_keys.DetachKeys(keys) if keys else None,
         signal=signal if parsed.flag("sig-proxy") else None,
-    ).follow()
+    )
+    code = attachment.follow()
+    if attachment.has_detached:
+        events.of_container(places, "detach", recover.record_or_nothing(places, container_id))
     return 0 if code is None else code
 
 

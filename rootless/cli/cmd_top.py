@@ -16,14 +16,14 @@ _BSD_OPTIONS = frozenset("aAdefghjlmnNrsSTuvwxX")
 def top(parsed: Parsed) -> int:
     """Show the processes of a container."""
     from rootless.engine import live, processes
-    from rootless.store import containers, paths
+    from rootless.store import containers, execs, paths
 
     text, *words = parsed.arguments
     if words[:1] == ["--"]:
         words = words[1:]
     places = paths.discover()
     found = live.find(places, text)
-    rows = processes.of_container(found)
+    rows = processes.of_container(found, execs.of_container(places, found.id).values())
     if _are_for_ps(words):
         return _show_as_ps(words, rows)
     init = processes.read(found.pid("init"))

@@ -31,8 +31,8 @@ class Facts:
     """
 
     __slots__ = (
-        "addresses", "directory", "document", "image", "layers", "log_path", "pid", "ports",
-        "state", "status",
+        "addresses", "directory", "document", "exec_ids", "image", "layers", "log_path", "pid",
+        "ports", "state", "status",
     )  # fmt: skip
 
     def __init__(
@@ -48,6 +48,7 @@ class Facts:
         log_path: str = "",
         layers: list[str] | None = None,
         addresses: Mapping[str, str] | None = None,
+        exec_ids: list[str] | None = None,
     ) -> None:
         self.state = state
         self.status = status
@@ -59,6 +60,7 @@ class Facts:
         self.log_path = log_path
         self.layers = layers or []
         self.addresses = addresses or _NO_ADDRESSES
+        self.exec_ids = exec_ids or None
 
 
 def build(record: Record, facts: Facts) -> dict[str, Any]:
@@ -82,7 +84,7 @@ def build(record: Record, facts: Facts) -> dict[str, Any]:
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
-        "ExecIDs": None,
+        "ExecIDs": facts.exec_ids,
         "CgroupPath": group.get("path", ""),
         "HostConfig": container_host_config.build(record, facts.document, group),
         "GraphDriver": _graph_driver(record, facts),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import select
 
-from rootless.engine import clients
+from rootless.engine import clients, recover
 from rootless.engine.pump import poll
 from rootless.engine.supervise import Signals
 from rootless.errors import EXIT_SIGNAL_BASE, RlError
 from rootless.kernel import signals
 from rootless.kernel.channel import Channel
-from rootless.store import containers
+from rootless.store import containers, events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def connect(paths: Paths, text: str, container_id: str) -> tuple[Channel, bool]:
             f"container {text}: runs in the foreground of another rl, which has its streams",
             hint=f"rl exec -it {text} sh",
         )
+    events.of_container(paths, "attach", recover.record_or_nothing(paths, container_id))
     return supervisor, bool(received[0][1])
 
 
@@ -44,7 +45,7 @@ class Attachment:
     """Carries bytes until the container ends, or the user detaches.
 
     keys: what detaches, None for nothing. signal: sends a signal to the container, None to let
-    signals end us as they end any command.
+    signals end us as they end any command. has_detached: whether those keys have come.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Attachment:
         self._stdin = stdin
         self._keys = keys
         self._signal = signal
+        self.has_detached = False
         self._code: int | None = None
         self._is_over = False
 
@@ -123,7 +125,8 @@ class Attachment:
             self._say(clients.END_OF_INPUT)
             return
         if self._keys is not None:
-            data, self._is_over = self._keys.feed(data)
+            data, self.has_detached = self._keys.feed(data)
+            self._is_over = self.has_detached
         if data:
             self._say(clients.INPUT, data)
 

@@ -131,7 +131,7 @@ def _remove_all(paths: Paths) -> None:
     recover.remove_trees(
         [paths.names, paths.containers, paths.volumes, paths.build, paths.index, paths.oci_layout,
          os.path.dirname(paths.blobs), paths.layers, paths.tmp, paths.locks, paths.running,
-         os.path.dirname(paths.events)]
+         os.path.dirname(paths.events), paths.execs]
     )  # fmt: skip
     try:
         os.rmdir(paths.root)

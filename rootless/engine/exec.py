@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 
+from rootless import log
 from rootless.cgroup import choice as choices
 from rootless.cgroup import group as groups
 from rootless.engine import exec_plan, live, plan_process, streams
@@ -15,7 +16,7 @@ from rootless.kernel import proc, signals
 from rootless.model import capabilities, detach_keys
 from rootless.runtime import enter, members, seccomp
 from rootless.runtime.stdio import NoStdio, Stdio
-from rootless.store import containers
+from rootless.store import containers, events, execs
 from rootless.tools import spawn
 
 TYPE_CHECKING = False
@@ -36,14 +37,20 @@ def run(paths: Paths, text: str, spec: ExecSpec) -> int:
     """
     keys = detach_keys.parse(spec.detach_keys)
     found = find(paths, text)
-    entry = begin(paths, found, spec, NoStdio() if spec.detach else Stdio())
+    told = _Told(paths, found, spec)
+    entry = begin(paths, found, spec, NoStdio() if spec.detach else Stdio(), told)
     try:
+        told.tell("exec_start")
         leader = entry.go(terminal=spec.tty)
         if spec.detach:
             if leader >= 0:
                 entry.keep(leader)
             return 0
-        return _Session(entry, spec, leader, detach_keys.DetachKeys(keys)).run()
+        session = _Session(entry, spec, leader, detach_keys.DetachKeys(keys))
+        code = session.run()
+        if session.has_detached:
+            told.tell("exec_detach")
+        return code
     except BaseException:
         entry.abandon()
         raise
@@ -62,14 +69,51 @@ def find(paths: Paths, text: str) -> Live:
     return found
 
 
-def begin(paths: Paths, found: Live, spec: ExecSpec, stdio: Stdio) -> Entry:
-    """A process on its way into the container, and in its control group. Raises RlError."""
+class _Told:
+    """What `rl events` tells of a command, as docker does."""
+
+    def __init__(self, paths: Paths, found: Live, spec: ExecSpec) -> None:
+        self._paths = paths
+        self._record = containers.read_record(paths, found.id)
+        self._words = " ".join(spec.command)
+        self.exec_id = execs.new_id()
+
+    def tell(self, action: str) -> None:
+        """ "exec_create", "exec_start" or "exec_detach"."""
+        self._emit(f"{action}: {self._words}")
+
+    def tell_end(self, status: int) -> None:
+        """By rl-exec, which is there until the command has ended."""
+        self._emit("exec_die", exitCode=spawn.exit_code_of(status))
+
+    def _emit(self, action: str, **more: object) -> None:
+        events.of_container(self._paths, action, self._record, execID=self.exec_id, **more)
+
+
+def begin(
+    paths: Paths, found: Live, spec: ExecSpec, stdio: Stdio, told: _Told | None = None
+) -> Entry:
+    """A process on its way into the container, and in its control group. Raises RlError.
+
+    told: None for a command of ours, of which nobody is told.
+    """
     request = _request(paths, found, spec)
+    exec_id = told.exec_id if told is not None else execs.new_id()
+
+    def ended(status: int | None) -> None:
+        execs.remove(paths, found.id, exec_id)
+        if told is not None and status is not None:
+            told.tell_end(status)
+
+    request["ended"] = ended
     entry = enter.Entry(request, stdio)
     request["command"]["process"] = {}
     request["namespaces"].close()
     os.close(request["init_fd"])
     try:
+        _note(paths, found, exec_id, entry.pid)
+        if told is not None:
+            told.tell("exec_create")
         _group(found, entry.pid)
     except BaseException:
         entry.abandon()
@@ -77,9 +121,17 @@ def begin(paths: Paths, found: Live, spec: ExecSpec, stdio: Stdio) -> Entry:
     return entry
 
 
+def _note(paths: Paths, found: Live, exec_id: str, pid: int) -> None:
+    try:
+        execs.add(paths, found.id, exec_id, pid)
+    except OSError as error:
+        log.effect(f"{paths.execs}: {error.strerror}")  # listed less well, run all the same
+
+
 def _request(paths: Paths, found: Live, spec: ExecSpec) -> EnterRequest:
     config = containers.read_config(paths, found.id)
-    wish = containers.read_record(paths, found.id).get("spec") or {}
+    record = containers.read_record(paths, found.id)
+    wish = record.get("spec") or {}
     linux = config["linux"]
     document = {} if spec.privileged else linux.get("seccomp", {})
     root = os.stat("/")
@@ -92,7 +144,7 @@ def _request(paths: Paths, found: Live, spec: ExecSpec) -> EnterRequest:
         "command": {
             "process": exec_plan.process_of(spec, config, _size() if spec.tty else None),
             "user": spec.user,
-            "home_is_given": "HOME" in spec.env or "HOME" in wish.get("env", {}),
+            "home_is_given": "HOME" in spec.env or _gives_home(record, wish),
             "added": [] if spec.privileged else _added(wish, config),
             "uids": exec_plan.mapped(linux["uidMappings"]),
             "gids": exec_plan.mapped(linux["gidMappings"]),
@@ -105,6 +157,7 @@ def _request(paths: Paths, found: Live, spec: ExecSpec) -> EnterRequest:
         "namespaces": _open_namespaces(found, pid, started),
         "init_fd": init_fd,
         "helpers": found.group.helpers if found.group else "",
+        "ended": lambda status: None,
     }
 
 
@@ -117,6 +170,11 @@ def _open_namespaces(found: Live, pid: int, started: int) -> members.Namespaces:
 
 def _ended(found: Live) -> RlError:
     return RlError(f"container {found.text}: is not running", hint="rl ps -a")
+
+
+def _gives_home(record: dict[str, Any], wish: dict[str, Any]) -> bool:
+    """Whether the image or a flag has set HOME; else it is that of who runs the command."""
+    return bool(record.get("gives_home", "HOME" in wish.get("env", {})))
 
 
 def _size() -> tuple[int, int] | None:
@@ -170,7 +228,7 @@ class _Session:
     ) -> None:
         self._entry = entry
         self._leader = leader
-        self._detached = False
+        self.has_detached = False
         self._incoming = Signals()
         self._mode = _raw_mode(leader) if spec.interactive else None
         if leader < 0:
@@ -183,7 +241,7 @@ class _Session:
     def run(self) -> int:
         """Until the end or the keys to detach; the exit code."""
         try:
-            while not self._detached:
+            while not self.has_detached:
                 if self._turn():
                     return self._end()
             self._entry.keep(self._leader)
@@ -194,7 +252,7 @@ class _Session:
             self._incoming.close()
 
     def _detach(self) -> None:
-        self._detached = True
+        self.has_detached = True
 
     def _turn(self) -> bool:
         """Carry what there is; whether the command has ended."""

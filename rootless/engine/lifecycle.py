@@ -212,11 +212,16 @@ def kill(paths: Paths, text: str, signal: str) -> None:
 def wait(paths: Paths, text: str) -> int:
     """Wait for the end of the container named `text`; its exit code. Raises RlError."""
     container_id = containers.find(paths, text)
-    live.require_here(paths, text, containers.read_record(paths, container_id))
     try:
-        return _wait_for_supervisor(containers.live_directory(paths, container_id))
-    except OSError:
-        return _wait_for_record(paths, text, container_id)
+        live.require_here(paths, text, containers.read_record(paths, container_id))
+        try:
+            return _wait_for_supervisor(containers.live_directory(paths, container_id))
+        except OSError:
+            return _wait_for_record(paths, text, container_id)
+    except NotFoundError:
+        # With --rm it goes at its end, between any two looks of ours.
+        _wait_until_unmade(paths, text, container_id)
+        return _exit_code_told(paths, container_id)
 
 
 def _wait_for_supervisor(folder: str) -> int:
@@ -239,3 +244,16 @@ def _wait_for_record(paths: Paths, text: str, container_id: str) -> int:
         _wait_until_unmade(paths, text, container_id)
     record = recover.as_it_is(paths, containers.read_record(paths, container_id))
     return int(record["exit_code"] or 0)
+
+
+def _exit_code_told(paths: Paths, container_id: str) -> int:
+    """By the events, of a container that is gone."""
+    reader = events.Reader(paths)
+    code = recover.UNKNOWN_EXIT
+    try:
+        for event in reader.past():
+            if event["Action"] == "die" and event["Actor"]["ID"] == container_id:
+                code = int(event["Actor"]["Attributes"]["exitCode"])
+    finally:
+        reader.close()
+    return code

@@ -16,6 +16,8 @@ from rootless.model.idmap import parse_map, to_inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rootless.engine.live import Live
     from rootless.model.idmap import IdMap
 
@@ -134,14 +136,19 @@ class Inside:
         return _named(self._groups, self._gids, gid)
 
 
-def of_container(live: Live) -> list[Process]:
-    """All of the container's processes, in the order of their pids; none when it has ended."""
+def of_container(live: Live, entered: Iterable[int] = ()) -> list[Process]:
+    """All of the container's processes, in the order of their pids; none when it has ended.
+
+    entered: the processes that wait for commands of `rl exec` (store.execs). Only a control group
+    knows the orphans of those commands where the container shares the host's pid namespace.
+    """
     if live.group is not None:
         pids = groups.pids(live.group.payload)
     else:
         # Orphans come to the keeper where the container shares the host's pid namespace.
         keeper = live.pid("keeper")
-        pids = _descendants(keeper, besides={live.pid("server"), *_answering(keeper)})
+        besides = {live.pid("server"), *_answering(keeper)}
+        pids = _descendants([keeper, *entered], besides=besides) if keeper else []
     found = (read(pid) for pid in sorted(set(pids)))
     return [process for process in found if process is not None]
 
@@ -164,10 +171,11 @@ def uptime() -> float:
     return float(_text("/proc/uptime").split()[0])
 
 
-def _descendants(top: int, *, besides: set[int]) -> list[int]:
+def _descendants(tops: Iterable[int], *, besides: set[int]) -> list[int]:
     """Also those that have ended and are still listed."""
     parents = {int(name): _parent_of(int(name)) for name in os.listdir("/proc") if name.isdecimal()}
-    return proctable.descendants(parents, top, besides=besides) if top else []
+    found = (proctable.descendants(parents, top, besides=besides) for top in tops)
+    return [pid for pids in found for pid in pids]
 
 
 def _answering(keeper: int) -> set[int]:

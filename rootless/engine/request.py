@@ -131,6 +131,12 @@ def root_of(made: Plan) -> dict[str, Any]:
     }
 
 
+def _gives_home(spec: ContainerSpec, config: dict[str, Any]) -> bool:
+    """Whether HOME was set by the user or the image, so that it is everybody's in the container."""
+    given = (str(entry) for entry in config.get("Env") or ())
+    return "HOME" in spec.env or any(entry.startswith("HOME=") for entry in given)
+
+
 def _shown(spec: ContainerSpec, made: Plan) -> dict[str, Any]:
     """What nothing but `rl inspect` asks for."""
     document = made.document
@@ -138,6 +144,7 @@ def _shown(spec: ContainerSpec, made: Plan) -> dict[str, Any]:
     return {
         "hostname": document.get("hostname", ""),
         "user": f"{user['uid']}:{user['gid']}",
+        "gives_home": _gives_home(spec, made.image.config),
         "workdir": document["process"]["cwd"],
         "tty": spec.tty,
         "interactive": spec.interactive,

@@ -114,6 +114,7 @@ class Foreground:
         running, leader = start.bring_up(undo)
         incoming = Signals()
         undo.callback(incoming.close)
+        start.place.tell("attach")
         start.go()
         mode = self._raw_terminal(leader)
         if mode is not None:

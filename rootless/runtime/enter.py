@@ -31,6 +31,7 @@ from rootless.runtime import entered, messages, payload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn, TypedDict
 
     from rootless.kernel.channel import Channel
@@ -42,13 +43,16 @@ if TYPE_CHECKING:
         """Everything that is needed inside, decided before.
 
         namespaces: of the container. init_fd: a pidfd of its first process. helpers: where rl-exec
-        goes once the command runs; the directory of a control group, "" for none.
+        goes once the command runs; the directory of a control group, "" for none. ended: called by
+        rl-exec with the command's wait status before anybody hears of it; with None when it does
+        not come to run. Does not raise.
         """
 
         command: Command
         namespaces: Namespaces
         init_fd: int
         helpers: str
+        ended: Callable[[int | None], None]
 
 
 CHILD = "child"
@@ -91,6 +95,8 @@ class Entry:
         leader = -1
         while (received := self._setup.receive()) is not None:
             if received[0][0] != messages.TERMINAL:
+                # It is about to end by itself, with the exit code of its reason.
+                wait_readable([self._command_fd], _SHORT_MS)
                 raise _failure(received)
             leader = received[1][0]
         if terminal and leader < 0:
@@ -141,12 +147,14 @@ def _main(request: EnterRequest, report: Channel, setup: Channel, stdio: Stdio) 
     try:
         _get_ready(request, report, setup, stdio)
         if setup.receive() is None:
+            request["ended"](None)
             os._exit(code)
         pid = _start(request, report, setup, stdio)
         _let_go(setup)
         _follow(request, report, pid)
         code = 0
     except BaseException as error:
+        request["ended"](None)
         messages.send_failure(report, error, "entering the container")
     os._exit(code)
 
@@ -222,6 +230,7 @@ def _follow(request: EnterRequest, report: Channel, pid: int) -> None:
             watched += received[1] if received is not None else []
         _drop_output([fd for fd in ready if fd not in (command_fd, init_fd, report.fd)], watched)
     status = os.waitpid(pid, 0)[1]
+    request["ended"](status)
     try:
         report.send(messages.EXITED, status)
     except OSError:

@@ -11,7 +11,7 @@ import os
 import stat
 import sys
 
-from rootless.errors import EXIT_ENGINE, RuntimeSetupError, UsageError
+from rootless.errors import EXIT_ENGINE, RlError, RuntimeSetupError, UsageError
 from rootless.kernel import mounts
 from rootless.model import capabilities, user
 from rootless.runtime import devices, messages, payload
@@ -64,7 +64,8 @@ def main(
         _run(command, namespaces, setup, stdio, own)
     except BaseException as error:
         messages.send_failure(setup, error, "entering the container")
-    os._exit(EXIT_ENGINE)
+        code = error.exit_code if isinstance(error, RlError) else EXIT_ENGINE
+    os._exit(code)
 
 
 def _run(

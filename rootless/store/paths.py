@@ -42,6 +42,8 @@ class Paths:
         self.running = f"{runtime}/{zlib.crc32(os.fsencode(root)):08x}"
         # Beside it: what has happened to them (store.events).
         self.events = f"{self.running}.events/journal"
+        # What runs in them by `rl exec` (store.execs).
+        self.execs = f"{self.running}.execs"
         # What can be made anew at any time, such as compiled seccomp programs.
         self.cache = f"{runtime}/cache"
 

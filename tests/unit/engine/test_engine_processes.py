@@ -39,11 +39,12 @@ def test_descendants() -> None:
         assert shell.stdout is not None
         sleeper = int(shell.stdout.readline())
         try:
-            found = processes._descendants(os.getpid(), besides={0})
+            found = processes._descendants([os.getpid()], besides={0})
             assert {shell.pid, sleeper} <= set(found)
-            spared = processes._descendants(os.getpid(), besides={shell.pid})
+            spared = processes._descendants([os.getpid()], besides={shell.pid})
             assert not {shell.pid, sleeper} & set(spared)
-            assert processes._descendants(0, besides={0}) == []
+            assert sleeper in processes._descendants([-1, shell.pid], besides={0})
+            assert processes._descendants([], besides={0}) == []
         finally:
             os.kill(sleeper, 9)
 

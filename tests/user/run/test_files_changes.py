@@ -141,9 +141,9 @@ def test_events_tell_a_life(rl: Rl, busybox_image: str) -> None:
     found = events(rl)
     told = [(one["Type"], one["Action"]) for one in found if one["Type"] != "image"]
     assert told == [
-        ("volume", "create"), ("container", "create"), ("container", "start"),
-        ("container", "die"), ("container", "rename"), ("container", "destroy"),
-        ("volume", "destroy"),
+        ("volume", "create"), ("container", "create"), ("container", "attach"),
+        ("container", "start"), ("container", "die"), ("container", "rename"),
+        ("container", "destroy"), ("volume", "destroy"),
     ]  # fmt: skip
     (died,) = events(rl, "--filter", "event=die", "--filter", "label=a=b")
     attributes = died["Actor"]["Attributes"]  # type: ignore[index]
