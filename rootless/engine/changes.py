@@ -55,7 +55,7 @@ def writable_layer(
     if driver not in _LAYERED:
         raise RlError(
             f"container {text}: its storage driver {driver} keeps no list of changes",
-            hint=f"rl export {text} | rl import - NAME",
+            hint=f"rl commit --squash {text} NAME; rl export {text}",
         )
     folder = containers.directory(paths, container_id)
     layers = [f"{folder}/l/{number}" for number in range(int(record["root"]["layers"]))]

@@ -1,8 +1,8 @@
 """`./dev bench`: tables of medians, ours beside podman, bubblewrap, crun and LXCFS, all in one run.
 
 No value fails anything: a time-out in a test says more about the machine than about the program.
-Give names of rows to measure only those: start, none, fifty, pull, push, memory, detached, view,
-logs, ps, steps.
+Give names of rows to measure only those: start, none, fifty, pull, push, commit, memory, detached,
+view, logs, ps, steps.
 Only on request: scope, which boots the virtual machine of the system tests.
 """
 
@@ -23,6 +23,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[2]))
 
+import commits
 import images
 import lifecycle
 import logs
@@ -51,6 +52,7 @@ ROWS = (
     "fifty",
     "pull",
     "push",
+    "commit",
     "memory",
     "detached",
     "view",
@@ -58,7 +60,7 @@ ROWS = (
     "ps",
     "steps",
 )
-WITHOUT_CONTAINERS = {"pull", "push"}
+WITHOUT_CONTAINERS = {"pull", "push", "commit"}
 IN_A_GUEST = "scope"
 COLUMNS = ("rl", "podman", "bubblewrap", "crun")
 AT_ONCE = 50
@@ -192,6 +194,28 @@ class Bench:
             print_row(title, unit, interleaved(rounds, measures, report), goal)
         for engine in self.engines:
             seconds(engine.forget(image))
+
+    def commit(self) -> None:
+        """Commit of 10,000 changed files, on a small image and on the large one."""
+        changes = self.place / "changes"
+        commits.fill(changes)
+        large = self.registry.push_many_files()
+        for image, title in ((self.image, "on busybox"), (large, "on 25,000 files")):
+            for engine in self.engines:
+                seconds(engine.pull(image))
+                commits.prepare(engine, image, changes)
+            for rounds, measure, what, unit in (
+                (3, seconds, f"commit of {commits.FILES} files {title}", "s"),
+                (1, processor_seconds, "its processor time, all processes", "s"),
+                (1, peak_memory, "its peak memory, all processes", "MB"),
+            ):
+                measures = {e.name: commits.committed(e, measure) for e in self.engines}
+                goal = "0.30" if measure is seconds else ""
+                print_row(what, unit, interleaved(rounds, measures, report), goal)
+            for engine in self.engines:
+                commits.clear(engine)
+        for engine in self.engines:
+            seconds(engine.forget(large))
 
     def memory(self) -> None:
         """What a container that runs in the foreground costs beside its helpers."""
