@@ -6,7 +6,7 @@ import os
 
 from rootless.errors import RlError
 from rootless.image import remove, transfer
-from rootless.store import blobs, buildcache, guard, images, layers, trees
+from rootless.store import blobs, buildcache, guard, images, layers, lists, trees
 from rootless.tools import idmap
 
 TYPE_CHECKING = False
@@ -21,9 +21,7 @@ def prune(paths: Paths, *, everything: bool, in_use: InUse) -> tuple[list[str], 
     """Remove what is not needed: (what happened, in lines; the bytes that this freed).
 
     That is: dangling images, or with `everything` all images, except those that `in_use` names
-    containers of, and what builds have left for later ones; blobs and layers without an image;
-    downloads and layers that were given up. What other processes are working on stays, or is
-    fetched again by them.
+from rootless.store import blobs, buildcache, guard, images, layers, lists, trees
     """
     if not os.path.isdir(paths.tmp):
         return [], 0
@@ -42,8 +40,9 @@ def _prune_images(paths: Paths, *, everything: bool, in_use: InUse) -> list[str]
     lines = []
     with guard.removing(paths):
         candidates = [one for one in images.list_all(paths) if everything or not one.name]
+        listed = lists.digests(paths)
         for image in {one.manifest_digest: one for one in candidates}.values():
-            if not in_use(image):
+            if not in_use(image) and image.manifest_digest not in listed:
                 lines += remove.delete(paths, image.manifest_digest, image)
     return lines
 

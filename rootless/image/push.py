@@ -105,11 +105,19 @@ def target_of(text: str, found: resolve.LocalImage, destination: str) -> Referen
 
 
 def connect(
-    paths: Paths, target: Reference, manifests: Iterable[str], wishes: Wishes
+    paths: Paths,
+    target: Reference,
+    manifests: Iterable[str],
+    wishes: Wishes,
+    known: dict[str, list[str]] | None = None,
 ) -> Connection:
-    """A Connection to the registry of `target`; of `manifests`, blobs may be mounted there."""
+    """A Connection to the registry of `target`; of `manifests`, blobs may be mounted there.
+
+    known: for further blobs, repositories of that registry that have them.
+    """
     endpoint = endpoint_of(target, insecure=wishes.insecure)
-    origins = _origins(paths, target, endpoint, set(manifests))
+    here = [digest for digest in manifests if blobs.has(paths, digest)]
+    origins = {**_origins(paths, target, endpoint, set(here)), **(known or {})}
     every = list(dict.fromkeys(path for found in origins.values() for path in found))
     client = http.Client()
     credentials = wishes.credentials or auth.find(endpoint.repository)
@@ -170,6 +178,14 @@ class Connection:
         ordered = sorted(opened.blobs, key=lambda blob: -blob.size)
         jobs = [partial(self._send, blob) for blob in ordered]
         crew.work_all(self, jobs, max(1, self._wishes.jobs))
+
+    def take_over(self, parts: dict[str, int]) -> bool:
+        """Whether the registry has all of `parts` (sizes by digest) now, without being sent any."""
+        return all(
+            self._writer.has_blob(digest, size)
+            or any(self._mount(digest, path)[0] for path in self._origins.get(digest, ()))
+            for digest, size in parts.items()
+        )
 
     def _send(self, blob: Blob) -> None:
         progress = self._wishes.progress

@@ -34,6 +34,8 @@ class Paths:
         self.volumes = f"{root}/volumes"
         # What builds leave for later builds (store.buildcache).
         self.build = f"{root}/build"
+        # Manifest lists that are not pushed yet (store.lists).
+        self.lists = f"{root}/lists"
         # Work in progress, on the same file system as the rest so that rename(2) works.
         self.tmp = f"{root}/tmp"
         self.locks = f"{root}/locks"
