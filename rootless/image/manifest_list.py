@@ -115,16 +115,28 @@ def remove_entry(paths: Paths, name: str, image: str) -> bytes:
 
 def _entry(paths: Paths, name: str, document: Json, image: str) -> Json:
     """The entry that `image`, a digest or the name of an image of the store, means."""
-    digest = image
-    if not digests.is_digest(image):
-        found = resolve.find_local(paths, image)
-        digest = found.manifest_digest if found else ""
-    source = image.removeprefix(_TRANSPORT)
-    for entry in document["entries"]:
-        if entry["digest"] == digest or entry.get(lists.SOURCE) == source:
-            entry_found: Json = entry
-            return entry_found
-    raise NotFoundError(f"{image}: not in the list {name}", hint=f"rl manifest inspect {name}")
+    entries: list[Json] = document["entries"]
+    if digests.is_digest(image):
+        found = [one for one in entries if one["digest"] == image]
+    else:
+        local = resolve.find_local(paths, image)
+        digest = local.manifest_digest if local else ""
+        names = _names_in_registries(image)
+        found = [
+            one for one in entries if one["digest"] == digest or one.get(lists.SOURCE) in names
+        ]
+    if len(found) == 1:
+        return found[0]
+    how_many = "several images" if found else "not"
+    raise NotFoundError(f"{image}: {how_many} in the list {name}, name one by its digest",
+                        hint=f"rl manifest inspect {name}")  # fmt: skip
+
+
+def _names_in_registries(text: str) -> list[str]:
+    place = references.parse_source(text)
+    if isinstance(place, references.OciPath):
+        return []
+    return [candidate.name for candidate in registries_config.candidates(place)]
 
 
 def _entries(paths: Paths, text: str, wishes: Wishes, *, every: bool) -> list[Json]:
@@ -184,7 +196,7 @@ def _remote(
         raise ImageError(f"{what}: its manifest is not UTF-8") from None
     return {
         "mediaType": kind, "digest": digests.of(data), "size": len(data),
-        "platform": platform.as_document(), lists.SOURCE: reference.repository,
+        "platform": platform.as_document(), lists.SOURCE: reference.name,
         lists.MANIFEST: text,
     }  # fmt: skip
 
@@ -247,7 +259,7 @@ def _bring_blobs(
             manifests[digest] = entry[lists.MANIFEST].encode()
             if connection.take_over(_parts(entry)):
                 continue
-            pulled = pull.pull(paths, f"{entry[lists.SOURCE]}@{digest}", platform=_platform(entry))
+            pulled = pull.pull(paths, _pinned(entry), platform=_platform(entry))
             digest = pulled.manifest_digest
         elif not blobs.has(paths, digest):
             raise NotFoundError(
@@ -259,6 +271,11 @@ def _bring_blobs(
         connection.send_blobs(opened)
         manifests.update({digest: blobs.read(paths, digest) for digest in from_here})
     return manifests
+
+
+def _pinned(entry: Json) -> str:
+    """The image's name in the registry where it was found, with its digest."""
+    return f"{references.parse(entry[lists.SOURCE]).repository}@{entry['digest']}"
 
 
 def _platform(entry: Json) -> Platform:

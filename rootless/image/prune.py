@@ -21,7 +21,9 @@ def prune(paths: Paths, *, everything: bool, in_use: InUse) -> tuple[list[str], 
     """Remove what is not needed: (what happened, in lines; the bytes that this freed).
 
     That is: dangling images, or with `everything` all images, except those that `in_use` names
-from rootless.store import blobs, buildcache, guard, images, layers, lists, trees
+    containers of and those in a manifest list, and what builds have left for later ones; blobs and
+    layers without an image; downloads and layers that were given up. What other processes are
+    working on stays, or is fetched again by them.
     """
     if not os.path.isdir(paths.tmp):
         return [], 0

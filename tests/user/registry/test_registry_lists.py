@@ -81,6 +81,10 @@ def test_images_that_are_in_the_registry_already(
     rl("rmi", "--all")
     names = [f"docker://{place}-parts:{name}" for name in PLATFORMS]
     rl("manifest", "create", "app:1", *names)
+    rl("manifest", "annotate", "--variant=v8", "app:1", names[1])
+    assert inspect(rl, "app:1")["manifests"][1]["platform"]["variant"] == "v8"
+    done = rl("manifest", "annotate", "--variant=v8", "app:1", f"{place}-parts", code=125)
+    assert "not in the list" in done.stderr
     rl("manifest", "push", "app:1", f"{place}:1")
     # Nothing had to be fetched for it.
     assert index.entries(rl.paths) == []
@@ -104,6 +108,8 @@ def test_images_of_another_registry_are_fetched(
     assert [one["digest"] for one in inspect(rl, "app:1")["manifests"]] == [
         made[name]["digest"] for name in PLATFORMS
     ]
+    done = rl("manifest", "annotate", "--os=x", "app:1", f"docker://{other}-parts:1", code=125)
+    assert "several images in the list" in done.stderr
     rl("manifest", "push", "-q", "app:1", f"{place}:1")
     for name in PLATFORMS:
         rl("pull", "-q", "--platform", f"linux/{name}", f"{place}:1")
