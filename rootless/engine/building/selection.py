@@ -153,9 +153,9 @@ def _missing(root: int, wish: Wish, source: str, path: str) -> RlError:
     except OSError:
         siblings = []
     if name in siblings:
-        if wish.ignore is not None:
+        if wish.ignore is not None and wish.ignore.ignores(path):
             return NotFoundError(f"{source}: left out of {wish.shown} by its ignore file")
-        return NotFoundError(f"{source}: leads nowhere, in {wish.shown}")
+        return NotFoundError(f"{source}: a link that leads nowhere in {wish.shown}")
     hint = did_you_mean(name, siblings) if siblings else ""
     return NotFoundError(f"{source}: not found in {wish.shown}", hint if "did" in hint else "")
 
