@@ -191,7 +191,7 @@ def test_onbuild() -> None:
         ("RUN --mount=type=bind,target b", "--mount: target: NAME=VALUE was expected", ""),
         ("RUN --mount=target=/a,ro=x b", "--mount: ro=x: true or false was expected", ""),
         ("RUN --mount=target=/a,from=$b c", "--mount: variables are not possible in from=", "FROM"),
-        ("RUN --network=noone a", "unknown --network=noone", "did you mean none?"),
+        ("RUN --network=nothing a", "unknown --network=nothing", "one of: default, host, none"),
         ("RUN --network=none --network=none a", "--network stands here twice", ""),
         ("COPY a", "COPY needs a source and a destination", "COPY SOURCE"),
         ("COPY --form=x a b", "COPY has no flag --form", "did you mean --from?"),
