@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from rootless.cli import choosing
 from rootless.cli.options import Argument, Parsed, Signature, flag
-from rootless.errors import EXIT_ENGINE, RlError
 
 
 def remove(parsed: Parsed) -> int:
@@ -11,23 +11,21 @@ def remove(parsed: Parsed) -> int:
     from rootless.cli import removal
     from rootless.engine import recover
     from rootless.engine import remove as engine_remove
-    from rootless.store import containers, paths
+    from rootless.store import paths
 
     places = paths.discover()
     recover.tidy(places)
-    words = list(parsed.arguments)
-    if parsed.flag("all"):
-        words = containers.all_ids(places)
-    elif not words:
-        raise RlError("rl rm: name a container, or give --all", "rl ps --all", EXIT_ENGINE)
     force = parsed.flag("force")
+    everything = choosing.all_there_are if parsed.flag("all") else None
+    gone_is_well = force or parsed.flag("ignore") or parsed.flag("all")
+    words = choosing.chosen(parsed, "rm", everything, gone_is_well=gone_is_well)
 
     def one(text: str) -> list[str]:
         engine_remove.remove(places, text, force=force, with_volumes=parsed.flag("volumes"))
         return [text]
 
     # One of --all may have gone by itself since we looked.
-    return removal.remove_each(words, one, gone_is_well=force or parsed.flag("all"))
+    return removal.remove_each(words, one, gone_is_well=gone_is_well)
 
 
 RM = Signature(
@@ -37,6 +35,10 @@ RM = Signature(
         flag("-f --force", "Also those that run; one that does not exist is no error"),
         flag("-a --all", "Every container"),
         flag("-v --volumes", "Their anonymous volumes as well"),
+        flag("-i --ignore", "One that does not exist is no error"),
+        choosing.FILTER_ALONE,
+        choosing.CIDFILE,
+        choosing.LATEST,
     ),
     (Argument("CONTAINER", 0, None),),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.cli import begin
+from rootless.cli import begin, choosing
 from rootless.cli.options import Argument, Parsed, Signature, flag, value
 from rootless.errors import EXIT_ENGINE, BusyError, NotFoundError, RlError, UsageError
 from rootless.model.container import JOINING
@@ -30,12 +30,13 @@ _SIG_PROXY = flag("--sig-proxy", "Forward signals that rl gets to the process", 
 
 def start(parsed: Parsed) -> int:
     """Start containers that are there; attached, the exit code is the container's."""
+    everything = choosing.all_that_are_down if parsed.flag("all") else None
+    words = choosing.chosen(parsed, "start", everything)
     attached = parsed.flag("attach") or parsed.flag("interactive")
-    if attached and len(parsed.arguments) != 1:
+    if attached and len(words) != 1:
         raise UsageError("rl start --attach: takes exactly one container", "rl start -a NAME")
     if attached:
-        return _start_attached(parsed)
-    words = parsed.arguments
+        return _start_attached(parsed, words[0])
     return _each(parsed, words, _start_one, at_once=_starts_at_once(words))
 
 
@@ -111,13 +112,12 @@ def _launch_joined(record: dict[str, Any], launch: Launch) -> Launch:
     return begin.launch(detached=True, joined=joining.open_all(paths.discover(), spec))
 
 
-def _start_attached(parsed: Parsed) -> int:
+def _start_attached(parsed: Parsed, text: str) -> int:
     from rootless.engine import made, recover
     from rootless.store import events, paths
 
     places = paths.discover()
     recover.tidy(places)
-    text = parsed.arguments[0]
     record = made.to_start(places, text)
     if record is None:
         return _attach(parsed, places, text, stdin=parsed.flag("interactive"))
@@ -184,7 +184,10 @@ def restart(parsed: Parsed) -> int:
         record = containers.read_record(places, containers.find(places, text))
         events.of_container(places, "restart", record)
 
-    words = _words(parsed, "restart")
+    everything = choosing.all_there_are if parsed.flag("all") else None
+    if parsed.flag("running"):
+        everything = choosing.all_that_run
+    words = choosing.chosen(parsed, "restart", everything)
     return _each(parsed, words, one, at_once=_starts_at_once(words))
 
 
@@ -216,7 +219,10 @@ def stop(parsed: Parsed) -> int:
 
         lifecycle.stop(places, text, _seconds(parsed))
 
-    return _each(parsed, _words(parsed, "stop"), one, gone_is_well=parsed.flag("ignore"))
+    everything = choosing.all_that_run if parsed.flag("all") else None
+    gone_is_well = parsed.flag("ignore")
+    words = choosing.chosen(parsed, "stop", everything, gone_is_well=gone_is_well)
+    return _each(parsed, words, one, gone_is_well=gone_is_well)
 
 
 def kill(parsed: Parsed) -> int:
@@ -227,7 +233,8 @@ def kill(parsed: Parsed) -> int:
 
         lifecycle.kill(places, text, parsed.text("signal"))
 
-    return _each(parsed, _words(parsed, "kill"), one)
+    everything = choosing.all_that_run if parsed.flag("all") else None
+    return _each(parsed, choosing.chosen(parsed, "kill", everything), one)
 
 
 def wait(parsed: Parsed) -> int:
@@ -267,17 +274,6 @@ def _each(
     return each.do_each(words, one, complain, at_once=at_once)
 
 
-def _words(parsed: Parsed, verb: str) -> list[str]:
-    if parsed.flag("all"):
-        from rootless.engine import live
-        from rootless.store import paths
-
-        return [running.id for running in live.find_all(paths.discover())]
-    if not parsed.arguments:
-        raise RlError(f"rl {verb}: name a container, or give --all", "rl ps", EXIT_ENGINE)
-    return list(parsed.arguments)
-
-
 def _seconds(parsed: Parsed) -> int | None:
     text = parsed.optional("time")
     if text is None:
@@ -296,15 +292,25 @@ START = Signature(
         flag("-i --interactive", "Give it standard input as well"),
         _DETACH_KEYS,
         _SIG_PROXY,
+        flag("--all", "Every container that does not run"),
+        *choosing.FLAGS,
     ),
-    (Argument("CONTAINER", 1, None),),
+    _CONTAINERS,
     error_code=EXIT_ENGINE,
 )
 
 RESTART = Signature(
-    restart, "Stop containers and start them again.", (_TIME, _ALL), _CONTAINERS,
+    restart,
+    "Stop containers, where they run, and start them.",
+    (
+        _TIME,
+        flag("-a --all", "Every container"),
+        flag("--running", "Every container that runs"),
+        *choosing.FLAGS,
+    ),
+    _CONTAINERS,
     error_code=EXIT_ENGINE,
-)  # fmt: skip
+)
 
 RESTARTED = Signature(
     restarted, "Start a container again, for its restart policy.", (), (Argument("CONTAINER"),),
@@ -314,7 +320,7 @@ RESTARTED = Signature(
 STOP = Signature(
     stop,
     "End containers: their stop signal, and after a while SIGKILL.",
-    (_TIME, _ALL, flag("-i --ignore", "One that does not exist is no error")),
+    (_TIME, _ALL, *choosing.FLAGS, flag("-i --ignore", "One that does not exist is no error")),
     _CONTAINERS,
     error_code=EXIT_ENGINE,
 )
@@ -322,7 +328,7 @@ STOP = Signature(
 KILL = Signature(
     kill,
     "Send a signal to the first process of containers.",
-    (value("-s --signal", "SIGNAL", "Name or number", default="KILL"), _ALL),
+    (value("-s --signal", "SIGNAL", "Name or number", default="KILL"), _ALL, *choosing.FLAGS),
     _CONTAINERS,
     error_code=EXIT_ENGINE,
 )

@@ -52,6 +52,7 @@ def _wish(parsed: Parsed) -> Wish:
         until_ns=until,
         stamps=parsed.flag("timestamps"),
         follow=parsed.flag("follow"),
+        details=parsed.flag("details"),
     )
 
 
@@ -124,6 +125,7 @@ LOGS = Signature(
         value("--since", "TIME", "Only from there on: 2026-11-21T03:54:00Z, seconds, or 10m ago"),
         value("--until", "TIME", "Only up to there"),
         flag("-t --timestamps", "Put its time before each line"),
+        flag("--details", "Put before each line what --log-opt labels, env and tag have chosen"),
         flag("--names", "Put the container's name before each line"),
     ),
     (Argument("CONTAINER", 1, None),),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from rootless.cli import choosing
 from rootless.cli.options import Argument, Parsed, Signature, flag
-from rootless.errors import EXIT_ENGINE, RlError
+from rootless.errors import EXIT_ENGINE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,24 +43,20 @@ def _each(parsed: Parsed, verb: str, act: Callable[[Live], None], *, frozen: boo
         events.of_container(places, verb, recover.record_or_nothing(places, found.id))
         return [text]
 
-    return each.do_each(_words(parsed, verb, places, frozen=frozen), one)
+    everything = (lambda _: _all(places, frozen=frozen)) if parsed.flag("all") else None
+    return each.do_each(choosing.chosen(parsed, verb, everything), one)
 
 
-def _words(parsed: Parsed, verb: str, places: Paths, *, frozen: bool) -> list[str]:
+def _all(places: Paths, *, frozen: bool) -> list[str]:
     from rootless.engine import live
 
-    if parsed.flag("all"):
-        running = live.find_all(places)
-        return [found.id for found in running if live.is_frozen(found.group) == frozen]
-    if not parsed.arguments:
-        raise RlError(f"rl {verb}: name a container, or give --all", "rl ps", EXIT_ENGINE)
-    return list(parsed.arguments)
+    return [one.id for one in live.find_all(places) if live.is_frozen(one.group) == frozen]
 
 
 PAUSE = Signature(
     pause,
     "Stop all processes of containers where they are; they use no CPU until `rl unpause`.",
-    (flag("-a --all", "Every container that runs"),),
+    (flag("-a --all", "Every container that runs"), *choosing.FLAGS),
     (Argument("CONTAINER", 0, None),),
     error_code=EXIT_ENGINE,
 )
@@ -67,7 +64,7 @@ PAUSE = Signature(
 UNPAUSE = Signature(
     unpause,
     "Let paused containers go on.",
-    (flag("-a --all", "Every paused container"),),
+    (flag("-a --all", "Every paused container"), *choosing.FLAGS),
     (Argument("CONTAINER", 0, None),),
     error_code=EXIT_ENGINE,
 )

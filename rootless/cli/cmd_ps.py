@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.cli import output, templates
+from rootless.cli import choosing, output, templates
 from rootless.cli.options import Parsed, Signature, flag, repeat, value
 from rootless.errors import UsageError
 
@@ -66,7 +66,7 @@ def _wanted(places: Paths, parsed: Parsed, records: list[Record], last: int) -> 
     words = parsed.all("filter")
     everything = parsed.flag("all") or last > 0
     if words:
-        records, named = _filtered(places, words, records)
+        records, named = choosing.filtered(places, words, records)
         everything = everything or named
     if not everything:
         from rootless.cli.ps_rows import UP
@@ -75,27 +75,6 @@ def _wanted(places: Paths, parsed: Parsed, records: list[Record], last: int) -> 
         # What runs on another host is shown with --all only.
         records = [one for one in records if one["status"] in up and not one["elsewhere"]]
     return records[:last] if last else records
-
-
-def _filtered(places: Paths, words: list[str], records: list[Record]) -> tuple[list[Record], bool]:
-    """Those that the filters take, and whether the filters say which states are wanted."""
-    from rootless.engine import listing
-    from rootless.model.container_filter import ContainerFilter
-    from rootless.store import containers
-
-    def find(word: str) -> Record:
-        return containers.read_record(places, containers.find(places, word))
-
-    wanted = ContainerFilter(words, find)
-    taken = [one for one in records if wanted.takes(one, listing.ports(one, _state(places, one)))]
-    return taken, wanted.names_statuses
-
-
-def _state(places: Paths, record: Record) -> Record:
-    from rootless.store import containers
-
-    is_up = record["status"] in ("running", "paused")
-    return containers.read_state(places, record["id"]) if is_up else {}
 
 
 PS = Signature(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from rootless.errors import RlError
 from rootless.model import logspec
 from rootless.store import containers, log_files
 
@@ -41,7 +42,7 @@ def open_writer(paths: Paths, record: dict[str, Any]) -> Writer | None:
     if driver == logspec.NONE:
         return None
     if driver == logspec.JOURNALD:
-        return _journal_writer(record, options)
+        return _journal_writer(paths, record)
     folder = directory(paths, record["id"])
     try:
         # Now, not at the first output: it tells a container that said nothing from one without log.
@@ -52,11 +53,30 @@ def open_writer(paths: Paths, record: dict[str, Any]) -> Writer | None:
     return log_files.LogWriter(folder, size, files)
 
 
-def _journal_writer(record: dict[str, Any], options: dict[str, str]) -> Writer:
+def _journal_writer(paths: Paths, record: dict[str, Any]) -> Writer:
     from rootless.tools.journal import JournalWriter
 
     image = str(record["image"] or "")
-    tag = logspec.fill_tag(
-        options.get("tag", ""), record["id"], record["name"], image, record["image_id"]
-    )
-    return JournalWriter(record["id"], record["name"], image, tag)
+    extra = attributes(paths, record)
+    extra.pop("tag", None)
+    return JournalWriter(record["id"], record["name"], image, _tag(record), extra)
+
+
+def attributes(paths: Paths, record: dict[str, Any]) -> dict[str, str]:
+    """What the log options say along with each line of the container with `record`."""
+    options = record["log_opts"]
+    if not options.keys() - {"max-size", "max-file"}:
+        return {}
+    from rootless.model import logattributes
+
+    try:
+        env = containers.read_config(paths, record["id"])["process"]["env"]
+    except (RlError, KeyError):
+        env = ()
+    found = logattributes.of(options, record["labels"], env)
+    return {**found, "tag": _tag(record)} if "tag" in found else found
+
+
+def _tag(record: dict[str, Any]) -> str:
+    image, wish = str(record["image"] or ""), record["log_opts"].get("tag", "")
+    return logspec.fill_tag(wish, record["id"], record["name"], image, record["image_id"])

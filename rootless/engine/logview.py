@@ -10,7 +10,7 @@ from rootless.engine import logs
 from rootless.engine.follow import Followed, Life, follow
 from rootless.engine.pump import poll
 from rootless.errors import RlError
-from rootless.model import logspec
+from rootless.model import logattributes, logspec
 from rootless.model.loglines import Lines
 from rootless.model.moment import rfc3339
 from rootless.store import containers
@@ -50,7 +50,8 @@ _CHUNK = 65536
 
 class Wish:
     """What to show. tail: lines of text from the end, None for all. since_ns, until_ns: nanoseconds
-    since 1970, None for no limit. follow: go on until the containers have ended."""
+    since 1970, None for no limit. follow: go on until the containers have ended. details: what the
+    log options have said along with each line."""
 
     def __init__(
         self,
@@ -60,12 +61,14 @@ class Wish:
         until_ns: int | None = None,
         stamps: bool = False,
         follow: bool = False,
+        details: bool = False,
     ) -> None:
         self.tail = tail
         self.since_ns = since_ns
         self.until_ns = until_ns
         self.stamps = stamps
         self.follow = follow
+        self.details = details
         self._since = "" if since_ns is None else rfc3339(since_ns)
         self._until = "" if until_ns is None else rfc3339(until_ns)
 
@@ -82,7 +85,12 @@ class View:
         self._wish = wish
         self._record = containers.read_record(paths, container_id)
         self._source = _open(paths, self._record, wish)
-        self._lines = Lines(skip=self._source.skip, before=before.encode(), stamps=wish.stamps)
+        self._lines = Lines(
+            skip=self._source.skip,
+            before=before.encode(),
+            stamps=wish.stamps,
+            details=self._details() if wish.details else b"",
+        )
 
     def show(self, emit: Emit, *, last: bool = True) -> None:
         """Give to `emit` what has come since the last call."""
@@ -90,6 +98,10 @@ class View:
             for part in self._lines.show(when, stream, data):
                 if self._wish.takes(when):
                     emit(*part)
+
+    def _details(self) -> bytes:
+        shown = logattributes.shown(logs.attributes(self._paths, self._record))
+        return f"{shown} ".encode(errors="surrogateescape")
 
     def followed(self, emit: Emit) -> Followed:
         """This view for engine.follow."""

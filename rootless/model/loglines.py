@@ -12,12 +12,16 @@ class Lines:
 
     skip: lines to leave out at first, counted at their ends, which the two streams have in any
     order. before: stands before each line. stamps: the time of a line's beginning as well.
+    details: stands between that and the line.
     """
 
-    def __init__(self, *, skip: int = 0, before: bytes = b"", stamps: bool = False) -> None:
+    def __init__(
+        self, *, skip: int = 0, before: bytes = b"", stamps: bool = False, details: bytes = b""
+    ) -> None:
         self._skip = skip
         self._before = before
         self._stamps = stamps
+        self._details = details
         # What has begun of lines while lines are still left out.
         self._held: list[tuple[str, str, bytes]] = []
         self._inside: dict[str, bool] = {}
@@ -40,7 +44,7 @@ class Lines:
             yield stream, self._marked(when, stream, data)
 
     def _marked(self, when: str, stream: str, data: bytes) -> bytes:
-        mark = self._before + (f"{when} ".encode() if self._stamps else b"")
+        mark = self._before + (f"{when} ".encode() if self._stamps else b"") + self._details
         if not mark:
             return data
         inside = self._inside.get(stream, False)

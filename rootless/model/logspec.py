@@ -10,12 +10,15 @@ from rootless.model.digits import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 JSON_FILE, JOURNALD, NONE = "json-file", "journald", "none"
 # Other engines' names for files that the engine itself looks after.
 _ALIASES = {"k8s-file": JSON_FILE, "local": JSON_FILE}
-_OPTIONS = {JSON_FILE: ("max-size", "max-file"), JOURNALD: ("tag",), NONE: ()}
+_ATTRIBUTES = ("tag", "labels", "labels-regex", "env", "env-regex")
+_OPTIONS = {
+    JSON_FILE: ("max-size", "max-file", *_ATTRIBUTES), JOURNALD: _ATTRIBUTES, NONE: (),
+}  # fmt: skip
 _MOST_FILES = 100
 # docker, "Customize log driver output"; what follows from the record of a container.
 _TAG_FIELDS = ("ID", "FullID", "Name", "ImageName", "ImageID", "ImageFullID")
@@ -78,7 +81,28 @@ def _check_tag(text: str) -> None:
         raise UsageError(f"fields of a tag are {known}")
 
 
-_CHECKS = {"max-size": _max_size, "max-file": _max_file, "tag": _check_tag}
+def _check_pattern(text: str) -> None:
+    import re
+
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise UsageError(f"not a regular expression: {error}") from None
+
+
+def _check_nothing(text: str) -> None:
+    """Names, with commas: any will do."""
+
+
+_CHECKS: dict[str, Callable[[str], object]] = {
+    "max-size": _max_size,
+    "max-file": _max_file,
+    "tag": _check_tag,
+    "labels": _check_nothing,
+    "env": _check_nothing,
+    "labels-regex": _check_pattern,
+    "env-regex": _check_pattern,
+}
 
 
 def fill_tag(tag: str, container_id: str, name: str, image: str, image_id: str) -> str:

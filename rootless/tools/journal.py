@@ -19,12 +19,19 @@ from rootless.model import jsontext
 from rootless.model.moment import rfc3339
 from rootless.tools import spawn
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 SOCKET = "/run/systemd/journal/socket"
 # syslog(3): LOG_ERR and LOG_INFO, as docker and podman have it.
 _PRIORITIES = {"stdout": b"6", "stderr": b"3"}
 # A journal that takes nothing any more holds the container up no longer than this for each line.
 _PATIENCE_S = 5.0
 _PARTIAL = "CONTAINER_PARTIAL_MESSAGE"
+_OWN = ("IMAGE_NAME", "MESSAGE", "PRIORITY", "SYSLOG_IDENTIFIER", "SYSLOG_TIMESTAMP")
+# The journal drops entries with longer ones.
+_LONGEST_NAME = 64
 # linux/fcntl.h: all seals, without which the journal does not read a file.
 _F_ADD_SEALS = 1033
 _ALL_SEALS = 0x1 | 0x2 | 0x4 | 0x8
@@ -39,8 +46,16 @@ class JournalWriter:
     """
 
     def __init__(
-        self, container_id: str, name: str, image: str, tag: str, *, path: str = SOCKET
+        self,
+        container_id: str,
+        name: str,
+        image: str,
+        tag: str,
+        extra: Mapping[str, str] | None = None,
+        *,
+        path: str = SOCKET,
     ) -> None:
+        """extra: attributes that get fields of their own."""
         self._path = path
         self._socket: _socket.socket | None = None
         self._fields = b"".join(
@@ -52,6 +67,7 @@ class JournalWriter:
                 ("CONTAINER_TAG", tag),
                 ("IMAGE_NAME", image),
                 ("SYSLOG_IDENTIFIER", tag),
+                *_named_fields(extra or {}),
             )
         )
 
@@ -88,6 +104,17 @@ class JournalWriter:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+
+def _named_fields(extra: Mapping[str, str]) -> list[tuple[str, str]]:
+    """With names as the journal takes them, made as docker makes them; none that are ours."""
+    found = []
+    for name, value in extra.items():
+        field = "".join(c if c.isascii() and c.isalnum() else "_" for c in name.upper())
+        field = field.lstrip("_0123456789")[:_LONGEST_NAME]
+        if field and field not in _OWN and not field.startswith("CONTAINER_"):
+            found.append((field, value))
+    return found
 
 
 def _field(name: str, value: bytes) -> bytes:

@@ -22,6 +22,11 @@ def test_each_line_gets_its_time_and_name():
     ]
 
 
+def test_details_stand_after_the_time():
+    lines = Lines(before=b"web ", stamps=True, details=b"a=b ")
+    assert shown(lines, ("T", "stdout", b"x\ny\n")) == [("stdout", b"web T a=b x\nweb T a=b y\n")]
+
+
 def test_a_line_in_many_pieces_is_marked_once():
     pieces = (("T", "stdout", b"a"), ("U", "stdout", b"b"), ("V", "stdout", b"\n"))
     assert b"".join(data for _, data in shown(Lines(stamps=True), *pieces)) == b"T ab\n"

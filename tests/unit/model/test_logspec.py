@@ -46,7 +46,7 @@ def test_limits(options, expected):
         ("json-file", "max-file", "0"),
         ("json-file", "max-file", "101"),
         ("json-file", "max-file", "-1"),
-        ("json-file", "tag", "x"),
+        ("json-file", "tag", "{{.Nothing}}"),
         ("json-file", "max_size", "1m"),
         ("journald", "max-size", "1m"),
         ("journald", "tag", "{{.Nothing}}"),

@@ -144,3 +144,18 @@ def test_without_journalctl_the_command_is_the_hint(monkeypatch):
     with pytest.raises(HostError) as caught:
         journal.start_reading(["journalctl", "A=b"], 1)
     assert caught.value.hint == "on a host with systemd: journalctl A=b"
+
+
+def test_attributes_have_fields_of_their_own(stand_in):
+    extra = {
+        "org.app-name": "shop", "_boot_id": "x", "MESSAGE": "no", "container.id.full": "no",
+        "1": "no", "a" * 99: "long", "new": "one\ntwo",
+    }  # fmt: skip
+    path = stand_in.getsockname()
+    with closing(JournalWriter(ID, "web", "img:1", "tag", extra, path=path)) as writer:
+        writer.write("stdout", b"said\n", 0)
+        fields = receive(stand_in)
+    assert fields["ORG_APP_NAME"] == b"shop"
+    assert (fields["BOOT_ID"], fields["A" * 64], fields["NEW"]) == (b"x", b"long", b"one\ntwo")
+    assert (fields["MESSAGE"], fields["CONTAINER_ID_FULL"]) == (b"said", ID.encode())
+    assert "" not in fields

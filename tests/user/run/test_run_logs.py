@@ -39,6 +39,19 @@ def test_what_a_terminal_showed(rl, busybox_image) -> None:
     assert logs(rl, "one").stdout == b"hi\r\n"
 
 
+def test_details_are_what_the_log_options_have_chosen(rl, busybox_image) -> None:
+    rl("run", "--net=none", "--name=one", "--label=app=shop", "--label=other=x", "-e", "STAGE=t 1",
+       "--log-opt=labels=app", "--log-opt=env-regex=^STA", "--log-opt=tag={{.Name}}",
+       busybox_image, "sh", "-c", "echo a; echo b")  # fmt: skip
+    assert logs(rl, "--details", "one").stdout == (
+        b"STAGE=t+1,app=shop,tag=one a\nSTAGE=t+1,app=shop,tag=one b\n"
+    )
+    assert logs(rl, "one").stdout == b"a\nb\n"
+    rl("run", "--net=none", "--name=two", busybox_image, "echo", "a")
+    # As docker: the space is there, whatever stands before it.
+    assert logs(rl, "--details", "two").stdout == b" a\n"
+
+
 def test_files_are_rotated(rl, busybox_image) -> None:
     rl("run", "--net=none", "--name=one", "--log-opt=max-size=100k", "--log-opt=max-file=2",
        busybox_image, "sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo line $i; done",
