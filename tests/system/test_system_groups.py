@@ -29,7 +29,9 @@ def test_systemd_shows_the_container(guest: Guest) -> None:
         "; echo ====; systemd-cgls --no-pager /user.slice/user-$(id -u).slice"
     )
     start = f"rl run --rm --name shown {IMAGE} sleep 60 &"
-    up = "until pgrep -xf 'sleep 60' > /dev/null; do sleep 0.2; done"
+    # The network's helper is moved into the group once the command runs.
+    moved = "grep -qs helpers /proc/$(pgrep -u $(id -u) slirp4netns)/cgroup"
+    up = f"until pgrep -xf 'sleep 60' > /dev/null && {moved}; do sleep 0.2; done"
     done = user.run(f"{start} {UP.format('shown')}; {up}; {show}; rl rm -f shown; wait")
     status, _, tree = done.stdout.partition("====")
     assert "rl container shown (localhost/busybox)" in status

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.system.guest import Guest, Session
+from tests.system.guest import CPUS, Guest, Session
 
 RUN = "rl run --rm --net none"
 IMAGE = "localhost/busybox"
@@ -37,7 +37,10 @@ def test_free_of_procps_adds_up(guest: Guest) -> None:
     text = run(guest.as_user("linger"), f"-m 64m {PROGRAMS}", f"{HOST}/free -k")
     total, used, free, _, cache, _ = map(int, text.splitlines()[1].split()[1:])
     assert total == 64 * MIB
-    assert abs(total - used - free - cache) <= 8, text
+    # Pages that were read just now count as cache, and are on no list yet from which they could be
+    # taken back: not "available", so "used" as well (mm/swap.c: up to 31 pages for each CPU).
+    batches = CPUS * 31 * 4
+    assert -batches <= total - used - free - cache <= 8, text
 
 
 @pytest.mark.parametrize(("cpus", "count"), [("1", 1), ("0.5", 1), ("1.5", 2)])
