@@ -395,10 +395,10 @@ def test_a_restart_that_fails_is_the_end_and_says_why(
     folder.mkdir()
     container_id = detach("sleep 0.5; exit 1", "--restart", "always", "-v", f"{folder}:/bound")
     folder.rmdir()
-    # It has also exited for a moment before it is to be restarted: so not by the status.
+    # It has also exited for a moment before it is to be restarted: so not by the status alone.
     wait_until(lambda: record(rl, container_id)["error"])
     assert str(folder) in record(rl, container_id)["error"]
-    assert record(rl, container_id)["status"] == "exited"
+    wait_until(lambda: record(rl, container_id)["status"] == "exited")
     wait_until(lambda: leftovers.live() == [])
 
 
