@@ -5,15 +5,23 @@ from __future__ import annotations
 import os
 
 from rootless.cli.options import Argument, Parsed, Signature, flag, repeat, value
+from rootless.cli.resource_options import NAMES as RESOURCE_NAMES
+from rootless.cli.run_options import RUN_OPTIONS
 from rootless.errors import UsageError
+from rootless.model.container import joined_container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from rootless.engine.building.spec import BuildSpec, Secret
+    from rootless.model.container import ContainerSpec
 
 _AGENT = "SSH_AUTH_SOCK"
+# Options of `rl run` that are for the containers of RUN.
+_OF_RUN = RESOURCE_NAMES | {
+    "volume", "network", "add-host", "no-hosts", "dns", "dns-search", "dns-option", "cap-add",
+    "cap-drop", "security-opt", "device", "ulimit", "shm-size", "procview",
+    "cpu-affinity", "sysinfo",
+}  # fmt: skip
 
 
 def build(parsed: Parsed) -> int:
@@ -104,8 +112,6 @@ def _spec(parsed: Parsed) -> BuildSpec:
     spec.annotations = envfile.parse_pairs(parsed.all("annotation"), "--annotation")
     spec.secrets = {one.id: one for one in map(_secret, parsed.all("secret"))}
     spec.ssh = dict(map(_agent, parsed.all("ssh")))
-    spec.network = parsed.text("network")
-    spec.mounts = _mounts(parsed.all("volume"))
     spec.squash = parsed.flag("squash")
     spec.epoch = _epoch(parsed)
     spec.image_format = parsed.text("format")
@@ -186,12 +192,6 @@ def _agent(text: str) -> tuple[str, str]:
     return name, os.path.abspath(path)
 
 
-def _mounts(words: list[str]) -> list[Any]:
-    from rootless.model import mountspec
-
-    return [mountspec.parse_volume(word, os.getcwd()) for word in words]
-
-
 def _epoch(parsed: Parsed) -> int | None:
     given = parsed.text("timestamp")
     if given:
@@ -206,9 +206,15 @@ def _number(text: str, what: str) -> int:
     return int(text)
 
 
-def _container(parsed: Parsed) -> dict[str, Any]:
-    """What RUN's containers have of the flags."""
-    return {}
+def _container(parsed: Parsed) -> ContainerSpec:
+    """What the containers of RUN are to be: the flags that `rl run` has too."""
+    from rootless.cli.cmd_run import RUN
+    from rootless.cli.run_flags import container_spec
+
+    if joined_container(parsed.text("network")):
+        raise UsageError(f"--network {parsed.text('network')}: not possible in a build")
+    values = {name: parsed.values[name] for name in _OF_RUN if name in parsed.values}
+    return container_spec(Parsed(RUN, values, ["IMAGE"]))
 
 
 BUILD = Signature(
@@ -227,8 +233,6 @@ BUILD = Signature(
         repeat("--annotation", "KEY=VALUE", "An annotation for its manifest"),
         repeat("--secret", "id=NAME,src=FILE", "A file, or env=VARIABLE, for RUN --mount"),
         repeat("--ssh", "default|ID[=SOCKET]", "An agent for RUN --mount=type=ssh"),
-        value("--network", "MODE", "The network of RUN, as with rl run"),
-        repeat("-v --volume", "SOURCE:TARGET", "Mounted while RUN runs"),
         flag("--squash", "One layer on top of the base image's"),
         value("--timestamp", "SECONDS", "No time in the image is later; also SOURCE_DATE_EPOCH"),
         value("--format", "FORMAT", "oci or docker", default="oci", choices=("oci", "docker")),
@@ -241,6 +245,7 @@ BUILD = Signature(
               choices=("auto", "plain", "quiet", "tty")),
         repeat("--cache-from", "IMAGE", "Not supported"),
         repeat("--cache-to", "IMAGE", "Not supported"),
+        *(option for option in RUN_OPTIONS if option.name in _OF_RUN),
     ),
     (Argument("CONTEXT", 0),),
     examples=(

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from rootless.model.mountspec import MountSpec
+from rootless.model.container import ContainerSpec
 
 
 class Secret:
@@ -22,12 +18,13 @@ class Secret:
 
 class BuildSpec:
     """context: as written; file: of -f, "" for the usual names; epoch: seconds since 1970, None to
-    keep times; ssh: id → socket; pull: a policy; image_format: oci or docker."""
+    keep times; ssh: id → socket; pull: a policy; image_format: oci or docker; jobs: 0 for as many
+    as there are CPUs; container: what RUN's containers have of flags."""
 
     __slots__ = (
         "annotations", "args", "compression", "container", "context", "epoch", "file",
-        "image_format", "jobs", "labels", "mounts", "names", "network", "no_cache", "platform",
-        "pull", "secrets", "squash", "ssh", "target",
+        "image_format", "jobs", "labels", "names", "no_cache", "platform", "pull", "secrets",
+        "squash", "ssh", "target",
     )  # fmt: skip
 
     def __init__(self, context: str) -> None:
@@ -43,12 +40,9 @@ class BuildSpec:
         self.annotations: dict[str, str] = {}
         self.secrets: dict[str, Secret] = {}
         self.ssh: dict[str, str] = {}
-        self.network = ""
-        self.mounts: list[MountSpec] = []
         self.squash = False
         self.epoch: int | None = None
         self.image_format = "oci"
         self.compression = "gzip"
         self.jobs = 0
-        # Further arguments for the ContainerSpec of RUN: limits, hosts, and so on.
-        self.container: dict[str, Any] = {}
+        self.container = ContainerSpec()

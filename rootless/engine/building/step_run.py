@@ -31,6 +31,12 @@ _SCRIPTS = "/dev/pipes"
 # What the command finds of the configuration; no entry point, no health check, no volumes: what is
 # written there is part of the image.
 _OF_THE_IMAGE = ("Env", "User", "WorkingDir")
+# Of the flags' wish for each container.
+_OF_FLAGS = (
+    "add_hosts", "cap_add", "cap_drop", "cgroup_manager", "cgroup_parent", "cpu_affinity",
+    "devices", "dns", "dns_option", "dns_search", "limits", "no_hosts", "oom_score_adj", "procview",
+    "resources", "security_opt", "shm_size", "sysinfo", "ulimits",
+)  # fmt: skip
 # Known without an ARG, and not part of a step's key nor of the history (Dockerfile reference).
 PROXIES = tuple(
     name
@@ -89,7 +95,7 @@ class _Running:
         visible = {name: value for name, value in self._args.items() if name not in PROXIES}
         key = state.key_of(
             self._now.key, "RUN", self._argv, self._script, visible, mounts, self._network(),
-            [repr(mount) for mount in shop.spec.mounts],
+            [repr(mount) for mount in shop.spec.container.mounts],
         )  # fmt: skip
         shown = self._script[1] if self._script else " ".join(self._argv)
         counted = [f"|{len(visible)}", *(f"{name}={visible[name]}" for name in sorted(visible))]
@@ -98,7 +104,7 @@ class _Running:
 
     def _network(self) -> str:
         wish = self._found.network
-        return self._shop.spec.network if wish == "default" else wish
+        return self._shop.spec.container.network if wish == "default" else wish
 
     def _make(self, writer: LayerWriter) -> NewLayer | None:
         made: list[NewLayer] = []
@@ -126,7 +132,7 @@ class _Running:
         return made[0]
 
     def _spec(self, ready: RunMounts, folder: str) -> ContainerSpec:
-        shop = self._shop
+        shop, wish = self._shop, self._shop.spec.container
         proxies = {name: shop.spec.args[name] for name in PROXIES if name in shop.spec.args}
         extra = []
         if self._script is not None:
@@ -140,11 +146,11 @@ class _Running:
             command=self._argv,
             entrypoint=[],
             env={**proxies, **self._args, **ready.env},
-            mounts=[*shop.spec.mounts, *ready.specs, *extra],
+            mounts=[*wish.mounts, *ready.specs, *extra],
             network=self._network(),
             log_driver=NONE,
             sig_proxy=False,
-            **shop.spec.container,
+            **{name: getattr(wish, name) for name in _OF_FLAGS},
         )
 
     def _facts(self, folder: str) -> ImageFacts:
