@@ -109,18 +109,32 @@ def remove(parsed: Parsed) -> int:
         # Also before the lock is taken, for which there is no place before the first pull.
         resolve.require(places, text)
         return image_remove.rmi(
-            places, text, force=force, in_use=lambda image: users(places, image)
+            places, text, force=force, in_use=lambda image: _users_or_refusal(places, image)
         )
 
     return removal.remove_each(words, one, gone_is_well=parsed.flag("force"))
 
 
 def users(places: Paths, image: StoredImage) -> list[str]:
-    """The names of the containers that were made from `image`."""
+    """Who needs `image`: the names of containers that were made from it, where it is mounted."""
+    from rootless.engine import image_mounts
+
+    place = image_mounts.find(places, image.image_id)
+    return [*_containers_of(places, image), *([place] if place else ())]
+
+
+def _containers_of(places: Paths, image: StoredImage) -> list[str]:
     from rootless.engine.listing import records
 
     fitting = (one for one in records(places) if one["manifest"] == image.manifest_digest)
     return [str(one["name"]) for one in fitting]
+
+
+def _users_or_refusal(places: Paths, image: StoredImage) -> list[str]:
+    from rootless.engine import image_mounts
+
+    image_mounts.refuse_if_mounted(places, image)
+    return _containers_of(places, image)
 
 
 def inspect(parsed: Parsed) -> int:

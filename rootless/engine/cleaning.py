@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.engine import listing, live, recover, remove, volumes
+from rootless.engine import image_mounts, listing, live, recover, remove, volumes
 from rootless.errors import InUseError, NotFoundError, RlError
 from rootless.store import containers, guard, images, layers, trees
 from rootless.store import volumes as volume_store
@@ -120,6 +120,8 @@ def reset(paths: Paths, *, force: bool) -> None:
             remove.remove(paths, container_id, force=True, with_volumes=True)
         except NotFoundError:
             continue
+    for image_id, _ in image_mounts.everything(paths):
+        image_mounts.unmount(paths, image_id, lazy=force)
     if os.path.isdir(paths.locks):
         with guard.removing(paths):
             _remove_all(paths)
@@ -132,7 +134,7 @@ def _remove_all(paths: Paths) -> None:
         [paths.names, paths.containers, paths.volumes, paths.build, paths.lists, paths.index,
          paths.oci_layout,
          os.path.dirname(paths.blobs), paths.layers, paths.tmp, paths.locks, paths.running,
-         os.path.dirname(paths.events), paths.execs]
+         os.path.dirname(paths.events), paths.execs, paths.mounts]
     )  # fmt: skip
     try:
         os.rmdir(paths.root)

@@ -82,6 +82,20 @@ def mount(
     return Server(child, complaints, mount_point)
 
 
+def serve(program: str, folder: str, lowerdirs: list[str], fuse: int) -> None:
+    """Answer on `fuse`, the descriptor of a mount that stands, until it is unmounted. Read-only.
+
+    folder: what the relative `lowerdirs` (topmost first) are in. Call it in a process that is root
+    of a user namespace and then ends: the server stays, in a session of its own. What it lets
+    others do, the mount's owner decides: it checks no modes itself, as with ACLs it would.
+    """
+    options = f"noacl,lowerdir={':'.join(lowerdirs)}"
+    spawn.spawn(
+        [program, "-f", "-o", options, f"/dev/fd/{fuse}"],
+        pass_fds=(fuse,), own_session=True, cwd=folder,
+    )  # fmt: skip
+
+
 def _shift_option(name: str, shift: IdMap) -> str:
     """`shift` as fuse-overlayfs(1) takes it: pairs of on-disk and shown id with a length."""
     if not shift:
