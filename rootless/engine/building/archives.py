@@ -5,8 +5,6 @@ As in the Dockerfile reference: by their first bytes, never by their name; gzip,
 
 from __future__ import annotations
 
-import bz2
-import lzma
 import os
 
 from rootless.errors import ImageError
@@ -58,19 +56,23 @@ def plain(fd: int) -> Iterator[bytes]:
         return decompress.pieces(fd)
     head = os.pread(fd, len(_XZ), 0)
     if head.startswith(_XZ):
-        return _unpacked(fd, lzma.LZMADecompressor)
+        import lzma
+
+        return _unpacked(fd, lzma.LZMADecompressor, lzma.LZMAError)
     if head.startswith(_BZIP2):
-        return _unpacked(fd, bz2.BZ2Decompressor)
+        import bz2
+
+        return _unpacked(fd, bz2.BZ2Decompressor, OSError)
     return decompress.pieces(fd)
 
 
-def _unpacked(fd: int, make: Any) -> Iterator[bytes]:
+def _unpacked(fd: int, make: Any, failure: type[Exception]) -> Iterator[bytes]:
     unpacker = make()
     while data := os.read(fd, _PIECE):
         while data:
             try:
                 piece = unpacker.decompress(data)
-            except (OSError, lzma.LZMAError) as error:
+            except failure as error:
                 raise ImageError(f"damaged archive: {error}") from None
             if piece:
                 yield piece

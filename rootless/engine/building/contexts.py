@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from rootless.engine.building import archives, context, gitsource
 from rootless.engine.building.context import STDIN, Context
 from rootless.errors import RlError, UsageError
-from rootless.image.http import Client
 from rootless.store import layers
 
 TYPE_CHECKING = False
@@ -56,6 +55,8 @@ def _fetched(where: str, given: str, folder: str) -> Context:
 
 def _of_url(url: str, given: str, folder: str) -> Context:
     """An archive, or a Dockerfile alone."""
+    from rootless.image.http import Client
+
     client = Client()
     spool = os.open(os.path.dirname(folder), os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
     try:

@@ -22,6 +22,11 @@ def is_git(text: str) -> bool:
     return address.startswith(("http://", "https://")) and address.endswith(".git")
 
 
+def is_remote(text: str) -> bool:
+    """Whether a source of ADD is to be fetched."""
+    return text.startswith(("http://", "https://")) or is_git(text)
+
+
 def clone(text: str, folder: str, *, keep_git_dir: bool = False) -> str:
     """Check the repository out into the new directory `folder`; the commit. Raises RlError.
 

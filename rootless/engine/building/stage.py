@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from rootless.engine.building import state, step_add, step_copy, step_run
+from rootless.engine.building import gitsource, state, step_copy, step_run
 from rootless.engine.building.copier import Source
 from rootless.errors import RlError
 from rootless.model import image_change
@@ -115,7 +115,10 @@ class StageBuild:
             self._configure(one)
 
     def _copy(self, one: Copy) -> None:
-        if one.name == "ADD" and step_add.is_remote(one):
+        if one.name == "ADD" and any(map(gitsource.is_remote, one.sources)):
+            # What fetches things is not imported for builds that fetch nothing.
+            from rootless.engine.building import step_add
+
             step_add.add(self._shop, self._now, one)
         else:
             step_copy.copy(self._shop, self._now, one, self.source(one.source_stage, one.place))

@@ -28,15 +28,6 @@ _PIECE = 1 << 18
 _OK = 200
 
 
-def is_remote(found: Copy) -> bool:
-    """Whether a source of ADD is to be fetched."""
-    return any(_is_url(source) or gitsource.is_git(source) for source in found.sources)
-
-
-def _is_url(source: str) -> bool:
-    return source.startswith(("http://", "https://"))
-
-
 class _Fetched:
     """path: where it is; name: what it is called in a directory; digest: of the content;
     is_tree: of a repository."""
@@ -53,7 +44,7 @@ class _Fetched:
 
 def add(shop: Workshop, now: State, found: Copy) -> None:
     """Do ADD. Raises RlError."""
-    if found.inline or not all(_is_url(one) or gitsource.is_git(one) for one in found.sources):
+    if found.inline or not all(gitsource.is_remote(one) for one in found.sources):
         raise found.place.error(
             "local and remote sources in one ADD are not supported", "two instructions"
         )
