@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import os
 import signal
@@ -111,9 +113,10 @@ def test_a_container_that_changed_nothing_gives_no_layer(rl: Rl, busybox_image: 
 def test_what_a_running_container_has_written_is_in_it(
     rl: Rl, busybox_image: str, driver: str
 ) -> None:
+    # Nobody closes /open: FUSE has what was written to it in the kernel alone.
     script = (
-        "exec 3>/open; echo written >&3; echo closed >/closed;"
-        " dd if=/dev/zero of=/big bs=1M count=20 2>/dev/null; touch /ready; sleep 60"
+        "mkfifo /p; cat </p >/open & exec 4>/p; echo written >&4; echo closed >/closed;"
+        " dd if=/dev/zero of=/big bs=1M count=20 2>/dev/null; sleep 0.3; touch /ready; sleep 60"
     )
     flags = ["-d", "--name=c", "--net=none", f"--storage-driver={driver}"]
     rl("run", *flags, busybox_image, "sh", "-c", script)
@@ -253,6 +256,27 @@ def test_a_commit_is_killed_at_any_moment(rl: Rl, busybox_image: str) -> None:
     rl("commit", "c", "made")
     count = rl("run", "--rm", "--net=none", "made", "sh", "-c", "ls /d | wc -l")
     assert count.stdout.strip() == "400"
+
+
+def test_files_may_come_and_go_meanwhile(rl: Rl, busybox_image: str) -> None:
+    step = (
+        "mkdir -p d$i/e; head -c ${i}0000 /dev/urandom >d$i/f; : >d$i/f; ln d$i/f d$i/h;"
+        " rm -f d$i/f; ln -s x d$i/f; mv d$i m$i; rm -rf m$i"
+    )
+    loop = f"while :; do for i in 1 2 3 4; do ({step}) 2>/dev/null & done; wait; done"
+    script = f"mkdir /w; cd /w; touch /ready; {loop}"
+    rl("run", "-d", "--name=c", "--net=none", busybox_image, "sh", "-c", script)
+    wait_until(lambda: "/ready" in rl("diff", "c").stdout)
+    for _ in range(5):
+        rl("commit", "--pause=false", "c", "made")
+        image = stored_images.find(rl.paths, "localhost/made:latest")
+        assert image is not None
+        blob = rl.paths.blob(image.manifest["layers"][-1]["digest"])
+        with gzip.open(blob) as file:
+            assert f"sha256:{hashlib.sha256(file.read()).hexdigest()}" == image.diff_ids[-1]
+        with top_blob(rl, "localhost/made:latest") as archive:
+            assert "ready" in archive.getnames()
+    rl("rm", "-f", "c")
 
 
 def test_several_commits_at_once(rl: Rl, busybox_image: str) -> None:
