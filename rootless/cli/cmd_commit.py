@@ -46,7 +46,7 @@ COMMIT = Signature(
         value("--iidfile", "FILE", "Write the image's id to FILE"),
         value("-m --message", "TEXT", "A comment in the image's history"),
         flag("-p --pause", "Pause the container meanwhile, if it runs", default=True),
-        flag("-q --quiet", "Nothing changes: only the id is printed anyway"),
+        flag("-q --quiet", "Taken for the sake of podman: only the id is printed anyway"),
         flag("-s --squash", "One layer of the image's and the container's files together"),
     ),
     (Argument("CONTAINER"), Argument("NAME", 0, 1)),

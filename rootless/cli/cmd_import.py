@@ -55,7 +55,7 @@ IMPORT = Signature(
         value("--os", "OS", "The same in parts"),
         value("--arch", "ARCH", "The same in parts"),
         value("--variant", "VARIANT", "The same in parts"),
-        flag("-q --quiet", "Nothing changes: only the id is printed anyway"),
+        flag("-q --quiet", "Taken for the sake of podman: only the id is printed anyway"),
     ),
     (Argument("SOURCE"), Argument("NAME", 0, 1)),
     error_code=EXIT_ENGINE,
