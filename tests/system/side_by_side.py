@@ -67,9 +67,12 @@ set -eu
 {COPY}
 cd $(mktemp -d); chmod 777 .; mkdir -m 777 s lxcfs s/lxcfs
 cat > in.sh
+# LXCFS mounts cgroup2 without options, which takes them from the mount that is there.
+options=$(findmnt -no FS-OPTIONS /sys/fs/cgroup)
 lxcfs -f -l --enable-cfs --enable-pidfd --pidfile=$PWD/pid $PWD/lxcfs > log 2>&1 &
 lxcfs=$!
-end() {{ systemctl stop rl-side; kill $lxcfs; wait; rm -r $PWD; }}
+give_back() {{ mount -o remount,$options /sys/fs/cgroup; }}
+end() {{ systemctl stop rl-side; kill $lxcfs; wait; give_back; rm -r $PWD; }}
 trap end EXIT
 systemd-run --quiet --collect --unit=rl-side --uid=rl-su --property=Delegate=yes \
     --setenv=HOME=/home/rl-su --working-directory=$PWD \

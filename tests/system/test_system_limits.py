@@ -51,6 +51,23 @@ def test_a_container_cannot_lift_its_own_limit(guest: Guest, flags: str) -> None
     assert "can't create" in done.stderr or "write error" in done.stderr, done
 
 
+def test_a_limit_holds_where_cgroup_namespaces_are_no_border(guest: Guest) -> None:
+    """A mount without `nsdelegate` (LXCFS leaves it so): what it may write to is but a copy."""
+    root = guest.as_user("root")
+    options = root.run("findmnt -no FS-OPTIONS /sys/fs/cgroup").stdout.strip()
+    assert "nsdelegate" in options
+    command = f"cd /sys/fs/cgroup && echo max > memory.max && cat memory.max && {HOG}"
+    root.run("mount -t cgroup2 none /mnt && umount /mnt")
+    try:
+        assert "nsdelegate" not in root.run("findmnt -no FS-OPTIONS /sys/fs/cgroup").stdout
+        run = f'{RUN} --privileged -m 64m {IMAGE} sh -c "{command}"'
+        done = guest.as_user("linger").run(run, code=137)
+    finally:
+        root.run(f"mount -o remount,{options} /sys/fs/cgroup")
+    assert done.stdout == "max\n", done
+    assert "the container's limit of 64MiB" in done.stderr, done
+
+
 def test_a_memory_hog_dies_at_its_limit_and_nobody_else(guest: Guest) -> None:
     script = (
         f"sleep 300 & bystander=$!; {RUN} -m 64m {IMAGE} {HOG}; code=$?;"
