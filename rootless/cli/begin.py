@@ -24,6 +24,17 @@ def launch(*, detached: bool, keep_output: bool = False, joined: Joined | None =
     return Launch(_supervise if detached else None, keep_output=keep_output, joined=joined)
 
 
+def load_for_many() -> None:
+    """Import here what each of several starts would import in processes of its own.
+
+    Their supervisors and keepers then share the pages as well, as long as they live.
+    """
+    from rootless.engine import detach, made, supervisor  # noqa: F401
+    from rootless.runtime import launch
+
+    launch.load_for_keepers()
+
+
 def _supervise(launcher: Channel) -> None:
     from rootless.engine import supervisor
 

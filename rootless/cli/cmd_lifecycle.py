@@ -37,6 +37,8 @@ def start(parsed: Parsed) -> int:
         raise UsageError("rl start --attach: takes exactly one container", "rl start -a NAME")
     if attached:
         return _start_attached(parsed, words[0])
+    if len(words) > 1:
+        begin.load_for_many()
     return _each(parsed, words, _start_one, at_once=_starts_at_once(words))
 
 
@@ -188,6 +190,8 @@ def restart(parsed: Parsed) -> int:
     if parsed.flag("running"):
         everything = choosing.all_that_run
     words = choosing.chosen(parsed, "restart", everything)
+    if len(words) > 1:
+        begin.load_for_many()
     return _each(parsed, words, one, at_once=_starts_at_once(words))
 
 

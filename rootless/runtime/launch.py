@@ -72,8 +72,7 @@ class Launch:
         self.control.close()
         self.setup.close()
         self.stdio.close_launcher_side()
-        from rootless.runtime import init, keeper, reaper, view  # noqa: F401
-        from rootless.tools import fuse_overlayfs  # noqa: F401
+        load_for_keepers()
 
     def _keeper(self) -> None:
         from rootless.runtime import keeper
@@ -217,6 +216,12 @@ class Launch:
     def kill(self) -> None:
         """SIGKILL the container."""
         self.signal_init(signals.SIGKILL)
+
+
+def load_for_keepers() -> None:
+    """Import what every keeper needs."""
+    from rootless.runtime import init, keeper, reaper, view  # noqa: F401
+    from rootless.tools import fuse_overlayfs  # noqa: F401
 
 
 def _become_supervisor(
