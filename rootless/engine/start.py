@@ -199,6 +199,8 @@ class Start:
             return
         code = error.exit_code if isinstance(error, RlError) else EXIT_ENGINE
         status = self._record["status"] if self._record else "created"
+        if status == "restarting":
+            status = "exited"  # what cannot be started is not tried again
         try:
             ended = {"exit_code": code, "finished": time.time(), "error": str(error)}
             containers.update_record(self.paths, self.place.id, status=status, **ended)

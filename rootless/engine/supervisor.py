@@ -49,7 +49,7 @@ def main(launcher: Channel) -> None:
     except (OSError, RlError) as error:
         launcher.send(REFUSED, str(error))
         return
-    if not _is_to_go_on(launcher):
+    if launcher.receive() is None:
         return  # it could not be executed, or nobody is left who looks after the start
     launcher.close()
     # For the rl that it may become.
@@ -59,13 +59,6 @@ def main(launcher: Channel) -> None:
     # What imports have used in between, a tenth of all.
     libc.give_memory_back()
     supervisor.run()
-
-
-def _is_to_go_on(launcher: Channel) -> bool:
-    try:
-        return launcher.receive() is not None
-    except OSError:
-        return False
 
 
 class Supervisor:

@@ -52,8 +52,9 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
         leave_mounts_of_host()
         joined = _take_joined(request, received[1][1:])
         _load_the_rest(request)
-        services.begin(request)
+        # First what has a program to be started by the kernel meanwhile.
         made = rootfs.make(request["rootfs"])
+        services.begin(request)
         for path, uid, gid in request["give"]:
             rootfs.give(path, uid, gid)
         root = os.stat(made.path) if has_orphans else None

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from rootless.runtime.messages import Request
 
 
+_WAKE = "wake"
+
+
 class Launch:
     """One container on its way up; that it is begun needs no knowledge of it and can come very
     early.
@@ -92,6 +95,16 @@ class Launch:
         fds = list(self.joined.fds.values()) if self.joined else []
         self.control.send(request, fds=[lock_fd, *fds])
         self._close_joined()
+        if self.supervisor is not None:
+            self._wake_supervisor(self.supervisor)
+
+    @staticmethod
+    def _wake_supervisor(supervisor: channel.Channel) -> None:
+        """From now on we mostly wait: its imports take no processor from ours, or the keeper's."""
+        try:
+            supervisor.send(_WAKE)
+        except OSError:
+            pass  # it was killed, as will be seen when it is to take over
 
     def _close_joined(self) -> None:
         if self.joined is not None:
@@ -238,7 +251,8 @@ def _become_supervisor(
         for number in range(3):
             os.dup2(null, number)
         channel.close_all_but({mine.fd})
-        supervise(mine)
+        if mine.receive() is not None:
+            supervise(mine)
         code = 0
     finally:
         os._exit(code)
