@@ -18,7 +18,10 @@ def push(parsed: Parsed) -> int:
     text, *rest = parsed.arguments
     insecure, credentials = registry_options.access(parsed)
     with progress.choose(quiet=parsed.flag("quiet"), doing="pushing") as shown:
-        wishes = image_push.Wishes(insecure=insecure, credentials=credentials, progress=shown)
+        wishes = image_push.Wishes(
+            insecure=insecure, credentials=credentials, progress=shown,
+            compression=parsed.text("compression-format"),
+        )  # fmt: skip
         pushed = image_push.push(paths.discover(), text, rest[0] if rest else "", wishes)
     write_digest(parsed.text("digestfile"), pushed.digest)
     quiet = parsed.flag("quiet")
@@ -46,6 +49,12 @@ PUSH = Signature(
     (
         flag("-q --quiet", "Print only the digest"),
         DIGEST_FILE,
+        value(
+            "--compression-format",
+            "FORMAT",
+            "Pack the layers so first; the digest changes",
+            choices=("gzip", "zstd"),
+        ),
         *registry_options.ACCESS,
     ),
     (Argument("IMAGE"), Argument("DESTINATION", 0, 1)),

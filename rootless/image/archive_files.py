@@ -213,10 +213,7 @@ def _is_plain(fd: int) -> bool:
 
 def _spooled(paths: Paths, fd: int, what: str) -> int:
     """A nameless file with the plain content of `fd`."""
-    # Not O_TMPFILE, which network file systems do not have.
-    path = f"{paths.tmp}/load-{os.getpid()}"
-    target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    os.unlink(path)
+    target = files.nameless(paths.tmp)
     try:
         for piece in decompress.pieces(fd):
             view = memoryview(piece)
@@ -227,7 +224,7 @@ def _spooled(paths: Paths, fd: int, what: str) -> int:
         raise ImageError(f"{what}: {error.message}") from error
     except OSError as error:
         os.close(target)
-        raise files.explain(error, path) from error
+        raise files.explain(error, f"{paths.tmp}/load") from error
     except BaseException:
         os.close(target)
         raise

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import http.client
-import json
 import os
 import random
 import socket
@@ -20,11 +19,11 @@ import ssl
 import threading
 import time
 from email.utils import parsedate_to_datetime
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from rootless import log
 from rootless.errors import RegistryError
-from rootless.image import proxies, tls
+from rootless.image import proxies, tls, urls
 from rootless.model.registries import is_loopback
 
 TYPE_CHECKING = False
@@ -51,8 +50,6 @@ _MAX_ERROR_BYTES = 64 << 10
 # How long who hung up on a body is given to say why.
 _LAST_WORD_SECONDS = 5.0
 _USER_AGENT = "rl (rootless)"
-# Of a URL that has been quoted already, leave everything that can stand in one.
-_URL_SAFE = "%/:=&?~#+!$,;'@()*[]"
 
 
 class TransportError(RegistryError):
@@ -81,7 +78,9 @@ _TLS_HINT = (
 class Response:
     """An answer whose body has not been read yet; a context manager."""
 
-    def __init__(self, client: Client, raw: http.client.HTTPResponse, key: _Key, url: str) -> None:
+    def __init__(
+        self, client: Client, raw: http.client.HTTPResponse, key: urls.Key, url: str
+    ) -> None:
         self._client = client
         self._raw = raw
         self._key = key
@@ -118,7 +117,7 @@ class Response:
             raise self._client.explain(error, self.url) from error
         if not data and expected:
             raise TransportError(
-                f"{_shown_host(self.url)}: connection closed {expected} bytes early",
+                f"{urls.shown_host(self.url)}: connection closed {expected} bytes early",
                 is_temporary=True,
             )
         return data
@@ -130,7 +129,9 @@ class Response:
             parts.append(data)
             size += len(data)
             if size > limit:
-                raise RegistryError(f"{shown_url(self.url)}: answer is larger than {limit} bytes")
+                raise RegistryError(
+                    f"{urls.shown_url(self.url)}: answer is larger than {limit} bytes"
+                )
         return b"".join(parts)
 
     def hold(self) -> None:
@@ -166,10 +167,6 @@ class Response:
             return len(self._raw.read()) == rest
         except (OSError, http.client.HTTPException):
             return False
-
-
-# Scheme, host, port, insecure.
-_Key = tuple[str, str, int, bool]
 
 
 class Client:
@@ -248,6 +245,10 @@ class Client:
             self.pause(delay)
         raise AssertionError("attempts must be positive")
 
+    def be_patient(self, seconds: float) -> None:
+        """Let the calling thread's next answer take so long to begin, instead of STALL_SECONDS."""
+        self._local.patience = seconds
+
     def pause(self, seconds: float) -> None:
         """Sleep; raises Cancelled at once after `cancel`."""
         self._cancelled.wait(seconds)
@@ -256,33 +257,33 @@ class Client:
     def _follow(
         self, url: str, headers: Mapping[str, str], method: str, body: Body, insecure: bool
     ) -> Response:
-        origin, sent = origin_of(url), dict(headers)
+        origin, sent = urls.origin_of(url), dict(headers)
         for _ in range(_MAX_REDIRECTS + 1):
             response = self._exchange(url, sent, method, body, insecure)
             location = response.header("Location")
             if response.status not in _REDIRECTS or not location:
                 return _raise_if_busy(response)
             with response:
-                target = quote(urljoin(url, location), safe=_URL_SAFE)
-            _check_redirect(url, target)
-            if origin_of(target) != origin:
+                target = urls.joined(url, location)
+            urls.check_redirect(url, target)
+            if urls.origin_of(target) != origin:
                 sent = {k: v for k, v in sent.items() if k.lower() not in _SECRET_HEADERS}
                 if method in ("PUT", "PATCH"):
-                    _refuse_redirect(url, target)
+                    urls.refuse_redirect(url, target)
                 # What was agreed for one host says nothing about another one.
                 insecure = is_loopback(urlsplit(target).netloc)
                 method, body = "HEAD" if method == "HEAD" else "GET", None
-            origin, url = origin_of(target), target
-        raise RegistryError(f"{shown_url(url)}: more than {_MAX_REDIRECTS} redirects")
+            origin, url = urls.origin_of(target), target
+        raise RegistryError(f"{urls.shown_url(url)}: more than {_MAX_REDIRECTS} redirects")
 
     def _exchange(
         self, url: str, headers: dict[str, str], method: str, body: Body, insecure: bool
     ) -> Response:
         self.check()
         parts = urlsplit(url)
-        key = _key_of(url, insecure)
+        key = urls.key_of(url, insecure)
         proxy = proxies.for_url(parts.scheme, key[1], key[2])
-        target = url if proxy and parts.scheme == "http" else _target_of(url)
+        target = url if proxy and parts.scheme == "http" else urls.target_of(url)
         was_used = key in self._pool()
         try:
             return self._send(key, proxy, target, url, headers, method, body)
@@ -297,7 +298,7 @@ class Client:
 
     def _send(
         self,
-        key: _Key,
+        key: urls.Key,
         proxy: proxies.Proxy | None,
         target: str,
         url: str,
@@ -313,9 +314,13 @@ class Client:
             connection.request(method, target, body=body, headers={**extra, **headers})
         except ConnectionError:
             return Response(self, _last_word(connection), key, url)
-        return Response(self, connection.getresponse(), key, url)
+        sock = connection.sock
+        sock.settimeout(self._local.__dict__.pop("patience", STALL_SECONDS))
+        answer = connection.getresponse()
+        sock.settimeout(STALL_SECONDS)
+        return Response(self, answer, key, url)
 
-    def _connect(self, key: _Key, proxy: proxies.Proxy | None) -> http.client.HTTPConnection:
+    def _connect(self, key: urls.Key, proxy: proxies.Proxy | None) -> http.client.HTTPConnection:
         scheme, host, port, insecure = key
         via = (proxy.host, proxy.port) if proxy else (host, port)
         if scheme == "https":
@@ -333,20 +338,20 @@ class Client:
         self._pool()[key] = connection
         return connection
 
-    def _pool(self) -> dict[_Key, http.client.HTTPConnection]:
-        pool: dict[_Key, http.client.HTTPConnection] | None = getattr(self._local, "pool", None)
+    def _pool(self) -> dict[urls.Key, http.client.HTTPConnection]:
+        pool: dict[urls.Key, http.client.HTTPConnection] | None = getattr(self._local, "pool", None)
         if pool is None:
             pool = self._local.pool = {}
         return pool
 
-    def _drop(self, key: _Key) -> None:
+    def _drop(self, key: urls.Key) -> None:
         connection = self._pool().pop(key, None)
         if connection is not None:
             with self._guard:
                 self._sockets.pop(id(connection), None)
             connection.close()
 
-    def finish(self, key: _Key, *, reusable: bool) -> None:
+    def finish(self, key: urls.Key, *, reusable: bool) -> None:
         """The calling thread is done with an answer over `key`."""
         if not reusable:
             self._drop(key)
@@ -355,7 +360,7 @@ class Client:
         """`error` as a TransportError that names the host, or Cancelled."""
         if self._cancelled.is_set():
             return Cancelled("interrupted")
-        where = _shown_host(url)
+        where = urls.shown_host(url)
         if isinstance(error, ssl.SSLError):
             reason = getattr(error, "verify_message", "") or error.reason or "handshake failed"
             is_cut = isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
@@ -367,7 +372,7 @@ class Client:
         text = getattr(error, "strerror", None) or str(error) or type(error).__name__
         temporary = isinstance(error, (OSError, http.client.HTTPException))
         temporary = temporary and not isinstance(error, (ConnectionRefusedError, ValueError))
-        return TransportError(f"{where}: {printable(text)}", is_temporary=temporary)
+        return TransportError(f"{where}: {urls.printable(text)}", is_temporary=temporary)
 
 
 def _unresolved(error: socket.gaierror, where: str) -> TransportError:
@@ -409,25 +414,10 @@ def _raise_if_busy(response: Response) -> Response:
         return response
     with response:
         seconds = _retry_after(response.header("Retry-After"))
-        said = reason_in(response.read_all(_MAX_ERROR_BYTES))
+        said = urls.reason_in(response.read_all(_MAX_ERROR_BYTES))
     kind = "too many requests" if response.status == 429 else "server error"
-    text = f"{shown_url(response.url)}: {kind} (HTTP {response.status}){said}"
+    text = f"{urls.shown_url(response.url)}: {kind} (HTTP {response.status}){said}"
     raise _RetryAfter(text, seconds)
-
-
-def reason_in(data: bytes) -> str:
-    """A registry's own words (distribution-spec, "Error Codes"), safe to print, after a colon."""
-    try:
-        first = json.loads(data)["errors"][0]
-        words = str(first.get("message") or first.get("code") or "")
-        detail = first.get("detail")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        return ""
-    if detail and words.lower() in ("", "unknown", "unknown error"):
-        # All that Docker's registry says of its own troubles, such as a full disk.
-        words = f"{words or 'unknown error'}: {json.dumps(detail)}"
-    text = printable(words)
-    return f": {text}" if text else ""
 
 
 def _retry_after(value: str) -> float | None:
@@ -438,53 +428,6 @@ def _retry_after(value: str) -> float | None:
     except (ValueError, TypeError, OverflowError):
         return None
     return min(max(seconds, 0.0), _MAX_DELAY_SECONDS)
-
-
-def _check_redirect(source: str, target: str) -> None:
-    parts = urlsplit(target)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise RegistryError(f"{shown_url(source)}: redirects to {shown_url(target)}, not followed")
-
-
-def _refuse_redirect(source: str, target: str) -> None:
-    """An upload goes where its session is: whoever may redirect it, may not send it elsewhere."""
-    raise RegistryError(
-        f"{shown_url(source)}: redirects an upload to {shown_url(target)}, not followed"
-    )
-
-
-def _key_of(url: str, insecure: bool) -> _Key:
-    parts = urlsplit(url)
-    try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:
-        raise RegistryError(f"{printable(url)}: not a URL that can be fetched") from None
-    return parts.scheme, parts.hostname or "", port, insecure
-
-
-def _target_of(url: str) -> str:
-    parts = urlsplit(url)
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-
-
-def origin_of(url: str) -> str:
-    """Scheme, host and port of `url`: what may see a secret."""
-    scheme, host, port, _ = _key_of(url, False)
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def _shown_host(url: str) -> str:
-    return urlsplit(origin_of(url)).netloc.removesuffix(":443")
-
-
-def shown_url(url: str) -> str:
-    """`url` for a message: without its query, which may carry a signature."""
-    return printable(url.partition("?")[0])
-
-
-def printable(text: str) -> str:
-    """Text of a stranger for a terminal: one line, no control characters, not long."""
-    return "".join(c if c.isprintable() else " " for c in text[:300]).strip()
 
 
 def _shut(sock: socket.socket) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rootless.errors import RegistryError
-from rootless.image import http, registries_config
+from rootless.image import http, registries_config, urls
 from rootless.image.session import MAX_ERROR_BYTES, Session
 from rootless.model.reference import Reference
 from rootless.model.registries import Endpoint
@@ -41,8 +41,8 @@ def _is_open(response: http.Response, data: bytes, host: str) -> bool:
         return False
     if response.status == 200:
         return True
-    said = http.reason_in(data)
-    raise RegistryError(f"{host}: no registry: {http.shown_url(response.url)} "
+    said = urls.reason_in(data)
+    raise RegistryError(f"{host}: no registry: {urls.shown_url(response.url)} "
                         f"answered HTTP {response.status}{said}")  # fmt: skip
 
 

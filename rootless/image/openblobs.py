@@ -74,6 +74,14 @@ class OpenBlobs:
                 self.close()
                 raise
 
+    def take(self, digest: str) -> Blob | None:
+        """Hand the blob out: closing it is the caller's then. None when it is not among them."""
+        for blob in self.blobs:
+            if blob.digest == digest:
+                self.blobs.remove(blob)
+                return blob
+        return None
+
     def close(self) -> None:
         """Close the files."""
         for blob in self.blobs:

@@ -50,9 +50,12 @@ class Pushed:
 
 
 class Wishes:
-    """How to push: insecure lets TLS be unverified or absent; credentials stand for the files'."""
+    """How to push: insecure lets TLS be unverified or absent; credentials stand for the files'.
 
-    __slots__ = ("credentials", "insecure", "jobs", "progress")
+    compression: "gzip" or "zstd", to have the layers packed so; "" leaves them as they are.
+    """
+
+    __slots__ = ("compression", "credentials", "insecure", "jobs", "progress")
 
     def __init__(
         self,
@@ -61,7 +64,9 @@ class Wishes:
         credentials: Credentials | None = None,
         progress: Progress | None = None,
         jobs: int = DEFAULT_JOBS,
+        compression: str = "",
     ) -> None:
+        self.compression = compression
         self.insecure = insecure
         self.credentials = credentials
         self.progress = progress or Silent()
@@ -79,11 +84,22 @@ def push(paths: Paths, text: str, destination: str, wishes: Wishes) -> Pushed:
     connection = connect(paths, target, [found.manifest_digest], wishes)
     wishes.progress.message(f"Pushing {found.name or text} to {target.name}")
     with OpenBlobs(paths, [found.manifest_digest]) as opened:
+        data = _manifest(paths, found.manifest_digest, opened, wishes)
+        digest = digests.of(data)
+        if target.digest and target.digest != digest:
+            raise UsageError(f"{target}: the image has the digest {digest}")
         connection.send_blobs(opened)
-        data = blobs.read(paths, found.manifest_digest)
         connection.put(target.wanted, media_type, data)
     events.emit(paths, events.IMAGE, "push", target.name, {"name": target.name})
-    return Pushed(target.name, found.manifest_digest, len(data))
+    return Pushed(target.name, digest, len(data))
+
+
+def _manifest(paths: Paths, digest: str, opened: OpenBlobs, wishes: Wishes) -> bytes:
+    if not wishes.compression:
+        return blobs.read(paths, digest)
+    from rootless.image import repack
+
+    return repack.repack(paths, digest, opened, wishes.compression, wishes.progress)
 
 
 def target_of(text: str, found: resolve.LocalImage, destination: str) -> Reference:
@@ -99,8 +115,6 @@ def target_of(text: str, found: resolve.LocalImage, destination: str) -> Referen
     if target.domain == LOCAL_DOMAIN and not destination:
         raise UsageError(f"{found.name}: its name says no registry to push to",
                          hint=f"rl push {text} REGISTRY/{target.path}")  # fmt: skip
-    if target.digest and target.digest != found.manifest_digest:
-        raise UsageError(f"{target}: the image has the digest {found.manifest_digest}")
     return target
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rootless.model.registries import Endpoint
 
 _CREATED, _ACCEPTED, _NO_CONTENT = 201, 202, 204
+_PATIENCE_SECONDS = 900.0
 _DIGEST_HEADER = "Docker-Content-Digest"
 
 
@@ -106,7 +107,11 @@ class Destination:
         return (size, self.session.located(response) or url) if size > 1 else (0, "")
 
     def finish(self, url: str, digest: str, body: bytes) -> None:
-        """Close the upload with its last bytes. Raises UnexpectedAnswer, TransportError."""
+        """Close the upload with its last bytes. Raises UnexpectedAnswer, TransportError.
+
+        Some registries read or move the whole blob before they answer.
+        """
+        self.session.client.be_patient(_PATIENCE_SECONDS)
         separator = "&" if "?" in url else "?"
         target = f"{url}{separator}{urlencode({'digest': digest})}"
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(len(body))}

@@ -76,7 +76,7 @@ def _open(source: str, writer: LayerWriter) -> int:
 
 def _fetch(url: str, path: str) -> int:
     """The file `path`, with what is at `url`, from its beginning."""
-    from rootless.image import http
+    from rootless.image import http, urls
 
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     client = http.Client()
@@ -85,7 +85,7 @@ def _fetch(url: str, path: str) -> int:
         insecure = url.startswith("http://")
         with client.open(url, {}, insecure=insecure) as response:
             if response.status != 200:
-                raise RegistryError(f"{http.shown_url(url)}: HTTP {response.status}")
+                raise RegistryError(f"{urls.shown_url(url)}: HTTP {response.status}")
             while data := response.read_some(_PIECE):
                 _write_all(fd, data, path)
         os.lseek(fd, 0, os.SEEK_SET)

@@ -11,7 +11,7 @@ import json
 from urllib.parse import urlencode, urljoin
 
 from rootless.errors import NotFoundError, RegistryError
-from rootless.image import auth, http, push
+from rootless.image import auth, http, push, urls
 from rootless.image.session import Session
 from rootless.model.reference import DEFAULT_DOMAIN, Reference
 from rootless.model.registries import Endpoint
@@ -90,13 +90,13 @@ def _pages(session: Session, url: str, key: str) -> list[str]:
     for _ in range(_MAX_PAGES):
         document, link = _ask(session, url)
         rows = document.get(key)
-        found += [http.printable(row) for row in rows or [] if isinstance(row, str)]
+        found += [urls.printable(row) for row in rows or [] if isinstance(row, str)]
         target, _, relation = link.partition(";")
         if "next" not in relation or not rows:
             break
         url = urljoin(url, target.strip(" <>"))
-        if http.origin_of(url) != http.origin_of(session.base()):
-            raise RegistryError(f"{session}: the next page is elsewhere: {http.shown_url(url)}")
+        if urls.origin_of(url) != urls.origin_of(session.base()):
+            raise RegistryError(f"{session}: the next page is elsewhere: {urls.shown_url(url)}")
     return found
 
 
@@ -109,7 +109,7 @@ def _ask(session: Session, url: str) -> tuple[dict[str, Any], str]:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise RegistryError(f"{http.shown_url(url)}: the answer is not readable")
+        raise RegistryError(f"{urls.shown_url(url)}: the answer is not readable")
     return document, response.header("Link")
 
 
@@ -128,11 +128,11 @@ def _row(registry: str, row: dict[str, Any]) -> Found | None:
     name, stars = row.get("name"), row.get("star_count")
     if not isinstance(name, str) or not name:
         return None
-    path = http.printable(name).removeprefix(f"{registry}/")
+    path = urls.printable(name).removeprefix(f"{registry}/")
     is_official = row.get("is_official") is True
     if is_official and "/" not in path:
         path = f"library/{path}"
     return Found(
-        registry, path, http.printable(str(row.get("description") or "")),
+        registry, path, urls.printable(str(row.get("description") or "")),
         stars if type(stars) is int else 0, is_official=is_official,
     )  # fmt: skip

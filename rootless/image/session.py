@@ -12,7 +12,7 @@ import time
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from rootless.errors import NotFoundError, RegistryError
-from rootless.image import auth, http
+from rootless.image import auth, http, urls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Session:
             return f"{self.base()}{target.partition(parts.netloc)[2]}"
         is_weaker = parts.scheme == "http" and own.scheme == "https"
         if target and (parts.scheme not in ("http", "https") or "@" in parts.netloc or is_weaker):
-            raise RegistryError(f"{self}: the registry points to {http.shown_url(target)}")
+            raise RegistryError(f"{self}: the registry points to {urls.shown_url(target)}")
         return target
 
     def open(
@@ -138,7 +138,7 @@ class Session:
 
     def _for(self, url: str, authorization: dict[str, str]) -> dict[str, str]:
         """A secret is for the registry's own origin: uploads may go elsewhere."""
-        return authorization if http.origin_of(url) == http.origin_of(self.base()) else {}
+        return authorization if urls.origin_of(url) == urls.origin_of(self.base()) else {}
 
     def _authorized(
         self, request: Callable[[dict[str, str]], T], response_of: Callable[[T], http.Response]
@@ -183,9 +183,22 @@ class Session:
             self._expires = float("inf")
 
     def _fetch_token(self, parameters: dict[str, str]) -> tuple[str, float]:
+        scopes = self._scopes_for(parameters.get("scope", ""))
+        try:
+            return self._ask_for_token(parameters, scopes)
+        except http.TransportError:
+            raise
+        except RegistryError:
+            if len(self._scopes) < 2:
+                raise
+        # A server may refuse altogether for the sake of a repository that only mounts need.
+        del self._scopes[1:]
+        return self._ask_for_token(parameters, self._scopes_for(parameters.get("scope", "")))
+
+    def _ask_for_token(self, parameters: dict[str, str], scopes: list[str]) -> tuple[str, float]:
         realm = parameters["realm"]
         query = [("service", parameters.get("service", ""))]
-        query += [("scope", scope) for scope in self._scopes_for(parameters.get("scope", ""))]
+        query += [("scope", scope) for scope in scopes]
         headers: dict[str, str] = {}
         body = None
         if self._credentials:
@@ -215,7 +228,7 @@ class Session:
         """Refuse to show a password to everybody on the way."""
         if urlsplit(url).scheme != "https" and not self.endpoint.insecure:
             raise RegistryError(
-                f"{self}: asks for credentials over plain HTTP ({http.shown_url(url)})"
+                f"{self}: asks for credentials over plain HTTP ({urls.shown_url(url)})"
             )
 
     def refusal(
@@ -223,7 +236,7 @@ class Session:
     ) -> RegistryError | NotFoundError:
         """What an answer of another status than was hoped for means; data is its body."""
         host, status = self.endpoint.host, response.status
-        reason = http.reason_in(data)
+        reason = urls.reason_in(data)
         if status == 404:
             return NotFoundError(f"{where}: not found at {host}{reason}")
         hint = f"rl login {self.endpoint.domain}"
@@ -234,7 +247,7 @@ class Session:
             what = "unauthorized: " if status == 401 else "denied: "
             who = f" to user {self._credentials.username}" if self._credentials else ""
             return RegistryError(f"{where}: {what}access denied{who} by {host}{reason}", hint=hint)
-        url = http.shown_url(response.url)
+        url = urls.shown_url(response.url)
         return RegistryError(f"{where}: {url} answered HTTP {status}{reason}")
 
 
@@ -255,7 +268,7 @@ def _parse_token(data: bytes, realm: str) -> tuple[str, float]:
         token = document.get("token") or document.get("access_token")
         seconds = float(document.get("expires_in") or _DEFAULT_TOKEN_SECONDS)
     except (ValueError, AttributeError, TypeError, RecursionError, OverflowError):
-        raise RegistryError(f"{http.shown_url(realm)}: the token answer is not readable") from None
+        raise RegistryError(f"{urls.shown_url(realm)}: the token answer is not readable") from None
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
-        raise RegistryError(f"{http.shown_url(realm)}: the answer holds no token")
+        raise RegistryError(f"{urls.shown_url(realm)}: the answer holds no token")
     return token, seconds

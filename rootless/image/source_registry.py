@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rootless.errors import RegistryError
-from rootless.image import auth, http
+from rootless.image import auth, http, urls
 from rootless.image.registry import Repository
 
 TYPE_CHECKING = False
@@ -87,7 +87,7 @@ class RegistrySource:
 
 def _offset_of(response: http.Response, digest: str, size: int, asked: int) -> int:
     """Where the body starts; refuses one whose announced length cannot be right."""
-    where = f"blob {digest} at {http.shown_url(response.url).split('/')[2]}"
+    where = f"blob {digest} at {urls.shown_url(response.url).split('/')[2]}"
     offset = 0
     if response.status == 206:
         # RFC 9110, section 14.4: "bytes FIRST-LAST/COMPLETE".

@@ -77,11 +77,16 @@ class Upload:
                     raise
                 failures += 1
                 self._bear(error, failures)
+                if self._is_there():
+                    return
                 self._resume()
                 if self._offset - before >= _WORTHWHILE_BYTES:
                     failures = 0
             except UnexpectedAnswer as error:
                 failures += 1
+                if error.status in _LOST and self._is_there():
+                    # A request that was repeated for its lost answer finds the upload closed.
+                    return
                 if not self._adapt(error) or failures >= _ATTEMPTS:
                     raise self._explained(error) from error
 
@@ -121,6 +126,11 @@ class Upload:
 
     def _advance(self, count: int) -> None:
         self._progress.advance(self._blob.digest, count)
+
+    def _is_there(self) -> bool:
+        """Whether only the last answer was lost."""
+        is_sent = self._offset == self._blob.size or self._blob.size <= _SMALL_BYTES
+        return is_sent and self._target.has_blob(self._blob.digest, self._blob.size)
 
     def _resume(self) -> None:
         """After a cut: from where the registry has it, else from the beginning."""

@@ -42,6 +42,20 @@ def _write_all(fd: int, content: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+def nameless(folder: str) -> int:
+    """A descriptor of a new file in `folder` that nobody else can open and that goes when closed.
+
+    Raises OSError.
+    """
+    global _counter
+    _counter += 1
+    # Not O_TMPFILE, which network file systems do not have.
+    path = f"{folder}/nameless-{os.getpid()}-{_counter}"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    os.unlink(path)
+    return fd
+
+
 def unlink_if_there(path: str) -> None:
     """Unlink `path` as far as that is possible: for clearing up, where a failure is no news."""
     try:

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from rootless.errors import RegistryError
-from rootless.image import http
+from rootless.image import http, urls
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -212,12 +212,12 @@ def test_pauses_grow() -> None:
      ("http://[::1]:5000/v2", "http://[::1]:5000")],
 )  # fmt: skip
 def test_origin(url: str, expected: str) -> None:
-    assert http.origin_of(url) == expected
+    assert urls.origin_of(url) == expected
 
 
 def test_a_signature_is_not_shown() -> None:
-    assert http.shown_url("https://a.org/blob?sig=secret") == "https://a.org/blob"
+    assert urls.shown_url("https://a.org/blob?sig=secret") == "https://a.org/blob"
 
 
 def test_hostile_text_is_made_printable() -> None:
-    assert http.printable("\x1b[0mred\r\nline" + "x" * 999).isprintable()
+    assert urls.printable("\x1b[0mred\r\nline" + "x" * 999).isprintable()

@@ -39,6 +39,8 @@ class FakeRegistry(ThreadingHTTPServer):
         self.push_faults: dict[str, list[Fault]] = {}
         self.methods: list[str] = []
         self.uploads: dict[str, bytearray] = {}
+        # Those that were finished.
+        self.closed: set[str] = set()
         # {(repository, digest)}: what can be mounted.
         self.mountable: set[tuple[str, str]] = set()
         # Called before each answer; returns True when it has answered.
@@ -141,6 +143,9 @@ class Handler(BaseHTTPRequestHandler):
                 self.path.rpartition("/")[2],
                 {"digest": digest, "mediaType": kind, "size": len(self.body)},
             )
+        elif self.upload in self.server.closed:
+            self.answer(404, b"{}")
+            return
         else:
             wanted = parse_qs(urlsplit(self.path).query)["digest"][0]
             data = bytes(self.server.uploads.get(self.upload, b"")) + self.body
@@ -149,6 +154,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(400, json.dumps(words).encode())
                 return
             digest = self.server.layout.blob(data)
+            self.server.closed.add(self.upload)
         self.answer(201, b"", {"Docker-Content-Digest": digest, "Location": self.path})
 
     def do_GET(self) -> None:
@@ -209,7 +215,8 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(data)), **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(data)
+        if self.command != "HEAD":
+            self.wfile.write(data)
 
     def hang_up(self) -> None:
         self.close_connection = True
@@ -291,7 +298,8 @@ def cut_after(count: int) -> Fault:
 
 def status(code: int, **headers: str) -> Fault:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda handler, data: handler.answer(code, b"{}", named)
+    body = b"" if code == 204 else b"{}"
+    return lambda handler, data: handler.answer(code, body, named)
 
 
 def instead(other: bytes) -> Fault:

@@ -18,6 +18,9 @@ import pytest
 
 from rootless.errors import RegistryError
 from rootless.image import tls
+from rootless.image.push import Wishes
+from rootless.image.push import push as push_image
+from rootless.image.tag import tag
 from rootless.model import platform
 from rootless.store.paths import Paths
 from tests.user.registry.conftest import Pull, has_all
@@ -326,3 +329,76 @@ def test_a_tunnel_through_a_proxy(
     assert tunnel.asked[0].startswith(f"CONNECT {secure.host} HTTP/1.")
     assert "Proxy-Authorization: Basic dXNlcjpwdw==" in tunnel.asked[0]
     assert not any("Authorization: Basic " + entry()["auth"] in one for one in tunnel.asked)
+
+
+@pytest.fixture
+def local(fetch: Pull, layout: Layout, image: Any) -> str:
+    """The image in the store, under its name there."""
+    layout.manifests = []
+    layout.name(image, "localhost/app:v1")
+    return fetch(f"oci:{layout.folder}").name
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_push_over_tls(
+    store: Paths, local: str, layout: Layout, image: Any, auth_file: AuthFile,
+    secure: SecureRegistry, fetch: Pull,
+) -> None:  # fmt: skip
+    target = f"{secure.host}/team/pushed:v1"
+    with pytest.raises(RegistryError, match="unauthorized: access denied") as caught:
+        push_image(store, local, target, Wishes())
+    assert caught.value.hint == f"rl login {secure.host}"
+    auth_file({"auths": {secure.host: entry()}})
+    assert push_image(store, local, target, Wishes()).digest == image["digest"]
+    assert fetch(target).manifest_digest == image["digest"]
+
+
+def test_a_push_with_an_unknown_certificate(
+    store: Paths, local: str, image: Any, auth_file: AuthFile, secure: SecureRegistry
+) -> None:
+    auth_file({"auths": {secure.host: entry()}})
+    target = f"{secure.host}/team/insecure:v1"
+    with pytest.raises(RegistryError, match="TLS: self-signed certificate") as caught:
+        push_image(store, local, target, Wishes())
+    assert "--tls-verify=false" in caught.value.hint
+    assert push_image(store, local, target, Wishes(insecure=True)).digest == image["digest"]
+
+
+def test_a_token_for_pushing_and_mounting(
+    store: Paths, fake: FakeRegistry, local: str, layout: Layout, image: Any, tokens: Tokens
+) -> None:
+    tag(store, local, [f"{fake.host}/other/app:v1"])
+    push_image(store, local, f"{fake.host}/team/app:v2", Wishes(jobs=1))
+    scopes = [scope for asked in tokens.asked for scope in asked["scope"]]
+    assert scopes[:2] == ["repository:team/app:pull,push", "repository:other/app:pull"]
+    assert fake.tags["v2"]["digest"] == image["digest"]
+
+
+def test_a_token_that_ends_during_a_push(
+    store: Paths, fake: FakeRegistry, local: str, layout: Layout, image: Any, tokens: Tokens
+) -> None:
+    def withdraw(handler: Handler, data: bytes) -> None:
+        tokens.valid.clear()
+        handler.answer(404, b"")
+
+    fake.push_faults["HEAD"] = [withdraw] * 3
+    push_image(store, local, f"{fake.host}/team/app:v2", Wishes(jobs=1))
+    assert fake.tags["v2"]["digest"] == image["digest"]
+    assert len(tokens.asked) == 4
+
+
+def test_a_token_server_that_gives_no_token_for_other_repositories(
+    store: Paths, fake: FakeRegistry, local: str, image: Any, tokens: Tokens
+) -> None:
+    give = tokens._give
+
+    def strict(handler: Handler) -> None:
+        if "other" in handler.path:
+            handler.answer(403, b"{}")
+        else:
+            give(handler)
+
+    tokens._give = strict  # type: ignore[method-assign]
+    tag(store, local, [f"{fake.host}/other/app:v1"])
+    push_image(store, local, f"{fake.host}/team/app:v2", Wishes())
+    assert fake.tags["v2"]["digest"] == image["digest"]

@@ -163,6 +163,47 @@ def test_podman_pulls_it(
         subprocess.run([*podman, "system", "reset", "-f"], capture_output=True, check=False)
 
 
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_layers_packed_otherwise(
+    store: Paths, told: Recorder, image: Any, layout: Layout, place: str, compression: str
+) -> None:
+    plain = layout.image([*FILES, FILES[0]], architecture=ARCHITECTURE, compress=False)
+    layout.manifests = []
+    layout.name(plain, "localhost/plain:1")
+    from rootless.image.pull import pull
+
+    pull(store, f"oci:{layout.folder}")
+    pushed = push(store, "plain:1", place, Wishes(compression=compression))
+    assert pushed.digest not in (plain["digest"], image["digest"])
+    manifest = skopeo("inspect", "--raw", f"docker://{place}:latest")
+    before = layout.read(plain)
+    assert manifest["config"] == before["config"]
+    kinds = {layer["mediaType"].rpartition("+")[2] for layer in manifest["layers"]}
+    assert kinds == {compression} and manifest["layers"][0] == manifest["layers"][2]
+    assert manifest["layers"][1]["size"] < before["layers"][1]["size"] / 10
+    again = pull(store, place)
+    assert again.image_id == before["config"]["digest"]
+    assert again.manifest_digest == pushed.digest
+    # What is packed so already stays as it is.
+    other = push(store, f"{place}:latest", f"{place}:2", Wishes(compression=compression))
+    assert other.digest == pushed.digest
+    assert index.find(store, "localhost/plain:1") is not None
+
+
+def test_a_damaged_layer_is_not_packed(
+    store: Paths, told: Recorder, image: Any, layout: Layout, place: str
+) -> None:
+    import gzip
+
+    layer = layout.read(image)["layers"][0]
+    other = gzip.compress(b"\1" * 10240, mtime=0)
+    Path(store.blob(layer["digest"])).write_bytes(other.ljust(layer["size"], b"\0"))
+    with pytest.raises(StoreError, match="damaged, "):
+        push(store, "app:v1", place, Wishes(compression="zstd"))
+    with pytest.raises(subprocess.CalledProcessError):
+        skopeo("inspect", f"docker://{place}:latest")
+
+
 def test_the_command(rl: Rl, registry: Registry, busybox_image: str, short_dir: Path) -> None:
     name = f"{registry.host}/push/command:1"
     rl("tag", busybox_image, name)

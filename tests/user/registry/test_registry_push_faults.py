@@ -131,10 +131,12 @@ def test_a_registry_that_always_hangs_up(send: Send, fake: FakeRegistry, told: R
 def test_the_answer_to_the_last_request_gets_lost(
     send: Send, fake: FakeRegistry, origin: Layout, image: Any
 ) -> None:
-    fake.push_faults["PUT blob"] = [faults.take_then_cut]
+    fake.push_faults["PUT blob"] = [faults.take_then_cut] * 3
     fake.push_faults["PUT manifest"] = [faults.take_then_cut]
     send()
     assert is_whole(fake, origin, image)
+    # Nothing was sent twice.
+    assert len(fake.uploads) == 3 and fake.methods.count("PATCH") == 1
 
 
 def test_too_large_requests_get_smaller(
