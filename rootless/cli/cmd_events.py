@@ -62,6 +62,7 @@ def _filled(template: str, document: Event) -> str:
     actor = document["Actor"]
     shown = Struct({"ID": actor["ID"], "Attributes": Map(actor["Attributes"], "")})
     fields = {name[:1].upper() + name[1:]: value for name, value in document.items()}
+    fields["ID"] = actor["ID"]
     return Template(template).fill(Struct({"From": "", **fields, "Actor": shown}), clean)
 
 

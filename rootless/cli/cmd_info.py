@@ -24,8 +24,10 @@ def version(parsed: Parsed) -> int:
     """Print the version of `rl`."""
     python = ".".join(str(part) for part in sys.version_info[:3])
     if parsed.text("format"):
+        from rootless.model import platform
+
         host = os.uname()
-        part = {"Version": VERSION, "Os": "linux", "Arch": host.machine}
+        part = {"Version": VERSION, "Os": "linux", "Arch": platform.host().architecture}
         # There is no server; what scripts ask docker's for is ours.
         document = {"Version": VERSION, "Python": python, "Client": part}
         server = {**part, "KernelVersion": host.release}

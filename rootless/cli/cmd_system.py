@@ -1,11 +1,11 @@
-"""`rl system df`, `rl system prune`, `rl system reset` and `rl container prune`."""
+"""`rl system prune`, `rl system reset` and `rl container prune`."""
 
 from __future__ import annotations
 
 import time
 
 from rootless.cli import cmd_prune, output
-from rootless.cli.options import Parsed, Signature, flag, repeat, value
+from rootless.cli.options import Parsed, Signature, flag, repeat
 from rootless.model import moment
 from rootless.model.filters import Filters
 
@@ -13,68 +13,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from rootless.engine.cleaning import Usage
-
 _KEYS = {"until": "24h|TIME", "label": "KEY[=VALUE]", "label!": "KEY[=VALUE]"}
-_HEADS = ("TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE")
 _CONTAINERS_WARNING = "This removes every container that does not run."
 _RESET_WARNING = (
     "This removes every container, image and volume of this store, with all data in them."
 )
-
-
-def disk_usage(parsed: Parsed) -> int:
-    """What images, containers and volumes take."""
-    from rootless.engine import cleaning
-    from rootless.store import paths
-
-    places = paths.discover()
-    found = {
-        "Images": cleaning.image_usage(places),
-        "Containers": cleaning.container_usage(places),
-        "Local Volumes": cleaning.volume_usage(places),
-    }
-    if parsed.text("format"):
-        output.write_json([_document(kind, usage) for kind, usage in found.items()])
-    elif parsed.flag("verbose"):
-        _write_verbose(found)
-    else:
-        output.write_table(_HEADS, [_row(kind, usage) for kind, usage in found.items()])
-    return 0
-
-
-def _row(kind: str, usage: Usage) -> list[str]:
-    share = f" ({usage.reclaimable * 100 // usage.size}%)" if usage.size else ""
-    return [
-        kind,
-        str(len(usage.rows)),
-        str(usage.active),
-        output.human_size(usage.size),
-        output.human_size(usage.reclaimable) + share,
-    ]
-
-
-def _document(kind: str, usage: Usage) -> dict[str, Any]:
-    return {
-        "Type": kind,
-        "Total": len(usage.rows),
-        "Active": usage.active,
-        "Size": usage.size,
-        "Reclaimable": usage.reclaimable,
-    }
-
-
-def _write_verbose(found: dict[str, Usage]) -> None:
-    for kind, usage in found.items():
-        output.write_line(f"{kind} space usage:")
-        output.write_line("")
-        rows = [
-            [output.short_id(name) if kind == "Images" else name, output.human_size(size),
-             "yes" if is_used else "no"]
-            for name, size, is_used in usage.rows
-        ]  # fmt: skip
-        output.write_table(("NAME", "SIZE", "IN USE"), rows)
-        output.write_line("")
 
 
 class _ContainerFilter:
@@ -165,15 +108,6 @@ def reset(parsed: Parsed) -> int:
 
 _FORCE = flag("-f --force", "Do not ask")
 _FILTER = repeat("--filter", "KEY=VALUE", "until, label, label!")
-
-DF = Signature(
-    disk_usage,
-    "Show what images, containers and volumes take on the disk.",
-    (
-        flag("-v --verbose", "Each of them"),
-        value("--format", "FORMAT", "json for a document", choices=("json",)),
-    ),
-)
 
 CONTAINER_PRUNE = Signature(
     prune_containers,

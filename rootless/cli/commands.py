@@ -87,7 +87,7 @@ ENTRIES = {
         ("events", "cmd_events", "EVENTS", "Tell what happens, as it happens"),
         ("info", "cmd_info", "INFO", "Show the store, the drivers and the host"),
         ("version", "cmd_info", "VERSION_COMMAND", "Show the version"),
-        ("system df", "cmd_system", "DF", "Show what the store takes on the disk"),
+        ("system df", "cmd_df", "DF", "Show what the store takes on the disk"),
         ("system prune", "cmd_system", "PRUNE", "Remove what nothing uses"),
         ("system reset", "cmd_system", "RESET", "Remove everything of the store"),
         ("system events", "cmd_events", "EVENTS", "Tell what happens, as it happens"),

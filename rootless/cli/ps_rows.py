@@ -99,7 +99,10 @@ class Row:
 
     def command(self) -> str:
         """In quotes, and cut."""
-        return quoted(self._cut(" ".join(self.record["command"]), _COMMAND_WIDTH))
+        first, *rest = self.record["command"] or [""]
+        # As docker's daemon joins them, which is not a shell's way.
+        words = [first, *(f"'{word}'" if " " in word else word for word in rest)]
+        return quoted(self._cut(" ".join(words), _COMMAND_WIDTH))
 
     def size(self) -> str:
         """`12.3kB (virtual 4.5MB)`."""

@@ -66,6 +66,19 @@ def _layer_size(paths: Paths, diff_id: str) -> int:
         return 0
 
 
+def shared_sizes(paths: Paths) -> dict[str, int]:
+    """For each image id, how many bytes of its unpacked layers other images have as well."""
+    layers_of = {one.image_id: set(one.diff_ids) for one in images.list_all(paths)}
+    count: dict[str, int] = {}
+    for diff_ids in layers_of.values():
+        for one in diff_ids:
+            count[one] = count.get(one, 0) + 1
+    return {
+        image_id: sum(_layer_size(paths, one) for one in diff_ids if count[one] > 1)
+        for image_id, diff_ids in layers_of.items()
+    }
+
+
 def container_usage(paths: Paths) -> Usage:
     """Of the containers: bytes in their writable layers; those that have ended are not used."""
     found = listing.current(paths)

@@ -103,7 +103,7 @@ def _lasting(spec: ContainerSpec, made: Plan, image: StoredImage | None) -> dict
         "created": time.time(),
         "restart_count": 0,
         "remove": spec.remove,
-        "labels": spec.labels,
+        "labels": {**(made.image.config.get("Labels") or {}), **spec.labels},
         "resources": spec.resources,
         "sysinfo": spec.sysinfo,
         "volumes": [use.name for use in made.volumes if use.anonymous],

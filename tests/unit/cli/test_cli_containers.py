@@ -48,7 +48,7 @@ def test_ps(places: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     heads, row = capsys.readouterr().out.splitlines()
     assert heads.split() == "CONTAINER ID IMAGE COMMAND CREATED STATUS PORTS NAMES".split()
     assert [field.strip() for field in row.split("   ") if field.strip()] == [
-        "a" * 12, "docker.io/library/alpine:3", '"sleep a long, long …"', "2 minutes ago",
+        "a" * 12, "docker.io/library/alpine:3", "\"sleep 'a long, long…\"", "2 minutes ago",
         "Up 2 minutes", "name_a",
     ]  # fmt: skip
     assert main.run_cli(["ps", "-aq"]) == 0
@@ -165,7 +165,7 @@ def test_templates(places: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [json.loads(line) for line in shown(capsys, "-a", "--format={{json .}}").splitlines()]
     assert [row["Names"] for row in rows] == ["name_c", "name_b", "name_a"]
     assert rows[1]["CreatedAt"].startswith("1970-01-01 ") and rows[1]["LocalVolumes"] == "1"
-    assert rows[0]["Command"] == '"sleep a long, long …"' and rows[0]["Size"] == "0B (virtual 0B)"
+    assert rows[0]["Command"] == '"sleep \'a long, long…"' and rows[0]["Size"] == "0B (virtual 0B)"
 
 
 def test_a_table_of_ones_own(places: Paths, capsys: pytest.CaptureFixture[str]) -> None:

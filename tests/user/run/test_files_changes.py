@@ -147,7 +147,9 @@ def test_events_tell_a_life(rl: Rl, busybox_image: str) -> None:
     ]  # fmt: skip
     (died,) = events(rl, "--filter", "event=die", "--filter", "label=a=b")
     attributes = died["Actor"]["Attributes"]  # type: ignore[index]
-    assert attributes == {"a": "b", "exitCode": "3", "image": busybox_image, "name": "c"}
+    title = {"org.opencontainers.image.title": "rl's embedded busybox"}
+    expected = {"a": "b", "exitCode": "3", "image": busybox_image, "name": "c"}
+    assert attributes == {**expected, **title}
     assert events(rl, "--filter", "container=nobody") == []
     line = rl("events", "--stream=false", "--filter", "event=die").stdout
     assert f"container die {died['id']} (a=b, exitCode=3, image=" in line
@@ -173,9 +175,9 @@ def test_events_are_told_as_they_happen(rl: Rl, busybox_image: str) -> None:
 
 def test_events_as_a_template_has_them(rl: Rl) -> None:
     rl("volume", "create", "new")
-    form = "{{.Type}} {{.Action}} {{.Actor.ID}} {{.Actor.Attributes.driver}}"
+    form = "{{.Type}} {{.Action}} {{.Actor.ID}} {{.ID}} {{.Actor.Attributes.driver}}"
     done = rl("events", "--since", "1m", "--stream=false", "--format", form)
-    assert done.stdout == "volume create new local\n"
+    assert done.stdout == "volume create new new local\n"
 
 
 def test_events_of_a_container_that_lives_without_its_caller(rl: Rl, busybox_image: str) -> None:

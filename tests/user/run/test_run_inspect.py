@@ -32,7 +32,7 @@ def test_inspect_a_running_container(rl: Rl, background: Start, busybox_image: s
     assert (found["Path"], found["Args"]) == ("sh", ["-c", "echo up; sleep 60"])
     assert found["State"]["Status"] == "running" and found["State"]["Running"] is True
     assert found["State"]["Pid"] == one.pid("init")
-    assert found["Config"]["Labels"] == {"a": "b"} and found["Config"]["Hostname"] == "h"
+    assert found["Config"]["Labels"]["a"] == "b" and found["Config"]["Hostname"] == "h"
     mounts = {row["Destination"]: (row["Type"], row.get("Name")) for row in found["Mounts"]}
     assert mounts == {"/v": ("volume", "data"), "/t": ("tmpfs", None)}
     assert json.loads(rl("container", "inspect", found["Id"][:10]).stdout) == [found]

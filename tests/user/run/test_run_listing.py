@@ -9,6 +9,7 @@ import pytest
 
 from tests.user.conftest import Rl
 from tests.user.run.conftest import Background
+from tests.user.run.run_images import ImageMaker
 
 Start = Callable[..., Background]
 
@@ -23,7 +24,8 @@ def test_a_running_container(rl: Rl, background: Start, busybox_image: str) -> N
         "-v=data:/v", rm=False,
     )  # fmt: skip
     form = '{{.Names}} {{.State}} {{.Networks}} {{.Mounts}} {{.Label "app"}} {{.Labels}}'
-    assert lines(rl, "--format", form) == ["box running none data web app=web"]
+    (shown,) = lines(rl, "--format", form)
+    assert shown.startswith("box running none data web app=web,org.opencontainers.image.title=")
     (status,) = lines(rl, "--format={{.Status}}")
     assert status.startswith("Up ") or status == "Up Less than a second"
     (size,) = lines(rl, "--size", "--format={{.Size}}")
@@ -37,6 +39,22 @@ def test_a_running_container(rl: Rl, background: Start, busybox_image: str) -> N
     assert rl("inspect", "-f", form, "box").stdout == "data:/v |\n"
     one.end()
     rl("rm", "--force", "box")
+
+
+def test_labels_of_the_image_are_the_containers(rl: Rl, images: ImageMaker) -> None:
+    image = images(config={"Labels": {"of": "image", "both": "image"}})
+    rl("create", "--name=box", "--net=none", "--label=both=own", image)
+    form = "{{json .Config.Labels}}"
+    labels = json.loads(rl("inspect", "-f", form, "box").stdout)
+    assert labels == {"of": "image", "both": "own"}
+    assert lines(rl, "-a", "--filter=label=of=image", "--format={{.Names}}") == ["box"]
+    assert lines(rl, "-a", "--filter=label=both=image", "-q") == []
+
+
+def test_a_command_is_written_as_docker_writes_it(rl: Rl, busybox_image: str) -> None:
+    rl("create", "--name=box", "--net=none", busybox_image, "sh", "-c", 'echo "a b"', "x")
+    (shown,) = lines(rl, "-a", "--no-trunc", "--format={{.Command}}")
+    assert shown == r""" "sh -c 'echo \"a b\"' x" """.strip()
 
 
 @pytest.fixture
@@ -68,7 +86,7 @@ def test_the_table(rl: Rl, ended: None) -> None:
     heads, *rows = lines(rl, "-a", "--no-trunc")
     assert heads.split("  ")[0] == "CONTAINER ID" and heads.endswith("PORTS   NAMES")
     assert [row.split()[-1] for row in rows] == ["three", "two", "one"]
-    assert "Exited (3) " in rows[2] and '"sh -c exit 3"' in rows[2] and " Created " in rows[0]
+    assert "Exited (3) " in rows[2] and "sh -c 'exit 3'" in rows[2] and " Created " in rows[0]
     form = r"table {{.Names}}\t{{.State}}"
     assert [row.split() for row in lines(rl, "-a", "--format", form)] == [
         ["NAMES", "STATE"], ["three", "created"], ["two", "exited"], ["one", "exited"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from rootless.errors import InUseError
 from rootless.store import containers
 from tests.user.conftest import Rl
 from tests.user.run.conftest import Background
+from tests.user.run.run_images import ImageMaker, member
 
 Start = Callable[..., Background]
 WRITE = "head -c 100000 /dev/zero >/x; head -c 50000 /dev/zero >/v/y"
@@ -41,7 +43,32 @@ def test_df_counts_and_measures(rl: Rl, busybox_image: str) -> None:
     lines = rl("system", "df").stdout.splitlines()
     assert lines[0].split() == ["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"]
     assert lines[2].split()[:3] == ["Containers", "1", "0"]
-    assert "vol " in rl("system", "df", "-v").stdout
+    form = "{{.Type}}|{{.TotalCount}}|{{.Active}}"
+    assert rl("system", "df", "--format", form).stdout.splitlines()[2] == "Local Volumes|1|1"
+
+
+def test_df_of_each(rl: Rl, images: ImageMaker) -> None:
+    one, other = images(), images([member("more", content=b"x" * 300_000)])
+    ended(rl, one, "c", "-v", "vol:/v")
+    rl("pull", "-q", other)
+    found = rl("system", "df", "-v").stdout.split("\n\n")
+    titles, tables = found[::2], [part.splitlines() for part in found[1::2]]
+    assert titles == [f"{kind} space usage:" for kind in ("Images", "Containers", "Local Volumes")]
+    heads = [re.split("  +", table[0]) for table in tables]
+    assert heads == [
+        ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "SHARED SIZE", "UNIQUE SIZE",
+         "CONTAINERS"],
+        ["CONTAINER ID", "IMAGE", "COMMAND", "LOCAL VOLUMES", "SIZE", "CREATED", "STATUS", "NAMES"],
+        ["VOLUME NAME", "LINKS", "SIZE"],
+    ]  # fmt: skip
+    rows = {row.split()[0]: re.split("  +", row)[-3:] for row in tables[0][1:]}
+    assert sorted(row[2] for row in rows.values()) == ["0", "1"]
+    shared = {row[0] for row in rows.values()}
+    assert len(shared) == 1 and shared != {"0B"}
+    assert sorted(row[1] for row in rows.values()) == ["0B", "300kB"]
+    assert re.split("  +", tables[1][1])[3] == "1" and "(" not in tables[1][1].split("Exited")[0]
+    assert tables[2][1].split()[:2] == ["vol", "1"]
+    assert "exclude each other" in rl("system", "df", "-v", "--format=json", code=125).stderr
 
 
 def test_container_prune_spares_what_runs_and_what_the_filter_spares(
