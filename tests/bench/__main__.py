@@ -1,8 +1,8 @@
 """`./dev bench`: tables of medians, ours beside podman, bubblewrap, crun and LXCFS, all in one run.
 
 No value fails anything: a time-out in a test says more about the machine than about the program.
-Give names of rows to measure only those: start, none, fifty, pull, push, commit, memory, detached,
-view, logs, ps, steps.
+Give names of rows to measure only those: start, none, fifty, pull, push, commit, build, memory,
+detached, view, logs, ps, steps.
 Only on request: scope, which boots the virtual machine of the system tests.
 """
 
@@ -23,6 +23,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[2]))
 
+import builds
 import commits
 import images
 import lifecycle
@@ -53,6 +54,7 @@ ROWS = (
     "pull",
     "push",
     "commit",
+    "build",
     "memory",
     "detached",
     "view",
@@ -215,6 +217,23 @@ class Bench:
             for engine in self.engines:
                 commits.clear(engine)
         for engine in self.engines:
+            seconds(engine.forget(large))
+
+    def build(self) -> None:
+        """A build of ten steps on 25,000 files: each step made, and each found."""
+        large = self.registry.push_many_files()
+        context = self.place / "context"
+        builds.fill(context, large)
+        for engine in self.engines:
+            seconds(engine.pull(large))
+        for cached, what, rounds, goal in (
+            (False, "build, 10 steps on 25,000 files", 1, "0.10"),
+            (True, "the same, all cached", 5, "0.30"),
+        ):
+            measures = {e.name: builds.built(e, context, cached=cached) for e in self.engines}
+            print_row(what, "s", interleaved(rounds, measures, report), goal)
+        for engine in self.engines:
+            builds.clear(engine)
             seconds(engine.forget(large))
 
     def memory(self) -> None:

@@ -183,6 +183,7 @@ class Registry:
             "os": "linux",
             "config": {"Env": ["PATH=/bin"], "Cmd": ["sh"]},
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
+            "history": [{"created_by": "bench"} for _ in diff_ids],
         }
         descriptor = self.push_blob(repository, json.dumps(config).encode())
         manifest = {

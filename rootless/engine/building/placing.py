@@ -20,6 +20,7 @@ from rootless.image.tarstream import TarReader
 from rootless.image.unpack import Unpacker
 from rootless.kernel import mounts
 from rootless.model import copyrule
+from rootless.model.dockerfile.chmod import Mode
 from rootless.runtime import inside
 from rootless.store import trees
 
@@ -39,11 +40,11 @@ _NEW_FOLDER = 0o755
 
 
 class Changes:
-    """What --chown and --chmod say. owner: (uid, gid), None to leave it; mode: octal, None."""
+    """What --chown and --chmod say; None to leave it. owner: (uid, gid)."""
 
     __slots__ = ("mode", "owner")
 
-    def __init__(self, owner: tuple[int, int] | None, mode: int | None) -> None:
+    def __init__(self, owner: tuple[int, int] | None, mode: Mode | None) -> None:
         self.owner = owner
         self.mode = mode
 
@@ -202,7 +203,8 @@ class Placing(Unpacker):
         if self._changes.owner is not None:
             entry.uid, entry.gid = self._changes.owner
         if self._changes.mode is not None and entry.kind != tarentry.SYMLINK:
-            entry.mode = self._changes.mode
+            is_dir = entry.kind == tarentry.DIRECTORY
+            entry.mode = self._changes.mode.of(entry.mode, is_dir=is_dir)
         return entry
 
     def _put(self, path: str, entry: Entry, reader: Any) -> None:
@@ -276,10 +278,13 @@ def _joined(base: str, path: str) -> str:
     return "/".join(part for part in (base, path) if part)
 
 
-def parse_mode(text: str) -> int | None:
-    """--chmod: octal; None for "". Raises UsageError."""
+def parse_mode(text: str) -> Mode | None:
+    """--chmod; None for "". Raises UsageError."""
     if not text:
         return None
-    if not all(character in "01234567" for character in text) or int(text, 8) > 0o7777:
-        raise UsageError(f"--chmod={text}: an octal number was expected", "--chmod=0755", 1)
-    return int(text, 8)
+    try:
+        return Mode(text)
+    except ValueError:
+        raise UsageError(
+            f"--chmod={text}: not a mode", "--chmod=0755 or --chmod=u=rwX,go=rX", 1
+        ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 
@@ -74,25 +75,31 @@ class RunMounts:
         return f"{self._folder}/{name}{len(self.specs)}"
 
     def _bind(self, mount: RunMount) -> None:
+        self._mount(self._copied(mount), self._target(mount), rw=mount.rw)
+
+    def _copied(self, mount: RunMount) -> str:
+        """A copy of what `from=` and `source=` say."""
         source = self._source_of(mount.get("from"), self._place)
-        folder = self._new("bind")
         wish = bind_wish(self._shop, mount, source)
         tree = copier.materialise(
-            folder, source, Changes(None, None),
+            self._new("bind"), source, Changes(None, None),
             lambda write, root: write.copy(root, wish, Destination("it", folder=False)),
         )  # fmt: skip
-        self._mount(f"{tree}/it", self._target(mount), rw=mount.rw)
+        return f"{tree}/it"
 
     def _mount(self, source: str, target: str, *, rw: bool) -> None:
         self.specs.append(MountSpec(BIND, source, target, ("rw" if rw else "ro",)))
 
     def _cache(self, mount: RunMount) -> None:
-        if mount.get("from") or mount.get("source"):
-            raise self._place.error(
-                "--mount=type=cache: from= and source= are not supported", "leave them out"
-            )
         target = self._target(mount)
         directory = self._claimed(mount.get("id") or target, mount.get("sharing") or "shared")
+        if not os.path.isdir(directory) and (mount.get("from") or mount.get("source")):
+            # What it starts with; another build may come first.
+            try:
+                os.rename(self._copied(mount), directory)
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
         uid, gid = mount.number("uid", 0), mount.number("gid", 0)
         mode = mount.number("mode", 755)
         idmap.call(lambda: _make_owned(directory, uid, gid, mode))

@@ -86,7 +86,7 @@ class Workshop:
             for row, diff_id in zip(found.manifest["layers"], found.diff_ids)
         ]
         key = states.key_of("image", found.image_id, found.diff_ids, self.spec.epoch)
-        return State(found.config, layers, key, (found.name, found.manifest_digest))
+        return State(_whole(found.config), layers, key, (found.name, found.manifest_digest))
 
     def stored(self, state: State) -> StoredImage | None:
         """The image that `state` began with."""
@@ -134,6 +134,17 @@ class Workshop:
             upper, below, give=True, leave_out=ours, epoch=self.spec.epoch,
             compression=self.spec.compression,
         )  # fmt: skip
+
+
+def _whole(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with a row of history for each layer: without, other tools refuse what is
+    built on it. History is optional (image-spec, config.md)."""
+    rows = list(config.get("history") or ())
+    lacking = len(config["rootfs"]["diff_ids"]) - sum(not row.get("empty_layer") for row in rows)
+    if lacking <= 0:
+        return config
+    created = {"created": config["created"]} if config.get("created") else {}
+    return {**config, "history": rows + lacking * [{**created, "comment": "no history"}]}
 
 
 def _adopted(new: NewLayer | None) -> Layer | None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.user.building.conftest import Builds
 from tests.user.conftest import Rl
+from tests.user.run.run_images import ImageMaker, folder
 
 FROM = "FROM localhost/busybox\n"
 
@@ -77,6 +78,19 @@ def test_history_has_each_instruction_and_says_which_made_a_layer(builds: Builds
         ('CMD ["/bin/sh", "-c", "a"]', True),
     ]
     assert len(builds.document()["RootFS"]["Layers"]) == 1 + 2
+
+
+def test_each_layer_has_a_row_of_history_even_where_the_base_image_has_none(
+    builds: Builds, images: ImageMaker
+) -> None:
+    base = images([folder("etc")])
+    builds.rl("pull", base)
+    name = builds.rl("images", "-q").stdout.split()
+    assert name
+    builds.rl("tag", name[0], "base")
+    builds('FROM localhost/base\nRUN ["/b/busybox", "touch", "/x"]')
+    rows = [row for row in builds.document()["History"] if not row.get("empty_layer")]
+    assert len(rows) == len(builds.document()["RootFS"]["Layers"]) == 3
 
 
 def test_what_is_mounted_for_a_command_is_not_in_its_layer(builds: Builds, rl: Rl) -> None:
@@ -183,10 +197,14 @@ def test_owners_and_modes_of_copies(builds: Builds) -> None:
         FROM
         + "RUN echo u:x:11:12::/: >> /etc/passwd; echo g:x:13: >> /etc/group\n"
         + "COPY s /a\nCOPY --chown=u:g d /b\nCOPY --chown=u s /c\nCOPY --chmod=0701 s /new/dir/d\n"
+        + "COPY --chmod=u=rwX,go=rX d /f\n"
     )
-    out = builds.run("stat", "-c", "%n %u:%g %a", "/a", "/b/x", "/c", "/new/dir/d", "/new/dir")
+    out = builds.run(
+        "stat", "-c", "%n %u:%g %a", "/a", "/b/x", "/c", "/new/dir/d", "/new/dir", "/f/x"
+    )
     assert out.splitlines() == [
         "/a 0:0 4755", "/b/x 11:13 640", "/c 11:11 4755", "/new/dir/d 0:0 701", "/new/dir 0:0 755",
+        "/f/x 0:0 644",
     ]  # fmt: skip
 
 

@@ -65,6 +65,14 @@ def test_caches_are_kept_between_builds(builds: Builds) -> None:
     assert builds.run("cat", "/n").split()[0] == "1"
 
 
+def test_a_cache_starts_with_what_it_is_told(builds: Builds) -> None:
+    text = FROM.replace("\n", " AS a\n") + "RUN mkdir /o; echo 1 > /o/x\n" + FROM
+    text += "RUN --mount=type=cache,from=a,source=/o,target=/c echo 2 >> /c/x; cp /c/x /x"
+    for expected in ("1\n2\n", "1\n2\n2\n"):
+        builds(text, "--no-cache")
+        assert builds.run("cat", "/x") == expected
+
+
 def test_secrets_are_seen_and_not_kept(builds: Builds, short_dir: Path) -> None:
     secret = short_dir / "k"
     secret.write_text("Tr3asure")
