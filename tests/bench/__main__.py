@@ -221,7 +221,7 @@ class Bench:
 
     def build(self) -> None:
         """A build of ten steps on 25,000 files: each step made, and each found."""
-        large = self.registry.push_many_files()
+        large = self.registry.push_many_files_with_busybox()
         context = self.place / "context"
         builds.fill(context, large)
         for engine in self.engines:

@@ -112,6 +112,12 @@ def packed(number: int) -> tuple[bytes, str]:
     return gzip.compress(plain, 6, mtime=0), digest_of(plain)
 
 
+def packed_busybox() -> tuple[bytes, str]:
+    """That layer compressed, and its diff id."""
+    plain = busybox_layer()
+    return gzip.compress(plain, 6, mtime=0), digest_of(plain)
+
+
 class Registry:
     """docker-registry on a free loopback port, with its storage below `place`."""
 
@@ -198,9 +204,13 @@ class Registry:
         return f"{self.host}/{repository}:latest"
 
     def push_busybox(self) -> str:
-        plain = busybox_layer()
-        return self.push("bench/busybox", [(gzip.compress(plain, 6, mtime=0), digest_of(plain))])
+        return self.push("bench/busybox", [packed_busybox()])
 
     def push_many_files(self) -> str:
         with Pool(os.cpu_count()) as pool:
             return self.push("bench/files", pool.imap(packed, range(LAYERS)))
+
+    def push_many_files_with_busybox(self) -> str:
+        with Pool(os.cpu_count()) as pool:
+            layers = [packed_busybox(), *pool.imap(packed, range(LAYERS))]
+        return self.push("bench/both", layers)

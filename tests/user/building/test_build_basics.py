@@ -83,11 +83,8 @@ def test_history_has_each_instruction_and_says_which_made_a_layer(builds: Builds
 def test_each_layer_has_a_row_of_history_even_where_the_base_image_has_none(
     builds: Builds, images: ImageMaker
 ) -> None:
-    base = images([folder("etc")])
-    builds.rl("pull", base)
-    name = builds.rl("images", "-q").stdout.split()
-    assert name
-    builds.rl("tag", name[0], "base")
+    image_id = builds.rl("pull", "-q", images([folder("etc")])).stdout.strip()
+    builds.rl("tag", image_id, "base")
     builds('FROM localhost/base\nRUN ["/b/busybox", "touch", "/x"]')
     rows = [row for row in builds.document()["History"] if not row.get("empty_layer")]
     assert len(rows) == len(builds.document()["RootFS"]["Layers"]) == 3
