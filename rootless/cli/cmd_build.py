@@ -32,7 +32,6 @@ def build(parsed: Parsed) -> int:
     from rootless.engine.building import builder
     from rootless.store import paths
 
-    _refuse(parsed)
     spec = _spec(parsed)
     is_quiet = parsed.flag("quiet") or parsed.text("progress") == "quiet"
     shown = _Shown(is_quiet=is_quiet)
@@ -87,13 +86,19 @@ def _write_id(path: str, image_id: str) -> None:
         raise UsageError(f"--iidfile {path}: {error.strerror}") from error
 
 
-def _refuse(parsed: Parsed) -> None:
-    for name in ("cache-from", "cache-to"):
-        if parsed.all(name):
+def _repositories(parsed: Parsed, name: str) -> list[str]:
+    """Those of --cache-from and --cache-to, also as `type=registry,ref=…`."""
+    found = []
+    for text in parsed.all(name):
+        kind, _, rest = text.partition(",")
+        if kind.startswith("type=") and kind != "type=registry":
             raise UsageError(
-                f"--{name} {parsed.all(name)[0]}: caches in registries are not supported",
-                hint=f"the build without --{name}; this machine's own cache is always used",
+                f"--{name} {text}: only caches in registries are supported",
+                hint=f"--{name} REGISTRY/NAME:TAG",
             )
+        words = [word[4:] for word in rest.split(",") if word.startswith("ref=")]
+        found += words if kind == "type=registry" else [text]
+    return found
 
 
 def _spec(parsed: Parsed) -> BuildSpec:
@@ -104,6 +109,8 @@ def _spec(parsed: Parsed) -> BuildSpec:
     spec.file = parsed.text("file")
     spec.names = parsed.all("tag")
     spec.args = _build_args(parsed.all("build-arg"))
+    spec.cache_from = _repositories(parsed, "cache-from")
+    spec.cache_to = _repositories(parsed, "cache-to")
     spec.target = parsed.text("target")
     spec.no_cache = parsed.flag("no-cache")
     spec.pull = _pull_policy(parsed)
@@ -243,8 +250,10 @@ BUILD = Signature(
         flag("-q --quiet", "Nothing but the id"),
         value("--progress", "KIND", "plain, auto or quiet", default="auto",
               choices=("auto", "plain", "quiet", "tty")),
-        repeat("--cache-from", "IMAGE", "Not supported"),
-        repeat("--cache-to", "IMAGE", "Not supported"),
+        repeat("--cache-from", "NAME", "A repository with steps of earlier builds"),
+        repeat("--cache-to", "NAME", "Push the steps of this build to a repository"),
+        flag("--rm --force-rm", "Commands leave no containers: always so", default=True),
+        flag("--layers", "Steps are kept for later builds: always so", default=True),
         *(option for option in RUN_OPTIONS if option.name in _OF_RUN),
     ),
     (Argument("CONTEXT", 0),),

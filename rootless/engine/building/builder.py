@@ -62,9 +62,27 @@ class _Build:
 
     def run(self, names: list[str]) -> MadeImage:
         target = self._file.target(self._spec.target)
+        self._bring_steps()
         _Schedule(self._shop, self._file.needed(target), self._automatic, self._show).run()
         self._warn_of_unused()
         return self._finish(self._shop.done[target.index], names)
+
+    def _bring_steps(self) -> None:
+        if self._spec.cache_from and not self._spec.no_cache:
+            from rootless.engine.building import sharing
+
+            for name in self._spec.cache_from:
+                sharing.bring(self._shop.paths, name, self._shop.progress)
+
+    def _send_steps(self) -> None:
+        if not self._spec.cache_to:
+            return
+        from rootless.engine.building import sharing
+
+        steps = {key: one for state in self._shop.done.values() for key, one in state.steps.items()}
+        for name in self._spec.cache_to:
+            created = self._shop.now()
+            sharing.send(self._shop.paths, steps, name, created, self._shop.progress)
 
     def _warn_of_unused(self) -> None:
         known = self._file.declared | self._automatic.keys() | set(stage.NOT_DECLARED)
@@ -86,6 +104,7 @@ class _Build:
         )  # fmt: skip
         for name in made.names:
             self._show(f"COMMIT {name}".encode())
+        self._send_steps()
         return made
 
 

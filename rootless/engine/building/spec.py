@@ -22,9 +22,9 @@ class BuildSpec:
     as there are CPUs; container: what RUN's containers have of flags."""
 
     __slots__ = (
-        "annotations", "args", "compression", "container", "context", "epoch", "file",
-        "image_format", "jobs", "labels", "names", "no_cache", "platform", "pull", "secrets",
-        "squash", "ssh", "target",
+        "annotations", "args", "cache_from", "cache_to", "compression", "container", "context",
+        "epoch", "file", "image_format", "jobs", "labels", "names", "no_cache", "platform", "pull",
+        "secrets", "squash", "ssh", "target",
     )  # fmt: skip
 
     def __init__(self, context: str) -> None:
@@ -34,6 +34,8 @@ class BuildSpec:
         self.args: dict[str, str] = {}
         self.target = ""
         self.no_cache = False
+        self.cache_from: list[str] = []
+        self.cache_to: list[str] = []
         self.pull = "missing"
         self.platform = ""
         self.labels: dict[str, str] = {}

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 class State:
     """config: the image's whole configuration; layers: lowest first, descriptors with "diff_id";
-    args: what ARG has set; has_cmd: CMD was set in this build; base: (name, manifest digest) of the
-    image that it began with, ("", "") for scratch."""
+    steps: the records of all steps, by key; args: what ARG has set; has_cmd: CMD was set in this
+    build; base: (name, manifest digest) of the image that it began with, ("", "") for scratch.
+    """
 
-    __slots__ = ("args", "base", "config", "has_cmd", "key", "layers")
+    __slots__ = ("args", "base", "config", "has_cmd", "key", "layers", "steps")
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class State:
         self.base = base
         self.args: dict[str, str] = {}
         self.has_cmd = False
+        self.steps: dict[str, dict[str, Any]] = {}
 
     @property
     def section(self) -> dict[str, Any]:
@@ -81,6 +83,7 @@ def from_fields(fields: dict[str, Any]) -> State:
     state = State(fields["config"], list(fields["layers"]), fields["key"], tuple(fields["base"]))
     state.args = dict(fields["args"])
     state.has_cmd = fields["has_cmd"]
+    state.steps = dict(fields["steps"])
     return state
 
 

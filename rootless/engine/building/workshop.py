@@ -110,6 +110,7 @@ class Workshop:
             self.say("--> Using cache")
         step = image_config.Step(record["created"], by, author=author)
         state.advance(step, key, record["layer"])
+        state.steps[key] = record
         return is_new
 
     def _made(self, key: str, make: Make | None) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from rootless.errors import UsageError
 def spec(*words: str) -> BuildSpec:
     parsed = parse(cmd_build.BUILD, list(words))
     assert parsed is not None
-    cmd_build._refuse(parsed)
     return cmd_build._spec(parsed)
 
 
@@ -53,6 +52,11 @@ def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }  # fmt: skip
 
 
+def test_repositories_of_steps() -> None:
+    found = spec("--cache-from", "a/b:1", "--cache-to", "type=registry,ref=c/d,mode=max")
+    assert (found.cache_from, found.cache_to) == (["a/b:1"], ["c/d"])
+
+
 def test_agents(tmp_path: Path) -> None:
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as server:
@@ -79,7 +83,7 @@ def test_flags_for_the_containers_of_run() -> None:
         (["--ssh", "default=/does/not/exist"], "/does/not/exist: No such file"),
         (["--timestamp", "yesterday"], "--timestamp yesterday: a number was expected"),
         (["--jobs", "-1"], "--jobs -1: a number was expected"),
-        (["--cache-to", "x"], "--cache-to x: caches in registries are not supported"),
+        (["--cache-to", "type=local,dest=x"], "only caches in registries are supported"),
         (["--network", "container:x"], "--network container:x: not possible in a build"),
     ],
 )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
+from rootless.image import embedded
 from tests.user.building.conftest import Builds
+from tests.user.conftest import Registry, Rl
 
 GRAPH = """ARG BASE=localhost/busybox
 FROM $BASE AS base
@@ -107,6 +110,26 @@ def test_env_wins_over_arg(builds: Builds) -> None:
     builds("FROM localhost/busybox\nENV X=env\nARG X=arg\nRUN echo $X > /x\nENV Y=$X")
     assert builds.run("cat", "/x") == "env\n"
     assert "Y=env" in builds.config()["Env"]
+
+
+def test_steps_are_shared_through_a_registry(
+    builds: Builds, registry: Registry, short_dir: Path
+) -> None:
+    place = f"{registry.host}/steps/{short_dir.name}"
+    builds.write("a", "1")
+    text = "FROM localhost/busybox AS one\nRUN date +%N > /n\nENV A=b\n"
+    text += "FROM localhost/busybox\nCOPY a /\nCOPY --from=one /n /\nRUN cat /n /a > /m\n"
+    first = builds(text, "--cache-to", f"type=registry,ref={place},mode=max")
+    assert "rl-build-cache" not in builds.rl("images").stdout
+    (short_dir / "o").mkdir()
+    other = Rl(short_dir / "o")
+    embedded.build(other.paths)
+    done = other("build", "-t", "t", "--cache-from", place, str(builds.context))
+    assert done.stdout.strip() == first
+    assert done.stderr.count("Using cache") == 4
+    assert place not in other("images").stdout
+    done = other("build", "--cache-from", f"{place}-not-there", str(builds.context))
+    assert f"rl: warning: --cache-from {place}-not-there" in done.stderr
 
 
 def test_squash(builds: Builds) -> None:
