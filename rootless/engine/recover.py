@@ -117,7 +117,9 @@ def _settle(paths: Paths, container_id: str, record: dict[str, Any], state: dict
         remove_trees([*noted, *containers.without_shared(trees)])
         containers.release_name(paths, record.get("name") or state.get("name", ""), container_id)
     elif record.get("status") == "running" or _has_not_restarted(record):
-        containers.update_record(paths, container_id, **end_of(state))
+        with containers.RecordChange(paths, container_id) as current:
+            if current.get("starts") == record.get("starts"):
+                current.update(end_of(state))
 
 
 def record_or_nothing(paths: Paths, container_id: str) -> dict[str, Any]:
@@ -139,12 +141,22 @@ def end_of(state: dict[str, Any]) -> dict[str, Any]:
 
 def as_it_is(paths: Paths, record: dict[str, Any]) -> dict[str, Any]:
     """`record`, with the end of its run in it where a full disk keeps it as it was."""
-    container_id = record["id"]
-    if record.get("status") not in ("running", "restarting"):
+    if not _is_lost(paths, record):
         return record
-    if containers.is_held(paths.running, container_id) or live.elsewhere(paths, record):
-        return record
-    return {**record, **end_of(containers.read_state(paths, container_id))}
+    # Between the two looks it may have ended properly, or have begun anew.
+    again = record_or_nothing(paths, record["id"]) or record
+    if again.get("starts") == record.get("starts") and _is_lost(paths, again):
+        return {**again, **end_of(containers.read_state(paths, record["id"]))}
+    return again
+
+
+def _is_lost(paths: Paths, record: dict[str, Any]) -> bool:
+    """Whether nobody looks after a container of which its record says that it is up."""
+    if record.get("status") not in ("running", "restarting") or live.elsewhere(paths, record):
+        return False
+    # Just before a restart it is nobody's but the restarter's.
+    is_waiting = record["status"] == "restarting" and is_restarter_alive(record)
+    return not (is_waiting or containers.is_held(paths.running, record["id"]))
 
 
 def end_rest(paths: Paths, container_id: str) -> None:
@@ -169,16 +181,17 @@ def heal_records(paths: Paths) -> None:
 
 def heal_record(paths: Paths, container_id: str) -> None:
     """As heal_records, for one."""
-    if not _claims_to_run(paths, container_id):
-        return
+    before = record_or_nothing(paths, container_id)
     folder = containers.live_directory(paths, container_id)
-    # Read again: it may have ended properly between the two looks.
-    if not os.path.isdir(folder) and _claims_to_run(paths, container_id):
-        _settle(paths, container_id, containers.read_record(paths, container_id), {})
-
-
-def _claims_to_run(paths: Paths, container_id: str) -> bool:
+    if not _claims_to_run(paths, before) or os.path.isdir(folder):
+        return
+    # Read again: between two looks it may have ended properly, or have begun anew.
     record = record_or_nothing(paths, container_id)
+    if record.get("starts") == before.get("starts") and _claims_to_run(paths, record):
+        _settle(paths, container_id, record, {})
+
+
+def _claims_to_run(paths: Paths, record: dict[str, Any]) -> bool:
     is_up = record.get("status") == "running" or _has_not_restarted(record)
     return is_up and not live.elsewhere(paths, record)
 

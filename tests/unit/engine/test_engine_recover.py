@@ -334,3 +334,51 @@ def test_an_end_that_only_the_supervisor_has_seen(store: Paths) -> None:
     recover.sweep(store)
     record = containers.read_record(store, ONE)
     assert (record["status"], record["exit_code"], record["finished"]) == ("exited", 7, 12.5)
+
+
+def me() -> list[Any]:
+    return [proc.boot_id(), os.getpid(), proc.start_time(os.getpid())]
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"status": "running"}, "exited"),
+        ({"status": "exited", "exit_code": 3}, "exited"),
+        ({"status": "restarting", "restarter": ["other boot", 1, 1]}, "exited"),
+    ],
+)
+def test_a_run_that_nobody_looks_after_is_shown_as_over(
+    store: Paths, record: dict[str, Any], expected: str
+) -> None:
+    born(store, live=False, **record)
+    shown = recover.as_it_is(store, containers.read_record(store, ONE))
+    assert (shown["status"], shown["exit_code"]) == (expected, record.get("exit_code", 255))
+
+
+def test_a_restart_that_has_let_go_of_the_last_run_is_shown_as_one(store: Paths) -> None:
+    born(store, live=False, status="restarting", exit_code=3, restarter=me())
+    shown = recover.as_it_is(store, containers.read_record(store, ONE))
+    assert (shown["status"], shown["exit_code"]) == ("restarting", 3)
+
+
+@pytest.mark.parametrize(
+    "next_one",
+    [{"status": "exited", "exit_code": 0, "starts": 1}, {"status": "running", "starts": 2}],
+    ids=["an end", "another run"],
+)
+def test_what_comes_between_two_looks_is_believed(
+    store: Paths, monkeypatch: pytest.MonkeyPatch, next_one: dict[str, Any]
+) -> None:
+    born(store, live=False, status="running", starts=1)
+    before = containers.read_record(store, ONE)
+    containers.update_record(store, ONE, **next_one)
+    assert recover.as_it_is(store, before)["status"] == next_one["status"]
+    # The same for what is written: the record changes after the first look at it.
+    reads = iter([before])
+    read = recover.record_or_nothing
+    monkeypatch.setattr(
+        recover, "record_or_nothing", lambda paths, one: next(reads, None) or read(paths, one)
+    )
+    recover.heal_records(store)
+    assert containers.read_record(store, ONE)["status"] == next_one["status"]
