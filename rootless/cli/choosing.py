@@ -24,6 +24,7 @@ CIDFILE = repeat("--cidfile", "FILE", "The one whose id is in FILE, by rl run --
 LATEST = flag("-l --latest", "The newest")
 FLAGS = (FILTER, CIDFILE, LATEST)
 DOWN = ("created", "exited")
+UP = ("running", "paused", "restarting")
 
 
 def chosen(
@@ -105,12 +106,13 @@ def all_that_run(places: Paths) -> list[str]:
     return [running.id for running in live.find_all(places)]
 
 
-def all_that_are_down(places: Paths) -> list[str]:
-    """The ids of what can be started, the oldest first."""
+def in_order(places: Paths, *, statuses: tuple[str, ...] = ()) -> list[str]:
+    """The ids of all that have one of `statuses`, the oldest first: what joins another comes later
+    than that one. () for any."""
     from rootless.engine import listing
 
-    found = [one["id"] for one in listing.current(places) if one["status"] in DOWN]
-    return found[::-1]
+    found = listing.current(places)[::-1]
+    return [one["id"] for one in found if not statuses or one["status"] in statuses]
 
 
 def all_there_are(places: Paths) -> list[str]:

@@ -30,7 +30,7 @@ _SIG_PROXY = flag("--sig-proxy", "Forward signals that rl gets to the process", 
 
 def start(parsed: Parsed) -> int:
     """Start containers that are there; attached, the exit code is the container's."""
-    everything = choosing.all_that_are_down if parsed.flag("all") else None
+    everything = _in_order(choosing.DOWN) if parsed.flag("all") else None
     words = choosing.chosen(parsed, "start", everything)
     attached = parsed.flag("attach") or parsed.flag("interactive")
     if attached and len(words) != 1:
@@ -40,6 +40,10 @@ def start(parsed: Parsed) -> int:
     if len(words) > 1:
         begin.load_for_many()
     return _each(parsed, words, _start_one, at_once=_starts_at_once(words))
+
+
+def _in_order(statuses: tuple[str, ...] = ()) -> Callable[[Paths], list[str]]:
+    return lambda places: choosing.in_order(places, statuses=statuses)
 
 
 def _start_one(places: Paths, text: str, first: Callable[[], None] | None = None) -> None:
@@ -186,9 +190,9 @@ def restart(parsed: Parsed) -> int:
         record = containers.read_record(places, containers.find(places, text))
         events.of_container(places, "restart", record)
 
-    everything = choosing.all_there_are if parsed.flag("all") else None
+    everything = _in_order() if parsed.flag("all") else None
     if parsed.flag("running"):
-        everything = choosing.all_that_run
+        everything = _in_order(choosing.UP)
     words = choosing.chosen(parsed, "restart", everything)
     if len(words) > 1:
         begin.load_for_many()

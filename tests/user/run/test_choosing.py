@@ -84,3 +84,16 @@ def test_nothing_is_named(rl: Rl, verb: str) -> None:
 def test_there_is_none_yet(rl: Rl) -> None:
     assert "there is no container" in rl("start", "--latest", code=125).stderr
     assert rl("restart", "--all").stdout == ""
+
+
+def test_who_joins_another_comes_after_it(rl: Rl, busybox_image: str) -> None:
+    sleep = [busybox_image, "sleep", "1000"]
+    rl("run", "-d", "--name=first", "--net=none", *sleep)
+    for number in range(3):
+        rl("run", "-d", f"--name=joins{number}", "--net=none", "--pid=container:first", *sleep)
+    rl("restart", "-t0", "--running")
+    assert running(rl) == ["first", "joins0", "joins1", "joins2"]
+    rl("stop", "-t0", "--all")
+    rl("start", "--all")
+    assert running(rl) == ["first", "joins0", "joins1", "joins2"]
+    rl("rm", "--force", "--all")
