@@ -112,7 +112,8 @@ def remove(parsed: Parsed) -> int:
             places, text, force=force, in_use=lambda image: _users_or_refusal(places, image)
         )
 
-    return removal.remove_each(words, one, gone_is_well=parsed.flag("force"))
+    gone_is_well = parsed.flag("force") or parsed.flag("ignore")
+    return removal.remove_each(words, one, gone_is_well=gone_is_well)
 
 
 def users(places: Paths, image: StoredImage) -> list[str]:
@@ -191,6 +192,8 @@ REMOVE = Signature(
     "Remove images that no container uses, or one of their names.",
     (
         flag("-f --force", "Also with several names, damaged, or not there"),
+        flag("-i --ignore", "It is no error that one is not there"),
+        flag("--no-prune", "There are no parents that would go too, so this changes nothing"),
         flag("-a --all", "Every image"),
     ),
     (Argument("IMAGE", 0, None),),

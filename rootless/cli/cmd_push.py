@@ -6,27 +6,54 @@ import os
 
 from rootless.cli import output, registry_options
 from rootless.cli.options import Argument, Parsed, Signature, flag, value
-from rootless.errors import EXIT_ENGINE, RlError
+from rootless.errors import EXIT_ENGINE, NotFoundError, RlError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.image.auth import Credentials
 
 
 def push(parsed: Parsed) -> int:
-    """Push an image; its digest on standard output, all else on standard error."""
+    """Push an image, or all of a repository; only digests go to standard output."""
+    texts, destination = _meant(parsed)
+    insecure, credentials = registry_options.access(parsed)
+    for text in texts:
+        _push(parsed, text, destination, insecure=insecure, credentials=credentials)
+    return 0
+
+
+def _meant(parsed: Parsed) -> tuple[list[str], str]:
+    """The images to push, and where to: "" is where their names say."""
+    text, *rest = parsed.arguments
+    if not parsed.flag("all-tags"):
+        return [text], rest[0] if rest else ""
+    if rest:
+        raise UsageError("rl push --all-tags: pushes to where the names say, not to a DESTINATION")
+    from rootless.image import tag
+    from rootless.store import paths
+
+    names = tag.of_repository(paths.discover(), text)
+    if not names:
+        raise NotFoundError(f"{text}: no image has a name of that repository", "rl images")
+    return names, ""
+
+
+def _push(
+    parsed: Parsed, text: str, destination: str, *, insecure: bool, credentials: Credentials | None
+) -> None:
     from rootless.cli import progress
     from rootless.image import push as image_push
     from rootless.store import paths
 
-    text, *rest = parsed.arguments
-    insecure, credentials = registry_options.access(parsed)
     with progress.choose(quiet=parsed.flag("quiet"), doing="pushing") as shown:
         wishes = image_push.Wishes(
             insecure=insecure, credentials=credentials, progress=shown,
             compression=parsed.text("compression-format"),
         )  # fmt: skip
-        pushed = image_push.push(paths.discover(), text, rest[0] if rest else "", wishes)
+        pushed = image_push.push(paths.discover(), text, destination, wishes)
     write_digest(parsed.text("digestfile"), pushed.digest)
     quiet = parsed.flag("quiet")
     output.write_line(pushed.digest if quiet else image_push.shown_digest(pushed))
-    return 0
 
 
 def write_digest(path: str, digest: str) -> None:
@@ -47,6 +74,7 @@ PUSH = Signature(
     push,
     "Send an image to a registry: to the one in its name, or to DESTINATION.",
     (
+        flag("-a --all-tags", "All tags of the repository IMAGE, to where the names say"),
         flag("-q --quiet", "Print only the digest"),
         DIGEST_FILE,
         value(

@@ -236,7 +236,8 @@ class _Pull:
     def from_source(self, source: Source) -> PulledImage:
         """Everything that `source` has of the image."""
         try:
-            self._progress.message(f"Pulling {source.name}")
+            if not self.names:
+                self._progress.message(f"Pulling {source.name}")
             documents = self._documents(source)
         finally:
             # Unpackers are forked next: they must not inherit connections.

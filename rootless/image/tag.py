@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rootless.errors import NotFoundError, UsageError
-from rootless.image import resolve
+from rootless.image import registries_config, resolve
 from rootless.model import reference as references
 from rootless.model.registries import LOCAL_DOMAIN
 from rootless.store import events, guard, index
@@ -61,6 +61,20 @@ def untag(paths: Paths, text: str, names: list[str]) -> list[str]:
             index.release_name(paths, name)
             _tell(paths, "untag", found, name)
     return chosen
+
+
+def of_repository(paths: Paths, text: str) -> list[str]:
+    """The names of images whose repository is `text`, under the first one that it may mean."""
+    wanted = references.parse(text)
+    if wanted.tag or wanted.digest:
+        raise UsageError(f"{text}: a repository is expected, without a tag",
+                         hint=f"rl push --all-tags {wanted.repository}")  # fmt: skip
+    names = [name for name, _ in index.names(paths)]
+    for candidate in registries_config.local_candidates(wanted):
+        found = [name for name in names if name.startswith(f"{candidate.repository}:")]
+        if found:
+            return found
+    return []
 
 
 def _own(paths: Paths, name: str, image: LocalImage, of_it: list[str]) -> str:

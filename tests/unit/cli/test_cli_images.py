@@ -207,6 +207,7 @@ def test_rmi_goes_on_after_an_error(
     said = capfd.readouterr()
     assert "none: no such image" in said.err and f"Deleted: {ids[1]}" in said.out
     assert main.run_cli(["rmi", "-f", "none"]) == 0
+    assert main.run_cli(["rmi", "--ignore", "none"]) == 0
 
 
 def test_rmi_of_an_image_in_use(

@@ -72,7 +72,7 @@ def test_what_is_there_is_not_sent_again(
     send(store, told, "app:v1", f"{place}:v1")
     send(store, told, "app:v1", f"{place}:v2")
     assert told.outcomes == ["already there"] * 3
-    assert skopeo("list-tags", f"docker://{place}")["Tags"] == ["v1", "v2"]
+    assert sorted(skopeo("list-tags", f"docker://{place}")["Tags"]) == ["v1", "v2"]
 
 
 def test_blobs_are_mounted_from_where_the_image_was(
@@ -219,6 +219,19 @@ def test_the_command(rl: Rl, registry: Registry, busybox_image: str, short_dir: 
     rl("rmi", "-f", busybox_image, name)
     rl("pull", "-q", f"{registry.host}/push/command:2")
     assert rl("run", "--rm", f"{registry.host}/push/command:2", "echo", "hi").stdout == "hi\n"
+
+
+def test_all_tags_of_a_repository(rl: Rl, registry: Registry, busybox_image: str) -> None:
+    place = f"{registry.host}/push/all"
+    rl("tag", busybox_image, f"{place}:1", f"{place}:2", f"{place}-not:3")
+    done = rl("push", "--all-tags", place)
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["1", "2"]
+    assert sorted(skopeo("list-tags", f"docker://{place}")["Tags"]) == ["1", "2"]
+    for words, complaint in (
+        ([f"{place}:1"], "without a tag"), (["none"], "no image has a name"),
+        ([place, "elsewhere"], "not to a DESTINATION"),
+    ):  # fmt: skip
+        assert complaint in rl("push", "-a", *words, code=125).stderr
 
 
 def test_a_password_is_no_argument(rl: Rl, busybox_image: str) -> None:
