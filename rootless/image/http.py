@@ -10,6 +10,7 @@ at the origin (scheme, host, port) they were meant for; a body is read up to a l
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import http.client
 import os
@@ -28,7 +29,7 @@ from rootless.model.registries import is_loopback
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import TypeVar
 
     T = TypeVar("T")
@@ -245,9 +246,14 @@ class Client:
             self.pause(delay)
         raise AssertionError("attempts must be positive")
 
-    def be_patient(self, seconds: float) -> None:
-        """Let the calling thread's next answer take so long to begin, instead of STALL_SECONDS."""
+    @contextlib.contextmanager
+    def patience(self, seconds: float) -> Iterator[None]:
+        """Let answers to the calling thread take so long to begin, instead of STALL_SECONDS."""
         self._local.patience = seconds
+        try:
+            yield
+        finally:
+            del self._local.patience
 
     def pause(self, seconds: float) -> None:
         """Sleep; raises Cancelled at once after `cancel`."""
@@ -315,7 +321,7 @@ class Client:
         except ConnectionError:
             return Response(self, _last_word(connection), key, url)
         sock = connection.sock
-        sock.settimeout(self._local.__dict__.pop("patience", STALL_SECONDS))
+        sock.settimeout(getattr(self._local, "patience", STALL_SECONDS))
         answer = connection.getresponse()
         sock.settimeout(STALL_SECONDS)
         return Response(self, answer, key, url)

@@ -111,11 +111,12 @@ class Destination:
 
         Some registries read or move the whole blob before they answer.
         """
-        self.session.client.be_patient(_PATIENCE_SECONDS)
         separator = "&" if "?" in url else "?"
         target = f"{url}{separator}{urlencode({'digest': digest})}"
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(len(body))}
-        with self.session.open(target, headers, method="PUT", body=body, attempts=1) as response:
+        with self.session.client.patience(_PATIENCE_SECONDS):
+            response = self.session.open(target, headers, method="PUT", body=body, attempts=1)
+        with response:
             data = response.read_all(MAX_ERROR_BYTES)
         if response.status not in (_CREATED, _ACCEPTED, _NO_CONTENT):
             raise self._unexpected(response, data, f"{self}: blob {digest}")

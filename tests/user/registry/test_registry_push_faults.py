@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rootless.errors import RegistryError
-from rootless.image import upload
+from rootless.image import http, upload
 from rootless.image.push import Pushed, Wishes, push
 from rootless.image.tag import tag
 from rootless.model import platform
@@ -137,6 +137,23 @@ def test_the_answer_to_the_last_request_gets_lost(
     assert is_whole(fake, origin, image)
     # Nothing was sent twice.
     assert len(fake.uploads) == 3 and fake.methods.count("PATCH") == 1
+
+
+def test_the_last_request_of_a_blob_may_take_long(
+    send: Send, fake: FakeRegistry, origin: Layout, image: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(handler: Handler, data: bytes) -> None:
+        time.sleep(1.5)
+        handler.put(False)
+
+    monkeypatch.setattr(http, "STALL_SECONDS", 0.7)
+    fake.push_faults["PUT blob"] = [slow] * 3
+    send()
+    assert is_whole(fake, origin, image) and fake.methods.count("PUT blob") == 3
+    # Nothing else may.
+    fake.push_faults["PUT manifest"] = [slow] * 9
+    with pytest.raises(RegistryError, match="timed out"):
+        send()
 
 
 def test_too_large_requests_get_smaller(

@@ -23,10 +23,9 @@ def test_a_catalogue(rl: Rl, registry: Registry, busybox_image: str) -> None:
     assert len(rl("search", *form, "--limit=1", f"{registry.host}/search/").stdout.split()) == 1
     heads, *rows = rl("search", f"{registry.host}/nothing-like-it").stdout.splitlines()
     assert heads.split() == ["NAME", "DESCRIPTION", "STARS", "OFFICIAL"] and rows == []
-    rows = rl("search", "--list-tags", f"{registry.host}/search/web").stdout.splitlines()
-    assert [row.split() for row in rows] == [
-        ["NAME", "TAG"], *([f"{registry.host}/search/web", tag] for tag in ("v1", "v2")),
-    ]  # fmt: skip
+    heads, *rows = rl("search", "--list-tags", f"{registry.host}/search/web").stdout.splitlines()
+    assert heads.split() == ["NAME", "TAG"]
+    assert sorted(row.split()[1] for row in rows) == ["v1", "v2"]
     done = rl("search", "--list-tags", f"{registry.host}/search/none", code=125)
     assert "not found" in done.stderr
 
