@@ -21,6 +21,10 @@ def launch(*, detached: bool, keep_output: bool = False, joined: Joined | None =
     # A run makes no cycles worth a search, and each search touches every page shared with the
     # keeper.
     gc.disable()
+    if detached:
+        # What we need as well as a supervisor: once, and its pages are shared.
+        from rootless.engine import ending  # noqa: F401
+        from rootless.store import paths  # noqa: F401
     return Launch(_supervise if detached else None, keep_output=keep_output, joined=joined)
 
 
