@@ -45,6 +45,8 @@ def main(launcher: Channel) -> None:
     (_, facts), fds = received
     try:
         supervisor = Supervisor(facts, fds)
+        # Before the launcher can end: its directory is its caller's.
+        os.chdir("/")
         launcher.send(TAKEN)
     except (OSError, RlError) as error:
         launcher.send(REFUSED, str(error))
@@ -55,7 +57,6 @@ def main(launcher: Channel) -> None:
     # For the rl that it may become.
     os.environ["RL_ROOT"] = supervisor.paths.root
     os.environ["RL_RUNTIME_DIR"] = supervisor.paths.runtime
-    os.chdir("/")
     # What imports have used in between, a tenth of all.
     libc.give_memory_back()
     supervisor.run()
