@@ -111,6 +111,25 @@ def test_signals_wait_until_it_goes_on(guest: Guest) -> None:
         assert one.wait().code == 7
 
 
+def test_a_commit_pauses_it_for_the_time(guest: Guest) -> None:
+    put = "cp /grown /{0}.new; mv /{0}.new /{0}"
+    loop = f"while :; do echo x >>/grown; {put.format('first')}; {put.format('second')}; done"
+    with background(guest, f"sh -c '{loop}'", name="busy") as one:
+        one.user.run("until rl diff busy | grep -q second; do sleep 0.2; done")
+        done = one.rl("commit busy of-busy")
+        assert done.stdout.startswith("sha256:")
+        assert "it runs on" not in done.stderr
+        assert not status(one).endswith("(Paused)")
+        rows = one.user.run("rl run --rm --net none of-busy wc -c /first /second").stdout
+        first, second = (int(row.split()[0]) for row in rows.splitlines()[:2])
+        assert 0 <= first - second <= len("x\n"), "both are of one moment"
+        one.rl("pause busy")
+        one.rl("commit busy of-busy")
+        assert status(one).endswith("(Paused)"), "who was paused before stays so"
+        one.rl("unpause busy")
+        one.rl("rmi of-busy; rl image prune -f")
+
+
 def test_without_a_group(guest: Guest) -> None:
     user = guest.as_user("su")
     start = f"rl run --rm --net none --name loose {IMAGE} sleep 60"
