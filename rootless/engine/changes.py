@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from rootless.errors import RlError, describe_os_error
+from rootless.image import tree_changes
 from rootless.runtime import changes
-from rootless.store import containers
+from rootless.store import containers, layers
 from rootless.tools import idmap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from rootless.store.paths import Paths
 
 # Those that keep a writable layer.
 _LAYERED = ("fuse-overlayfs", "overlay")
+# That which has a copy of everything.
+_WHOLE = "vfs"
 
 
 class WritableLayer:
@@ -34,14 +39,38 @@ class WritableLayer:
 def of_container(paths: Paths, text: str) -> list[tuple[str, str]]:
     """("C", "A" or "D"; path) of each change, by path. Raises NotFoundError, RlError."""
     container_id = containers.find(paths, text)
-    place = writable_layer(paths, container_id, text, containers.read_record(paths, container_id))
-    if not os.path.isdir(place.upper):
-        return []  # it has never been started
-    try:
-        found = idmap.call(lambda: changes.find(place.upper, place.layers, place.ours))
-    except OSError as error:
-        raise RlError(f"container {text}: {describe_os_error(error)}") from error
+    record = containers.read_record(paths, container_id)
+    with opened(paths, container_id, text, record) as place:
+        if not os.path.isdir(place.upper):
+            return []  # it has never been started
+        try:
+            found = idmap.call(lambda: changes.find(place.upper, place.layers, place.ours))
+        except OSError as error:
+            raise RlError(f"container {text}: {describe_os_error(error)}") from error
     return [(kind, path) for kind, path in found]
+
+
+@contextlib.contextmanager
+def opened(
+    paths: Paths, container_id: str, text: str, record: dict[str, Any]
+) -> Iterator[WritableLayer]:
+    """`writable_layer`, for the driver vfs too, whose whole tree is compared with the layers then.
+
+    What is in `upper` stays the container's: it is to be copied.
+    """
+    driver = record.get("root", {}).get("driver")
+    if driver != _WHOLE or not os.path.exists(_tree(paths, container_id, "is-copied")):
+        yield writable_layer(paths, container_id, text, record)
+        return
+    with layers.Workspace(paths) as workspace:
+        upper = f"{workspace.path}/upper"
+        place = _place(paths, container_id, record, upper)
+        tree = _tree(paths, container_id, "merged")
+        try:
+            idmap.call(lambda: tree_changes.fill(tree, place.layers, upper))
+        except OSError as error:
+            raise RlError(f"container {text}: {describe_os_error(error)}") from error
+        yield place
 
 
 def writable_layer(
@@ -52,15 +81,23 @@ def writable_layer(
     Raises RlError for a driver that keeps none apart.
     """
     driver = record.get("root", {}).get("driver", _LAYERED[0])
-    if driver not in _LAYERED:
+    if driver not in (*_LAYERED, _WHOLE):
         raise RlError(
             f"container {text}: its storage driver {driver} keeps no list of changes",
-            hint=f"rl commit --squash {text} NAME; rl export {text}",
+            hint=f"rl export {text}",
         )
-    folder = containers.directory(paths, container_id)
-    layers = [f"{folder}/l/{number}" for number in range(int(record["root"]["layers"]))]
+    return _place(paths, container_id, record, _tree(paths, container_id, "upper"))
+
+
+def _tree(paths: Paths, container_id: str, name: str) -> str:
+    return f"{containers.directory(paths, container_id)}/{name}"
+
+
+def _place(paths: Paths, container_id: str, record: dict[str, Any], upper: str) -> WritableLayer:
+    count = int(record["root"]["layers"])
+    lowers = [_tree(paths, container_id, f"l/{number}") for number in range(count)]
     document = containers.read_config(paths, container_id)
     theirs = {mount["destination"] for mount in record.get("mounts", ())}
     places = (mount["destination"] for mount in document["mounts"])
     ours = [place.rstrip("/") for place in places if place not in theirs]
-    return WritableLayer(f"{folder}/upper", layers, ours)
+    return WritableLayer(upper, lowers, ours)

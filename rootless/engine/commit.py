@@ -100,14 +100,14 @@ def _write_layer(
     if spec.squash:
         with _Still(running, wanted=spec.pause):
             return _write_squashed(found, writer, spec)
-    folder = changes.writable_layer(paths, found.id, found.text, found.record)
     with _Still(running, wanted=spec.pause):
         if running is not None and found.record["root"]["driver"] == "fuse-overlayfs":
             _flush(found, running)
-        return writer.write(
-            folder.upper, folder.layers, give=False, leave_out=folder.ours,
-            docker=spec.image_format == make.DOCKER,
-        )  # fmt: skip
+        with changes.opened(paths, found.id, found.text, found.record) as place:
+            return writer.write(
+                place.upper, place.layers, give=False, leave_out=place.ours,
+                docker=spec.image_format == make.DOCKER,
+            )  # fmt: skip
 
 
 def _write_squashed(found: ContainerFiles, writer: LayerWriter, spec: CommitSpec) -> NewLayer:

@@ -93,6 +93,7 @@ class _Merge:
         elif stat.S_ISFIFO(info.st_mode):
             os.mkfifo(name, stat.S_IMODE(info.st_mode), dir_fd=target)
             os.chown(name, info.st_uid, info.st_gid, dir_fd=target, follow_symlinks=False)
+            os.utime(name, ns=(info.st_atime_ns, info.st_mtime_ns), dir_fd=target)
         # A whiteout (character device 0:0) has done its work; other devices and sockets are no
         # content.
 

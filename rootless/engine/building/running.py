@@ -50,10 +50,8 @@ class _Step(Foreground):
         code = super()._run_to_end(undo, ending)
         if code == 0:
             place = self._start.place
-            folder = changes.writable_layer(
-                self._start.paths, place.id, place.id[:12], place.record
-            )
-            self._take(folder)
+            with changes.opened(self._start.paths, place.id, place.id[:12], place.record) as folder:
+                self._take(folder)
         return code
 
 

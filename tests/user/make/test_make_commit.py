@@ -61,7 +61,7 @@ def changes_in(archive: tarfile.TarFile) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("driver", ["fuse-overlayfs", "overlay"])
+@pytest.mark.parametrize("driver", ["fuse-overlayfs", "overlay", "vfs"])
 def test_an_image_has_the_files_as_the_container_saw_them(
     rl: Rl, busybox_image: str, driver: str
 ) -> None:
@@ -78,7 +78,9 @@ def test_an_image_has_the_files_as_the_container_saw_them(
         assert "/vol/in" not in found
     with top_blob(rl, "localhost/made:latest") as archive:
         hidden = [name for name in archive.getnames() if "/.wh." in f"/{name}"]
-        assert hidden == ["etc/.wh.group", "srv/.wh..wh..opq", "var/.wh.log"]
+        # /srv was empty, which a comparison cannot tell from one that was made anew.
+        anew = [] if driver == "vfs" else ["srv/.wh..wh..opq"]
+        assert hidden == ["etc/.wh.group", *anew, "var/.wh.log"]
         assert changes_in(archive) == set(told)
 
 
@@ -179,11 +181,20 @@ def test_what_cannot_be(rl: Rl, busybox_image: str, arguments: list[str], said: 
     assert sorted(os.listdir(rl.paths.blobs)) == before
 
 
-def test_drivers_without_a_writable_layer_say_what_helps(rl: Rl, busybox_image: str) -> None:
-    rl("run", "--name=c", "--net=none", "--storage-driver=vfs", busybox_image, "touch", "/new")
-    assert "rl commit --squash c" in rl("commit", "c", "made", code=125).stderr
-    rl("commit", "--squash", "c", "made")
-    assert rl("run", "--rm", "--net=none", "made", "ls", "/new").stdout == "/new\n"
+def test_the_driver_vfs_is_compared_with_its_layers(rl: Rl, busybox_image: str) -> None:
+    flags = ["-d", "--net=none", "--storage-driver=vfs"]
+    script = "chmod 600 /etc/passwd; rm /etc/group; touch /ready; sleep 60"
+    rl("run", "--name=c", *flags, busybox_image, "sh", "-c", script)
+    wait_until(lambda: "/ready" in rl("diff", "c").stdout)
+    lines = rl("diff", "c").stdout.splitlines()
+    assert lines == ["C /etc", "D /etc/group", "C /etc/passwd", "A /ready"]
+    rl("commit", "c", "made")
+    with top_blob(rl, "localhost/made:latest") as archive:
+        assert archive.getnames() == ["etc", "etc/.wh.group", "etc/passwd", "ready"]
+    rl("rm", "-f", "c")
+    look = ["sh", "-c", "stat -c %a /etc/passwd; ls /etc/group || echo gone"]
+    found = rl("run", "--rm", "--net=none", "--storage-driver=vfs", "made", *look)
+    assert found.stdout.split() == ["600", "gone"]
 
 
 @pytest.mark.parametrize("running", [False, True])

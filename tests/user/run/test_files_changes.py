@@ -162,8 +162,11 @@ def test_events_are_told_as_they_happen(rl: Rl, busybox_image: str) -> None:
         folder = f"/proc/{process.pid}/fd"
 
         def waits() -> bool:
-            return any(os.readlink(f"{folder}/{fd}") == "anon_inode:inotify"
-                       for fd in os.listdir(folder))  # fmt: skip
+            try:
+                links = [os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder)]
+            except FileNotFoundError:
+                return False  # closed between the two looks
+            return "anon_inode:inotify" in links
 
         wait_until(waits)
         rl("volume", "create", "new")
