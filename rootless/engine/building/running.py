@@ -39,6 +39,7 @@ class _Start(Start):
         # It is we who remove it when its layer was taken, and recovery when we are killed: the
         # keeper would do so at the command's end.
         self.remove = containers.trees_of(self.paths, self.place.id, self.place.record)
+        containers.update_record(self.paths, self.place.id, remove=True)
 
 
 class _Step(Foreground):

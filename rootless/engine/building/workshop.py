@@ -90,8 +90,12 @@ class Workshop:
 
     def stored(self, state: State) -> StoredImage | None:
         """The image that `state` began with."""
-        digest = state.base[1]
-        return images.load(self.paths, {"digest": digest}) if digest else None
+        name, digest = state.base
+        if not digest:
+            return None
+        image = images.load(self.paths, {"digest": digest})
+        image.name = name
+        return image
 
     def trees(self, state: State) -> list[str]:
         """The unpacked layers of `state`, topmost first, each once."""

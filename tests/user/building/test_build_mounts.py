@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -180,3 +181,28 @@ def test_a_build_that_is_cut_leaves_nothing(builds: Builds, number: int) -> None
     assert process.returncode not in (0, None)
     assert builds.rl("ps", "-aq").stdout == ""
     assert "cut" not in builds.rl("images").stdout
+
+
+@pytest.mark.parametrize("victim", ["rl", "worker", "keeper"])
+def test_nothing_stays_of_a_build_that_is_killed(builds: Builds, victim: str) -> None:
+    builds.write("Dockerfile", FROM + "RUN echo started; sleep 60")
+    process = builds.rl.popen("build", str(builds.context), stderr=-1)
+    with process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line == b"started\n":
+                break
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        worker = int(children.read_text().split()[0])
+        (container,) = builds.rl("ps", "-q", "--no-trunc").stdout.split()
+        assert "localhost/busybox" in builds.rl("ps").stdout
+        state = json.loads((Path(builds.rl.paths.running) / container / "state.json").read_text())
+        keeper = state["processes"]["keeper"][0]
+        os.kill({"rl": process.pid, "worker": worker, "keeper": keeper}[victim], signal.SIGKILL)
+        process.stderr.read()
+    assert process.returncode != 0
+    deadline = time.monotonic() + 20
+    while builds.rl("ps", "-aq").stdout and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert builds.rl("ps", "-aq").stdout == ""
+    assert list(Path(builds.rl.paths.containers).iterdir()) == []
