@@ -50,10 +50,25 @@ def _push(
             insecure=insecure, credentials=credentials, progress=shown,
             compression=parsed.text("compression-format"),
         )  # fmt: skip
-        pushed = image_push.push(paths.discover(), text, destination, wishes)
+        try:
+            pushed = image_push.push(paths.discover(), text, destination, wishes)
+        except NotFoundError as error:
+            raise _hinted(error, text) from error
     write_digest(parsed.text("digestfile"), pushed.digest)
     quiet = parsed.flag("quiet")
     output.write_line(pushed.digest if quiet else image_push.shown_digest(pushed))
+
+
+def _hinted(error: NotFoundError, text: str) -> NotFoundError:
+    """What is no image may be a manifest list."""
+    from rootless.image import tag
+    from rootless.store import lists, paths
+
+    try:
+        is_list = lists.find(paths.discover(), tag.new_name(text)) is not None
+    except RlError:
+        is_list = False
+    return NotFoundError(error.message, f"rl manifest push {text}") if is_list else error
 
 
 def write_digest(path: str, digest: str) -> None:

@@ -180,6 +180,16 @@ def test_podman_pulls_what_rl_pushes(
     assert_same_files(podman.listing(place), listing(rl, NAME))
 
 
+def test_podman_pulls_layers_packed_with_zstd(
+    rl: Rl, rich: StoredImage, podman: Podman, registry: Registry
+) -> None:
+    place = f"{registry.host}/interop/zstd:1"
+    digest = rl("push", "-q", "--compression-format=zstd", NAME, place).stdout.strip()
+    assert digest != rich.manifest_digest
+    assert podman("pull", "-q", "--tls-verify=false", place) == rich.image_id
+    assert_same_files(podman.listing(place), listing(rl, NAME))
+
+
 def test_rl_pulls_what_podman_pushes(
     rl: Rl, rich: StoredImage, podman: Podman, registry: Registry, short_dir: Path
 ) -> None:

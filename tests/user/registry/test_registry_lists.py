@@ -62,6 +62,12 @@ def test_create_push_and_choose(rl: Rl, made: Any, layout: Layout, place: str) -
     assert json.loads(done.stdout)["Architecture"] == "arm64"
 
 
+def test_push_knows_that_it_is_a_list(rl: Rl, made: Any) -> None:
+    rl("manifest", "create", "app:1", "app:1-amd64")
+    done = rl("push", "app:1", "127.0.0.1:9/x", code=125)
+    assert "app:1: no such image" in done.stderr and "hint: rl manifest push app:1" in done.stderr
+
+
 def test_docker_push_output_and_files(rl: Rl, made: Any, place: str, tmp_path: Any) -> None:
     digest = rl("manifest", "create", "app:1", "app:1-arm64").stdout.strip()
     file = tmp_path / "digest"
