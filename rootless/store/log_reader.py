@@ -199,16 +199,19 @@ def _open_all(directory: str) -> list[int]:
 
 
 def _look(directory: str) -> list[tuple[int, Inode]]:
-    """The number and the inode of each file, the newest first."""
+    """The number and the inode of each file, the newest first.
+
+    Renames between the looks show a file twice, or not at all; the same seen twice is what there
+    is, also with a gap among the numbers that a writer left which was killed while it renamed.
+    """
+    before: list[tuple[int, Inode]] | None = None
     found: list[tuple[int, Inode]] = []
     for _ in range(_LOOKS):
         looked = [(number, _stat(directory, number)) for number in _numbers(directory)]
         found = [(number, inode) for number, inode in looked if inode is not None]
-        numbers, inodes = [number for number, _ in found], {inode for _, inode in found}
-        # Renames between the looks show a file twice, not at all, or a gap among the numbers. A
-        # writer that was killed while it renamed leaves a gap as well, which is there at each look.
-        if numbers == list(range(len(looked))) and len(inodes) == len(looked):
+        if found == before:
             break
+        before = found
     return found
 
 

@@ -124,6 +124,36 @@ def test_nothing_is_lost_or_doubled_beside_a_writer(tmp_path):
     assert [int(text) for text in found] == list(range(count))
 
 
+def test_rotations_while_the_names_are_looked_at(tmp_path, monkeypatch):
+    """Eight in a row, seldom: those that are asked for then have names that were not listed."""
+    writer = LogWriter(str(tmp_path), 100, 99)
+    count = 0
+
+    def fill(lines):
+        nonlocal count
+        for _ in range(lines):
+            writer.write("stdout", b"%d\n" % count, NOON)
+            count += 1
+
+    fill(10)
+    reader = open_log(str(tmp_path))
+    found = texts(reader)
+    numbers = log_reader._numbers
+    bursts = [16, 0, 16]
+
+    def slow(directory):
+        listed = numbers(directory)
+        fill(bursts.pop() if bursts else 0)
+        return listed
+
+    monkeypatch.setattr(log_reader, "_numbers", slow)
+    fill(2)
+    found += texts(reader)
+    writer.close()
+    assert [int(text) for text in found] == list(range(count))
+    assert not reader.has_gap
+
+
 def test_torn_lines_are_left_out(tmp_path):
     (tmp_path / "log.json.1").write_text('{"time": "2026')
     write(tmp_path, *out(b"1"))
