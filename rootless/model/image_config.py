@@ -73,11 +73,20 @@ def with_step(config: Config, step: Step, diff_id: str = "") -> Config:
     """`config` after `step`, with the layer `diff_id` on top; "" for a step without a layer."""
     rootfs = config.get("rootfs") or {}
     ids = [*(rootfs.get("diff_ids") or ()), *([diff_id] if diff_id else ())]
-    history = [*(config.get("history") or ()), step.entry(has_layer=bool(diff_id))]
+    history = [*_complete_history(config), step.entry(has_layer=bool(diff_id))]
     kept = {key: value for key, value in config.items() if key not in _OF_THE_BASE}
     author = {"author": step.author} if step.author else {}
     rootfs = {"type": "layers", "diff_ids": ids}
     return {**kept, **author, "created": step.created, "rootfs": rootfs, "history": history}
+
+
+def _complete_history(config: Config) -> list[dict[str, Any]]:
+    """The history with a row for each layer: what made it may not be told, by old tools."""
+    rows = [row for row in config.get("history") or () if isinstance(row, dict)]
+    told = sum(1 for row in rows if not row.get("empty_layer"))
+    untold = len((config.get("rootfs") or {}).get("diff_ids") or ()) - told
+    created = {"created": config["created"]} if config.get("created") else {}
+    return [dict(created) for _ in range(untold)] + rows
 
 
 def squashed(config: Config, step: Step, diff_id: str) -> Config:

@@ -46,6 +46,21 @@ def test_what_docker_notes_of_the_base_images_making_goes() -> None:
     assert made["history"] == [{"created": "2020-01-01T00:00:00Z"}]
 
 
+def test_layers_that_no_history_tells_of_get_a_row_each() -> None:
+    base = image_config.scratch(PLATFORM)
+    base["rootfs"]["diff_ids"] = [ID, OTHER]
+    base["history"] = [{"created_by": "one"}, {"created_by": "x", "empty_layer": True}]
+    made = image_config.with_step(base, Step("2020-01-01T00:00:00Z", "new"), ID)
+    rows = [row.get("created_by", "") for row in made["history"]]
+    assert rows == ["", "one", "x", "new"]
+    del base["history"]
+    again = image_config.with_step({**base, "created": "2019"}, Step("2020", "new"))
+    assert again["history"][:2] == [{"created": "2019"}] * 2
+    assert len(again["history"]) == 3
+    odd = image_config.with_step({**base, "history": ["odd", 1]}, Step("2020", "new"))
+    assert odd["history"][2:] == again["history"][2:]
+
+
 def test_squashing_leaves_one_layer_and_the_settings() -> None:
     config = image_config.with_changes(
         image_config.scratch(PLATFORM), [image_config.env({"A": "b"})]
