@@ -32,6 +32,7 @@ def prune(paths: Paths, *, everything: bool, in_use: InUse) -> tuple[list[str], 
     if everything:
         with guard.removing(paths):
             buildcache.forget_steps(paths)
+        buildcache.forget_mounts(paths)
     lines += [f"Deleted: {digest}" for digest in remove.prune_unreferenced(paths)]
     layers.sweep(paths)
     freed = sum(size for path, size in before.items() if not os.path.lexists(path))
@@ -55,7 +56,7 @@ def _sizes(paths: Paths) -> Iterator[tuple[str, int]]:
         yield paths.blob(digest), _file_size(paths.blob(digest))
     for diff_id in layers.stored(paths):
         yield paths.layer(diff_id), _layer_size(paths, diff_id)
-    for path in layers.workspaces(paths):
+    for path in [*layers.workspaces(paths), *buildcache.mount_directories(paths)]:
         yield path, _tree_size(path)
 
 

@@ -98,6 +98,29 @@ def mount_directory(paths: Paths, key: str) -> str:
     return f"{paths.build}/{_MOUNTS}/{key}"
 
 
+def using_mounts(paths: Paths) -> files.Lock:
+    """A lock to hold while cache mounts are in use; others may hold it, too."""
+    files.make_dirs(f"{paths.build}/{_MOUNTS}")
+    return files.Lock(f"{paths.build}/mounts.lock", shared=True)
+
+
+def mount_directories(paths: Paths) -> list[str]:
+    """Those of all cache mounts."""
+    folder = f"{paths.build}/{_MOUNTS}"
+    try:
+        return [f"{folder}/{name}" for name in os.listdir(folder) if not name.endswith(".lock")]
+    except FileNotFoundError:
+        return []
+
+
 def forget_mounts(paths: Paths) -> None:
-    """Remove all cache mounts with what is in them."""
-    idmap.call(lambda: trees.remove_tree(f"{paths.build}/{_MOUNTS}"))
+    """Remove all cache mounts with what is in them, unless a build uses one."""
+    if not os.path.isdir(f"{paths.build}/{_MOUNTS}"):
+        return
+    lock = files.Lock(f"{paths.build}/mounts.lock", blocking=False)
+    if not lock.acquire():
+        return
+    try:
+        idmap.call(lambda: trees.remove_tree(f"{paths.build}/{_MOUNTS}"))
+    finally:
+        lock.release()

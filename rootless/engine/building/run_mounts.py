@@ -108,7 +108,11 @@ class RunMounts:
     def _claimed(self, name: str, sharing: str) -> str:
         """The directory of a cache mount, locked where nobody else may use it meanwhile."""
         key = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
+        in_use = buildcache.using_mounts(self._shop.paths)
+        in_use.acquire()
+        self._locks.append(in_use)
         directory = buildcache.mount_directory(self._shop.paths, key)
+        # Again: what was there before the lock may have been removed.
         files.make_dirs(os.path.dirname(directory))
         if sharing == "locked":
             lock = files.Lock(f"{directory}.lock")

@@ -66,6 +66,19 @@ def test_caches_are_kept_between_builds(builds: Builds) -> None:
     assert builds.run("cat", "/n").split()[0] == "1"
 
 
+def test_caches_go_when_everything_is_pruned(builds: Builds) -> None:
+    text = FROM + "RUN --mount=type=cache,target=/c,uid=7 echo x >> /c/log; wc -l < /c/log > /n"
+    builds(text)
+    builds.rl("image", "prune", "-f")
+    builds(text, "--no-cache")
+    assert builds.run("cat", "/n") == "2\n"
+    builds.rl("image", "prune", "-af")
+    assert not (Path(builds.rl.paths.build) / "mounts").exists()
+    embedded.build(builds.rl.paths)
+    builds(text)
+    assert builds.run("cat", "/n") == "1\n"
+
+
 def test_a_cache_starts_with_what_it_is_told(builds: Builds) -> None:
     text = FROM.replace("\n", " AS a\n") + "RUN mkdir /o; echo 1 > /o/x\n" + FROM
     text += "RUN --mount=type=cache,from=a,source=/o,target=/c echo 2 >> /c/x; cp /c/x /x"
