@@ -6,7 +6,7 @@ import time
 
 from rootless.engine.building import state as states
 from rootless.engine.building.state import State
-from rootless.errors import NotFoundError
+from rootless.errors import RlError
 from rootless.image.layer_writer import LayerWriter
 from rootless.model import image_config, platform
 from rootless.model.container import ContainerSpec
@@ -79,14 +79,14 @@ class Workshop:
         )
         try:
             found = engine_images.obtain(self.paths, spec, self.progress)
-        except NotFoundError as error:
+        except RlError as error:
             raise place.error(error.message, error.hint) from None
         layers = [
             {**_descriptor(row), "diff_id": diff_id}
             for row, diff_id in zip(found.manifest["layers"], found.diff_ids)
         ]
         key = states.key_of("image", found.image_id, found.diff_ids, self.spec.epoch)
-        return State(_whole(found.config), layers, key, (found.name, found.manifest_digest))
+        return State(found.config, layers, key, (found.name, found.manifest_digest))
 
     def stored(self, state: State) -> StoredImage | None:
         """The image that `state` began with."""
@@ -139,17 +139,6 @@ class Workshop:
             upper, below, give=True, leave_out=ours, epoch=self.spec.epoch,
             compression=self.spec.compression,
         )  # fmt: skip
-
-
-def _whole(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration with a row of history for each layer: without, other tools refuse what is
-    built on it. History is optional (image-spec, config.md)."""
-    rows = list(config.get("history") or ())
-    lacking = len(config["rootfs"]["diff_ids"]) - sum(not row.get("empty_layer") for row in rows)
-    if lacking <= 0:
-        return config
-    created = {"created": config["created"]} if config.get("created") else {}
-    return {**config, "history": rows + lacking * [{**created, "comment": "no history"}]}
 
 
 def _adopted(new: NewLayer | None) -> Layer | None:

@@ -233,6 +233,8 @@ def test_errors_name_the_line(builds: Builds) -> None:
     assert "hint: did you mean requirements.txt?" in builds.fails(FROM + "COPY requirement.txt /")
     assert "Dockerfile:2: ../x: outside of the context" in builds.fails(FROM + "COPY ../x /")
     assert "hint: did you mean RUN?" in builds.fails(FROM + "RNU x")
+    said = builds.fails("FROM 127.0.0.1:1/nothing")
+    assert "rl: error: Dockerfile:1: 127.0.0.1:1" in said
 
 
 def test_quiet_and_iidfile(builds: Builds, short_dir: Path) -> None:
