@@ -112,6 +112,7 @@ class Bench:
             except Failed as error:
                 report(f"{engine.name} does not work here: {error}")
                 self.engines.remove(engine)
+                engine.close()
 
     def close(self) -> None:
         for engine in self.engines:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -63,12 +64,10 @@ def test_a_wrong_password_is_not_kept(rl: Rl, host: str, auth: Path) -> None:
     assert not auth.exists()
 
 
-def test_podman_and_skopeo_use_what_is_kept(rl: Rl, host: str, auth: Path) -> None:
-    import subprocess
-
+def test_skopeo_uses_what_is_kept(rl: Rl, host: str, auth: Path) -> None:
     rl(*WITH_STDIN, host, input=PASSWORD)
     env = {**os.environ, **rl.env, "REGISTRY_AUTH_FILE": str(auth)}
-    argv = ["podman", "login", "--get-login", host]
+    argv = ["skopeo", "login", "--get-login", host]
     done = subprocess.run(argv, capture_output=True, text=True, env=env, check=False)
     assert done.stdout == f"{USER}\n", done.stderr
     argv = ["skopeo", "list-tags", "--tls-verify=false", f"docker://{host}/none/such"]

@@ -146,23 +146,6 @@ def test_a_blob_with_other_bytes_is_told_from_a_lying_registry(
         skopeo("inspect", f"docker://{place}:latest")
 
 
-def test_podman_pulls_it(
-    store: Paths, told: Recorder, image: Any, layout: Layout, place: str, short_dir: Path
-) -> None:
-    send(store, told, "app:v1", f"{place}:v1")
-    folder = short_dir / "p"
-    podman = ["podman", "--root", f"{folder}/g", "--runroot", f"{folder}/r", "--storage-driver=vfs"]
-    try:
-        done = subprocess.run(
-            [*podman, "pull", "-q", "--tls-verify=false", f"{place}:v1"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert f"sha256:{done.stdout.strip()}" == layout.read(image)["config"]["digest"]
-    finally:
-        subprocess.run([*podman, "system", "reset", "-f"], capture_output=True, check=False)
-
-
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
 def test_layers_packed_otherwise(
     store: Paths, told: Recorder, image: Any, layout: Layout, place: str, compression: str
