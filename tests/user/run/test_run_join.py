@@ -114,10 +114,10 @@ def test_processes_of_both_are_seen_and_end_apart(
         "run", "-d", "--name", "joiner", "--net=none", "--pid", "container:donor", busybox_image,
         "sh", "-c", "sleep 71002 & (sleep 71003 &) ; ps; exec sleep 71004",
     ).stdout.strip()  # fmt: skip
-    wait_until(lambda: "sleep 71003" in rl("logs", "joiner").stdout)
-    seen = rl("logs", "joiner").stdout
-    assert all(f"sleep {number}" in seen for number in (71000, 71001, 71002, 71003))
-    assert all(running_with(f"sleep {number}") for number in (71002, 71003, 71004))
+    # The last one runs when ps has listed the others.
+    wait_until(lambda: all(running_with(f"sleep {number}") for number in (71002, 71003, 71004)))
+    numbers = (71000, 71001, 71002, 71003)
+    wait_until(lambda: all(f"sleep {one}" in rl("logs", "joiner").stdout for one in numbers))
     rl("kill", "joiner")
     assert not any(running_with(f"sleep {number}") for number in (71002, 71003, 71004))
     assert running_with("sleep 71000") == [pid_of(rl, donor_id)]
