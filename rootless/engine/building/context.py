@@ -67,7 +67,18 @@ class Context:
             self.file, self.dockerfile = "Dockerfile", _content(os.dup(0), "standard input")
         else:
             self.file, self.dockerfile = given, self._given(given, is_local=is_local)
+            if is_local and os.path.exists(given) and self._read_ignore_beside(given):
+                return
         self._read_ignore()
+
+    def _read_ignore_beside(self, path: str) -> bool:
+        """Read the one of a Dockerfile outside of the context; whether it is there."""
+        for name in _IGNORE_FILES:
+            if os.path.isfile(path + name):
+                fd = os.open(path + name, os.O_RDONLY | os.O_CLOEXEC)
+                self.ignore = ignore.parse(_content(fd, path + name), path + name)
+                return True
+        return False
 
     def _given(self, given: str, *, is_local: bool) -> bytes:
         if is_local and os.path.exists(given):

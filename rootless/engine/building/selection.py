@@ -215,7 +215,10 @@ def walk(root: int, wish: Wish, top: Top) -> Iterator[File]:
     if top.is_dir:
         fd = mounts.open_in_root(root, top.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         yield File(fd, ".", "", os.fstat(fd))
-        yield from _Walk(wish, top).folder(fd, "", [])
+        try:
+            yield from _Walk(wish, top).folder(fd, "", [])
+        except RecursionError:
+            raise RlError(f"{top.path or '.'}: directories too deep in each other") from None
         return
     if _is_excluded(wish, top, ""):
         return

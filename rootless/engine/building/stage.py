@@ -6,7 +6,7 @@ import json
 
 from rootless.engine.building import gitsource, state, step_copy, step_run
 from rootless.engine.building.copier import Source
-from rootless.errors import RlError
+from rootless.errors import RlError, describe_os_error
 from rootless.model import image_change
 from rootless.model.dockerfile import read, stages
 from rootless.model.dockerfile.expansion import Expander
@@ -95,6 +95,8 @@ class StageBuild:
             raise
         except RlError as error:
             raise found.place.error(error.message, error.hint) from error
+        except OSError as error:
+            raise found.place.error(describe_os_error(error)) from error
 
     def _dispatch(self, found: Instruction) -> None:
         if isinstance(found, Arg):

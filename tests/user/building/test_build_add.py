@@ -266,3 +266,38 @@ def test_odd_files_in_a_context(builds: Builds, short_dir: Path) -> None:
     found = builds.run("sh", "-c", "find /u -type f -size -9 -exec cat {} +")
     assert "not yours" not in found
     assert "COPY up" in found
+
+
+def test_files_that_cannot_be_read_and_deep_directories(builds: Builds) -> None:
+    builds.write("closed/file", "x")
+    (builds.context / "closed").chmod(0)
+    builds.write("secret", "x", 0)
+    try:
+        for name in ("closed", "secret"):
+            said = builds.fails(FROM + f"COPY {name} /x/")
+            assert "Dockerfile:2: " in said
+            assert "Permission denied" in said
+            assert "internal error" not in said
+    finally:
+        (builds.context / "closed").chmod(0o755)
+    folder = builds.context / "deep"
+    folder.mkdir()
+    fd = os.open(folder, os.O_RDONLY)
+    for _ in range(700):
+        os.mkdir("d", dir_fd=fd)
+        below = os.open("d", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    said = builds.fails(FROM + "COPY deep /x/")
+    assert "Dockerfile:2: deep: directories too deep in each other" in said
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
+def test_a_dockerfile_outside_of_the_context_has_its_ignore_file_beside_it(
+    files: Builds, short_dir: Path
+) -> None:
+    (short_dir / "Other").write_text(FROM + "COPY . /t")
+    (short_dir / "Other.dockerignore").write_text("*\n!c.md")
+    files.rl("build", "-t", "t", "-f", str(short_dir / "Other"), str(files.context))
+    assert tree(files, "/t") == ["c.md"]
