@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from rootless.store.images import StoredImage
     from rootless.store.paths import Paths
 
+# What runtime/payload.py says of programs of other machines; the second where binfmt_misc(5) names
+# an interpreter by its path (without the flag F), which the image does not have.
+_SIGNS_OF_ANOTHER_MACHINE = ("exec format error", "its interpreter or loader is missing")
+
 
 class Start:
     """`prepare`, `bring_up`, `go`. record: of a container that was made before; else it is new."""
@@ -163,7 +167,7 @@ class Start:
         try:
             self.launch.go()
         except RlError as error:
-            if "exec format error" in error.message:
+            if any(sign in error.message for sign in _SIGNS_OF_ANOTHER_MACHINE):
                 error.hint = self._hint_of_platform()
             raise
         self.place.tell("start")
@@ -177,7 +181,8 @@ class Start:
             return ""
         return (
             f"the image is built for {self._built_for}, this machine is {machine.architecture}:"
-            f" rl pull --platform {machine} {self.spec.image}"
+            " sudo apt-get install qemu-user-static,"
+            f" or rl pull --platform {machine} {self.spec.image}"
         )
 
     def clear_up_after_others(self) -> None:

@@ -20,15 +20,18 @@ from rootless.store import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Protocol
 
+    from rootless.image.tarentry import Entry
     from rootless.store.paths import Paths
 
     class Files(Protocol):
         """Named files to read; a context manager."""
 
-        # What is read, for messages.
+        # What is read, for messages; and as it is typed, "" for standard input.
         what: str
+        source: str
 
         def find(self, name: str) -> Range | None:
             """The file `name`, None where there is none. Raises ImageError."""
@@ -99,8 +102,9 @@ class _Window:
 class TarFiles:
     """The members of the tar archive `fd`, which is seekable, not compressed, and closed here."""
 
-    def __init__(self, fd: int, what: str) -> None:
-        self.what = what
+    def __init__(self, fd: int, source: str) -> None:
+        self.what = _shown_source(source)
+        self.source = source
         self._fd = fd
         self._members: dict[str, Range] = {}
         self._links: dict[str, str] = {}
@@ -112,7 +116,7 @@ class TarFiles:
 
     def _list(self) -> None:
         window = _Window(self._fd)
-        for count, entry in enumerate(TarReader(window), 1):
+        for count, entry in enumerate(self._entries(window), 1):
             if count > _MAX_MEMBERS or len(entry.name) > _MAX_NAME_BYTES:
                 raise ImageError(f"{self.what}: no image archive: its list of files is too long")
             name = _clean(os.fsdecode(entry.name))
@@ -126,6 +130,12 @@ class TarFiles:
                 target = posixpath.join(folder, os.fsdecode(entry.link))
                 self._links[name] = _clean(target)
                 self._members.pop(name, None)
+
+    def _entries(self, window: _Window) -> Iterator[Entry]:
+        try:
+            yield from TarReader(window)
+        except ImageError as error:
+            raise ImageError(f"{self.what}: {error.message}") from error
 
     def find(self, name: str) -> Range | None:
         """See Files."""
@@ -152,7 +162,7 @@ class FolderFiles:
     """The files below the directory `folder`."""
 
     def __init__(self, folder: str) -> None:
-        self.what = folder
+        self.what = self.source = folder
         self._folder = os.path.abspath(folder)
 
     def find(self, name: str) -> Range | None:
@@ -185,7 +195,6 @@ def opened(paths: Paths, source: str) -> Files:
 
     Raises ImageError when it is neither, StoreError when the disk is full.
     """
-    what = source or "standard input"
     if source and os.path.isdir(source):
         return FolderFiles(source)
     try:
@@ -195,12 +204,16 @@ def opened(paths: Paths, source: str) -> Files:
     try:
         is_plain = stat.S_ISREG(os.fstat(fd).st_mode) and _at_start(fd) and _is_plain(fd)
         if not is_plain:
-            fd, compressed = _spooled(paths, fd, what), fd
+            fd, compressed = _spooled(paths, fd, _shown_source(source)), fd
             os.close(compressed)
     except BaseException:
         os.close(fd)
         raise
-    return TarFiles(fd, what)
+    return TarFiles(fd, source)
+
+
+def _shown_source(source: str) -> str:
+    return source or "standard input"
 
 
 def _at_start(fd: int) -> bool:

@@ -79,7 +79,7 @@ def _images(found: Files) -> list[ArchivedImage]:
                          hint="docker load it, and docker save it again")  # fmt: skip
     raise ImageError(
         f"{found.what}: holds no images: neither an OCI layout nor a docker archive",
-        hint=f"rl import {found.what}  # if it is a root file system",
+        hint=f"rl import {found.source or '-'}  # if it is a root file system",
     )
 
 

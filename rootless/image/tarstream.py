@@ -79,7 +79,8 @@ class TarReader:
             yield part
 
     def _error(self, text: str) -> ImageError:
-        return ImageError(f"{shown(self._current) or 'archive'}: {text}")
+        where = shown(self._current) or "the beginning of the archive"
+        return ImageError(f"{where}: {text}")
 
     def _next(self) -> Entry | None:
         pax: paxheader.Attributes | None = None

@@ -105,9 +105,11 @@ class Context:
 
 
 def _content(fd: int, name: str) -> bytes:
+    # open() itself refuses a directory, in words that do not name it.
+    if stat.S_ISDIR(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise UsageError(f"{name}: is a directory", exit_code=1)
     with open(fd, "rb") as file:
-        if stat.S_ISDIR(os.fstat(fd).st_mode):
-            raise UsageError(f"{name}: is a directory", exit_code=1)
         content = file.read(MOST + 1)
     if len(content) > MOST:
         raise UsageError(f"{name}: is larger than {MOST >> 20} MiB", exit_code=1)

@@ -9,6 +9,10 @@ from rootless.errors import NotFoundError, RlError
 from rootless.store import trees
 from rootless.tools import spawn
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.tools.spawn import Completed
+
 _SCP = re.compile(r"[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:")
 _PROTOCOLS = "git:http:https:ssh"
 _PASSED = ("HOME", "SSH_AUTH_SOCK", "PATH", "LANG", "http_proxy", "https_proxy", "no_proxy")
@@ -65,12 +69,22 @@ def _take_part(whole: str, below: str, folder: str, text: str) -> None:
     trees.remove_tree(whole)
 
 
+def _complaint(done: Completed) -> str:
+    """The lines that say what is wrong: advice for people at a terminal may follow them."""
+    lines = done.stderr.decode(errors="replace").splitlines()
+    fatal = [line for line in lines if line.startswith(("fatal: ", "error: "))]
+    # ssh's own words stand before git's, which do not say more than that it failed.
+    if fatal and lines.index(fatal[0]) > 0 and "Could not read from remote" in fatal[0]:
+        return f"{lines[lines.index(fatal[0]) - 1]}: {fatal[0].removeprefix('fatal: ')}"
+    return fatal[0] if fatal else done.complaint()
+
+
 def _run(git: str, text: str, *words: str) -> str:
     env = {name: os.environ[name] for name in _PASSED if name in os.environ}
     env.update(GIT_TERMINAL_PROMPT="0", GIT_CONFIG_NOSYSTEM="1", GIT_ALLOW_PROTOCOL=_PROTOCOLS)
     done = spawn.run([git, "-c", "core.hooksPath=/dev/null", *words], env=env)
     if done.code:
         raise RlError(
-            f"{text}: git {words[0] if words[0] != '-C' else words[2]}: {done.complaint()}"
+            f"{text}: git {words[0] if words[0] != '-C' else words[2]}: {_complaint(done)}"
         )
     return done.stdout.decode(errors="replace")

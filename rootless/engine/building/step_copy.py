@@ -27,6 +27,8 @@ _INLINE_MODE = 0o644
 
 def copy(shop: Workshop, now: State, found: Copy, source: Source) -> None:
     """Do COPY, or ADD of local files. Raises DockerfileError that names the line."""
+    if found.checksum:
+        raise found.place.error("--checksum goes with a URL, not with files of the context")
     try:
         _Copying(shop, now, found, source).run()
     except DockerfileError:

@@ -216,6 +216,20 @@ def test_what_cannot_be_opened(rl: Rl, tmp_path: Path) -> None:
     assert "No such file" in rl("load", "-i", str(tmp_path / "none"), code=125).stderr
     assert "holds no images" in rl("load", "-i", str(tmp_path), code=125).stderr
     assert rl("load", code=125).stderr.startswith("rl: error: standard input: ")
+    done = rl("load", input="", code=125)
+    assert "standard input: holds no images" in done.stderr
+    assert "hint: rl import -  # " in done.stderr
+
+
+def test_what_is_wrong_with_an_archive_names_it(rl: Rl, archive: Archive, tmp_path: Path) -> None:
+    none, cut = tmp_path / "none", tmp_path / "cut"
+    none.write_text("text")
+    said = rl("load", "-i", str(none), code=125).stderr
+    assert said.startswith(f"rl: error: {none}: the beginning of the archive: ")
+    cut.write_bytes(archive(*GOOD).read_bytes()[:1500])
+    said = rl("load", "-i", str(cut), code=125).stderr
+    assert said.startswith(f"rl: error: {cut}: ") and "cut" in said
+    assert is_empty(rl)
 
 
 def test_a_kill_leaves_nothing_that_is_seen(rl: Rl, archive: Archive, tmp_path: Path) -> None:

@@ -232,6 +232,18 @@ def test_a_dockerfile_on_standard_input(files: Builds) -> None:
     assert "a.txt: not found in the empty context" in done.stderr
 
 
+def test_a_checksum_of_a_local_file_is_refused(files: Builds) -> None:
+    """It would be believed to have been compared."""
+    said = files.fails(FROM + "ADD --checksum=sha256:" + "0" * 64 + " a.txt /t/")
+    assert "Dockerfile:2: --checksum goes with a URL" in said
+
+
+def test_a_dockerfile_that_is_a_directory(builds: Builds) -> None:
+    (builds.context / "Dockerfile").mkdir()
+    done = builds.rl("build", str(builds.context), code=1)
+    assert done.stderr == "rl: error: Dockerfile: is a directory\n"
+
+
 def test_odd_files_in_a_context(builds: Builds, short_dir: Path) -> None:
     context = builds.context
     secret = short_dir / "secret"

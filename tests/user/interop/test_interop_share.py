@@ -1,5 +1,5 @@
-"""podman, skopeo and umoci read what rl pushes and saves, and rl what they do: the same digests and
-the same files, with owners, modes, extended attributes, links and what was deleted."""
+"""podman, buildah, skopeo and umoci read what rl pushes and saves, and rl what they do: the same
+digests and the same files, with owners, modes, extended attributes, links and what was deleted."""
 
 from __future__ import annotations
 
@@ -273,3 +273,94 @@ def test_extended_attributes_come_back(rl: Rl, rich: StoredImage, short_dir: Pat
     rl("load", "-q", "-i", file)
     marked = Path(rl.paths.layer_diff(rich.diff_ids[2])) / "data" / "marked"
     assert os.getxattr(marked, "user.note") == b"kept"
+
+
+class Buildah:
+    """buildah with a store of its own."""
+
+    def __init__(self, place: Path, rl: Rl) -> None:
+        self.argv = ["buildah", "--root", f"{place}/g", "--runroot", f"{place}/r",
+                     "--storage-driver=vfs"]  # fmt: skip
+        session = place / "x"
+        session.mkdir(mode=0o700)
+        self.env = {**rl.env, "XDG_RUNTIME_DIR": str(session)}
+
+    def __call__(self, *words: str) -> str:
+        done = subprocess.run(
+            [*self.argv, *words], env=self.env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"buildah {' '.join(words)}: {done.stderr}"
+        return done.stdout.strip()
+
+    def ids(self, image: str) -> tuple[str, str]:
+        """The digests of the image's configuration and of its manifest."""
+        document = json.loads(self("inspect", "--type", "image", image))
+        return document["FromImageID"], document["FromImageDigest"]
+
+    def listing(self, container: str) -> list[str]:
+        script = 'cd "$("$@")" && find data -exec stat -c "%n %a %u %g %F %s" {} +'
+        words = ["sh", "-c", script, "sh", *self.argv, "mount", container]
+        return sorted(self("unshare", *words).splitlines())
+
+
+@pytest.fixture
+def buildah(short_dir: Path, rl: Rl) -> Iterator[Buildah]:
+    place = short_dir / "b"
+    place.mkdir()
+    program = Buildah(place, rl)
+    yield program
+    program("rm", "--all")
+    program("rmi", "--all", "--force")
+    program("unshare", "rm", "-rf", f"{place}/g", f"{place}/r")
+
+
+def test_buildah_reads_what_rl_saves(
+    rl: Rl, rich: StoredImage, buildah: Buildah, short_dir: Path
+) -> None:
+    rl("save", "-q", "--format=oci-archive", "-o", str(short_dir / "x.tar"), NAME)
+    container = buildah(
+        "from", "--pull-never", buildah("pull", "-q", f"oci-archive:{short_dir}/x.tar")
+    )
+    assert buildah.ids(rich.image_id) == (
+        rich.image_id,
+        rich.manifest_digest,
+    )
+    assert_same_files(buildah.listing(container), listing(rl, NAME))
+
+
+def test_buildah_pulls_what_rl_pushes(
+    rl: Rl, rich: StoredImage, buildah: Buildah, registry: Registry
+) -> None:
+    place = f"{registry.host}/interop/buildah:1"
+    rl("push", "-q", NAME, place)
+    container = buildah("from", "--tls-verify=false", place)
+    assert buildah.ids(place) == (rich.image_id, rich.manifest_digest)
+    assert_same_files(buildah.listing(container), listing(rl, NAME))
+
+
+def test_rl_reads_what_buildah_makes(
+    rl: Rl, rich: StoredImage, buildah: Buildah, registry: Registry, short_dir: Path
+) -> None:
+    """A layer of buildah's on top of ours, pushed and saved: one image."""
+    rl("save", "-q", "--format=oci-archive", "-o", str(short_dir / "x.tar"), NAME)
+    container = buildah("from", buildah("pull", "-q", f"oci-archive:{short_dir}/x.tar"))
+    script = (
+        'cd "$("$@")" && echo by buildah > data/new && chown 7:8 data/new && chmod 2755 data/new'
+        " && rm -r data/private"
+    )
+    buildah("unshare", "sh", "-c", script, "sh", *buildah.argv, "mount", container)
+    buildah("config", "--label", "c=d", container)
+    buildah("commit", "-q", container, "changed")
+    image_id = buildah.ids("localhost/changed")[0]
+    place, file = f"{registry.host}/interop/changed:1", short_dir / "changed.tar"
+    buildah("push", "-q", "--tls-verify=false", "changed", place)
+    buildah("push", "-q", "changed", f"oci-archive:{file}:localhost/changed:1")
+    rl("pull", "-q", place)
+    rl("load", "-q", "-i", str(file))
+    assert {stored(rl, name).image_id for name in (place, "localhost/changed:1")} == {image_id}
+    assert stored(rl, place).diff_ids[:-1] == rich.diff_ids
+    rows = listing(rl, place)
+    assert "data/new 2755 7 8 regular file 11" in rows
+    assert not [row for row in rows if row.startswith("data/private")]
+    labels = json.loads(rl("image", "inspect", place).stdout)[0]["Config"]["Labels"]
+    assert labels["a"] == "b" and labels["c"] == "d"

@@ -121,3 +121,12 @@ def test_a_program_for_another_machine_says_which(rl: Rl, images: ImageMaker) ->
     done = rl("run", "--rm", image, "odd", code=126)
     assert "hint: the image is built for s390x, this machine is " in done.stderr
     assert "rl pull --platform linux/" in done.stderr
+    assert "sudo apt-get install qemu-user-static" in done.stderr
+
+
+def test_a_loader_of_another_machine_says_which(rl: Rl, images: ImageMaker) -> None:
+    """As where binfmt_misc names an interpreter that the image does not have."""
+    script = member("b/odd", content=b"#!/usr/bin/qemu-s390x-static\n", mode=0o755)
+    done = rl("run", "--rm", images([script], architecture="s390x"), "odd", code=127)
+    assert "hint: the image is built for s390x, this machine is " in done.stderr
+    assert "hint" not in rl("run", "--rm", images([script]), "odd", code=127).stderr
