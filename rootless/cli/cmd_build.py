@@ -7,7 +7,7 @@ import os
 from rootless.cli.options import Argument, Parsed, Signature, flag, repeat, value
 from rootless.cli.resource_options import NAMES as RESOURCE_NAMES
 from rootless.cli.run_options import RUN_OPTIONS
-from rootless.errors import UsageError
+from rootless.errors import EXIT_ENGINE, UsageError
 from rootless.model.container import joined_container
 
 TYPE_CHECKING = False
@@ -263,4 +263,5 @@ BUILD = Signature(
         "rl build -t web https://example.org/web.git#main:docker",
         "tar c . | rl build -t web -",
     ),
+    error_code=EXIT_ENGINE,
 )  # fmt: skip

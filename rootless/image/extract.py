@@ -9,6 +9,7 @@ a layer: `.wh.` means nothing, a directory never takes the place of a file or th
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -139,7 +140,8 @@ class _Extraction(Unpacker):
             os.fchmod(self.folders.find(path).fd, mode)
 
     def _explained(self, entry: Entry, error: OSError) -> RlError:
-        return RlError(f"{shown(entry.name)}: {error.strerror}")
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return RlError(f"{shown(entry.name)}: {error.strerror}", "df -h; df -i" if is_full else "")
 
     def _existing_directory(self, parent: Folder, name: bytes, path: bytes) -> Folder:
         info = os.stat(name, dir_fd=parent.fd, follow_symlinks=False)

@@ -34,7 +34,7 @@ def test_a_step_has_the_limits_and_sees_them(guest: Guest, kind: str) -> None:
 def test_a_step_that_wants_more_is_killed_and_the_build_says_so(guest: Guest) -> None:
     user = guest.as_user("linger")
     steps = dockerfile("RUN touch /before", "RUN tail /dev/zero")
-    done = user.run(f"{steps} | {BUILD} -m 32m", code=1)
+    done = user.run(f"{steps} | {BUILD} -m 32m", code=125)
     assert "out of memory: the kernel killed tail" in done.stderr, done
     assert "the container's limit of 32MiB" in done.stderr
     assert re.search(
@@ -45,7 +45,7 @@ def test_a_step_that_wants_more_is_killed_and_the_build_says_so(guest: Guest) ->
 
 def test_a_limit_that_cannot_be_held_ends_the_build(guest: Guest) -> None:
     user = guest.as_user("su")
-    done = user.run(f"{dockerfile('RUN id')} | {BUILD} -m 32m", code=1)
+    done = user.run(f"{dockerfile('RUN id')} | {BUILD} -m 32m", code=125)
     assert "uid=" not in done.stdout + done.stderr
     assert "--memory 32m" in done.stderr and "hint: " in done.stderr, done
     assert user.run("rl ps -aq; rl images -q made").stdout == ""

@@ -156,7 +156,7 @@ def of_stdin(folder: str, given: str) -> Context:
     is_archive = archives.is_header(head) or head.startswith(archives.COMPRESSED)
     if is_archive:
         spool = os.open(os.path.dirname(folder), os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
-        with open(spool, "r+b", buffering=0) as file:
+        with open(spool, "r+b") as file:
             file.write(head)
             while piece := os.read(0, 1 << 18):
                 file.write(piece)

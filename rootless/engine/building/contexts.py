@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rootless.engine.building import archives, context, gitsource
 from rootless.engine.building.context import STDIN, Context
 from rootless.errors import RlError, UsageError
-from rootless.store import layers
+from rootless.store import files, layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,11 @@ def opened(paths: Paths, spec: BuildSpec) -> Iterator[Context]:
             found.close()
         return
     with layers.Workspace(paths) as workspace:
-        found = _fetched(where, spec.file, f"{workspace.path}/context")
+        folder = f"{workspace.path}/context"
+        try:
+            found = _fetched(where, spec.file, folder)
+        except OSError as error:
+            raise files.explain(error, folder) from error
         try:
             yield found
         finally:
@@ -63,8 +67,9 @@ def _of_url(url: str, given: str, folder: str) -> Context:
         with client.open(url, {}) as response:
             if response.status != _OK:
                 raise RlError(f"{url}: the server answers {response.status}")
-            while piece := response.read_some(_PIECE):
-                os.write(spool, piece)
+            with open(spool, "wb", closefd=False) as file:
+                while piece := response.read_some(_PIECE):
+                    file.write(piece)
         os.lseek(spool, 0, os.SEEK_SET)
         found = archives.pieces(spool)
         if found is not None:

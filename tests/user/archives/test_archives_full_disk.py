@@ -1,4 +1,4 @@
-"""Saving, loading and logging in where the disk is full: nothing that is half there."""
+"""Full disks: saving, loading, contexts of builds, logging in; nothing that is half there."""
 
 from __future__ import annotations
 
@@ -87,3 +87,19 @@ def test_login(rl: Rl, layout: Layout, short_dir: Path) -> None:
         said = serve(server)
     assert any("No space left on device" in line for line in said), said
     assert "code 125" in said and said[-3:] == ["{}", "auth", "filler"]
+
+
+def test_a_context_on_standard_input(rl: Rl, short_dir: Path, tmp_path: Path) -> None:
+    context = tmp_path / "context"
+    context.write_bytes(tar_of({"big": os.urandom(8 << 20)}))
+    rl.env["RL_ROOT"] = str(short_dir / "small" / "s")
+    script = (
+        'context=$1; shift; rl "$@" build -q - < "$context"; rl "$@" build -q "$context";'
+        ' echo end; df --output=used "$SMALL" | tail -1'
+    )
+    said = on_a_small_disk(rl, short_dir / "small", script, str(context), *rl.argv)
+    errors = [line for line in said if line.startswith("rl: error: ")]
+    assert len(errors) == 2 and all("No space left on device" in line for line in errors), said
+    assert errors[0] != "rl: error: No space left on device"
+    assert said.count("code 125") == 2 and sum("hint: df -h" in line for line in said) == 2
+    assert int(said[-1]) < 200

@@ -39,7 +39,7 @@ class Builds:
 
     def fails(self, dockerfile: str, *flags: str) -> str:
         """Build it in vain; what was said."""
-        return self.said(dockerfile, *flags, code=1)
+        return self.said(dockerfile, *flags, code=125)
 
     def run(self, *command: str) -> str:
         """What a command in the last image says."""

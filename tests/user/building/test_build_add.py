@@ -194,7 +194,7 @@ def test_git_repositories(builds: Builds, tmp_path: Path) -> None:
         assert builds.run("cat", "/which") == "sub\n"
         builds(FROM + f"ADD {url}#main /t")
         assert tree(builds, "/t") == ["Dockerfile", "sub/Dockerfile"]
-        done = builds.rl("build", f"{url}#nowhere", code=1)
+        done = builds.rl("build", f"{url}#nowhere", code=125)
         assert "nowhere" in done.stderr
     finally:
         process.terminate()
@@ -228,7 +228,7 @@ def test_a_dockerfile_on_standard_input(files: Builds) -> None:
     assert files.run("cat", "/x") == "alone\n"
     files.rl("build", "-t", "t", "-f", "-", str(files.context), input=FROM + "COPY a.txt /t/")
     assert tree(files, "/t") == ["a.txt"]
-    done = files.rl("build", "-", input=FROM + "COPY a.txt /t/", code=1)
+    done = files.rl("build", "-", input=FROM + "COPY a.txt /t/", code=125)
     assert "a.txt: not found in the empty context" in done.stderr
 
 
@@ -240,7 +240,7 @@ def test_a_checksum_of_a_local_file_is_refused(files: Builds) -> None:
 
 def test_a_dockerfile_that_is_a_directory(builds: Builds) -> None:
     (builds.context / "Dockerfile").mkdir()
-    done = builds.rl("build", str(builds.context), code=1)
+    done = builds.rl("build", str(builds.context), code=125)
     assert done.stderr == "rl: error: Dockerfile: is a directory\n"
 
 
