@@ -41,5 +41,8 @@ UNTAG = Signature(
     (),
     (Argument("IMAGE"), Argument("NAME", 0, None)),
     error_code=EXIT_ENGINE,
-    examples=("rl untag helloworld helloworld:old", "rl untag 3f2a9b1c helloworld:1.1 helloworld:1.2"),
+    examples=(
+        "rl untag helloworld helloworld:old",
+        "rl untag 3f2a9b1c helloworld:1.1 helloworld:1.2",
+    ),
 )
