@@ -7,11 +7,15 @@ import os
 from rootless.cli.options import Argument, Parsed, Signature, flag, repeat, value
 from rootless.cli.resource_options import NAMES as RESOURCE_NAMES
 from rootless.cli.run_options import RUN_OPTIONS
-from rootless.errors import EXIT_ENGINE, UsageError
+from rootless.errors import EXIT_ENGINE, EXIT_SIGNAL_BASE, UsageError
+from rootless.kernel import signals
 from rootless.model.container import joined_container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import FrameType
+    from typing import NoReturn
+
     from rootless.engine.building.spec import BuildSpec, Secret
     from rootless.model.container import ContainerSpec
 
@@ -26,6 +30,7 @@ _OF_RUN = RESOURCE_NAMES | {
 
 def build(parsed: Parsed) -> int:
     """Build an image; its id on standard output, all else on standard error."""
+    signals.signal(signals.SIGTERM, _end)
     from rootless.cli import output
     from rootless.cli import progress as progress_lines
     from rootless.engine import recover
@@ -49,6 +54,11 @@ def build(parsed: Parsed) -> int:
         _write_id(parsed.text("iidfile"), made.image_id)
     output.write_line(made.image_id.partition(":")[2])
     return 0
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    """As Ctrl-C does: the stages that are being built unmake what they have begun first."""
+    raise SystemExit(EXIT_SIGNAL_BASE + number)
 
 
 class _Shown:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 _PIECE = 1 << 16
+_ENDING = (signals.SIGINT, signals.SIGTERM)
 
 
 class Worker:
@@ -75,13 +76,21 @@ def wait_for_any(workers: list[Worker]) -> list[Worker]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Once: the terminal's signal and the owner's must not meet in the middle of the unmaking."""
+    for each in _ENDING:
+        signals.signal(each, _let_it_be)
     raise KeyboardInterrupt
+
+
+def _let_it_be(number: int, frame: FrameType | None) -> None:
+    pass
 
 
 def _work(act: Callable[[], Any], results: channel.Channel, output: int, owner: int) -> NoReturn:
     code = 1
     try:
-        signals.signal(signals.SIGTERM, _interrupt)
+        for number in _ENDING:
+            signals.signal(number, _interrupt)
         libc.prctl(libc.PR_SET_PDEATHSIG, signals.SIGTERM)
         if os.getppid() == owner:
             os.dup2(channel.null_fd(), 0)

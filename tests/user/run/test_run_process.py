@@ -197,7 +197,8 @@ def test_annotations_and_labels(rl: Rl, busybox_image: str) -> None:
     assert document["annotations"]["a.b"] == "c"
     rl("run", "--net=none", *flags, "--name", "labelled", busybox_image, "true")
     shown = json.loads(rl("ps", "-a", "--format", "json").stdout)
-    assert shown[0]["Labels"] == {"l": "1", "bare": ""}
+    of_image = {"org.opencontainers.image.title": "rl's embedded busybox"}
+    assert shown[0]["Labels"] == {"l": "1", "bare": "", **of_image}
 
 
 def test_the_file_creation_of_root_is_the_users_outside(sh: Sh, work: Path) -> None:
