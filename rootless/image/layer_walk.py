@@ -144,7 +144,7 @@ class LayerWalk:
     # Directories.
 
     def _folder(self, level: Level, name: str, shown: str, info: os.stat_result) -> None:
-        fd = _open(name, _FOLDER, level.fd)
+        fd = lowers.open_unchanged(name, _FOLDER, level.fd)
         if fd < 0:
             return
         below, folders = lowers.find(level.lowers, name) if self._compares else (None, [])
@@ -188,7 +188,7 @@ class LayerWalk:
     def _file(self, level: Level, name: str, shown: str, info: os.stat_result) -> None:
         if info.st_nlink > 1 and self._is_linked(level, name, info):
             return
-        fd = _open(name, _READ, level.fd)
+        fd = lowers.open_unchanged(name, _READ, level.fd)
         if fd < 0:
             return
         try:
@@ -307,16 +307,6 @@ class LayerWalk:
     def _write_header(self, member: Member) -> None:
         self.files += 1
         self._stream.write(tarheader.header(member))
-
-
-def _open(name: str, flags: int, folder: int) -> int:
-    """-1 for what was removed or replaced since it was looked at."""
-    try:
-        return os.open(name, flags, dir_fd=folder)
-    except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO):
-            raise
-        return -1
 
 
 def _target(name: str, folder: int) -> bytes:

@@ -6,6 +6,7 @@ Runs as root of the user namespace; no link is followed.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -16,6 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def open_unchanged(name: str, flags: int, folder: int) -> int:
+    """Open `name`; -1 for what was removed or replaced since it was looked at."""
+    try:
+        return os.open(name, flags, dir_fd=folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO):
+            raise
+        return -1
 
 
 def open_all(trees: Iterable[str]) -> list[int]:

@@ -59,7 +59,10 @@ class _Search:
             if hidden and lower_layers.shows(lowers, hidden):
                 self.found.append((DELETED, f"{folder}/{hidden}"))
             return
-        info = os.stat(name, dir_fd=upper, follow_symlinks=False)
+        try:
+            info = os.stat(name, dir_fd=upper, follow_symlinks=False)
+        except FileNotFoundError:
+            return  # removed since it was listed
         below, folders = lower_layers.find(lowers, name)
         if whiteouts.is_whiteout(info):
             lower_layers.close(folders)
@@ -75,8 +78,12 @@ class _Search:
         self, upper: int, name: str, path: str,
         info: os.stat_result, below: os.stat_result | None, folders: list[int],
     ) -> None:  # fmt: skip
+        inner = lower_layers.open_unchanged(name, _FOLDER, upper)
+        if inner < 0:
+            lower_layers.close(folders)
+            return
         before = len(self.found)
-        self.directory(os.open(name, _FOLDER, dir_fd=upper), folders, path)
+        self.directory(inner, folders, path)
         has_changes = len(self.found) > before
         if below is None:
             if has_changes or not self._places.is_only_way(path):

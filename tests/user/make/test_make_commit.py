@@ -279,6 +279,7 @@ def test_files_may_come_and_go_meanwhile(rl: Rl, busybox_image: str) -> None:
     rl("run", "-d", "--name=c", "--net=none", busybox_image, "sh", "-c", script)
     wait_until(lambda: "/ready" in rl("diff", "c").stdout)
     for _ in range(5):
+        rl("diff", "c")
         rl("commit", "--pause=false", "c", "made")
         image = stored_images.find(rl.paths, "localhost/made:latest")
         assert image is not None
