@@ -63,7 +63,11 @@ def test_after_sigkill(
     pids = kill(container, *parts)
     code = container.process.wait(20)
     # Without the file system even the page of code that runs next may be gone: SIGBUS.
-    expected = (-9,) if "rl" in parts else (137, 135) if "server" in parts else (137,)
+    expected = (137, 135) if "server" in parts else (137,)
+    if parts[0] == "rl":
+        expected = (-9,)
+    elif "rl" in parts:  # it may have ended by itself before its turn came
+        expected = (*expected, -9)
     assert code in expected
     # The payload and all helpers end by themselves, without the next command.
     wait_for_the_end_of(pids)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.user.conftest import Rl
-from tests.user.run.conftest import wait_until
 from tests.user.security.test_security_exploits import launcher_in
 
 _ATTEMPTS = 60
@@ -83,12 +82,14 @@ def test_the_copy_of_the_users_interpreter_cannot_be_written(
     own = Path(rl.argv[0])
     before = own.read_bytes()
     start(rl, box, "sleep 1000", "--pid=host")
-    process = rl.popen("exec", "box", "sleep", "1000", stdin=subprocess.DEVNULL)
+    process = rl.popen("exec", "box", "sh", "-c", "echo up; sleep 1000", stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline() == b"up\n"
     link = f"/proc/{process.pid}/exe"
-    wait_until(lambda: os.readlink(link).startswith("/memfd:rl"))
+    assert os.readlink(link).startswith("/memfd:rl")
     copy = os.open(link, os.O_RDONLY)
     rl("rm", "-f", "box")
-    assert process.wait(20) == 137
+    process.communicate(timeout=20)
+    assert process.returncode == 137
     # Not in use any more: no ETXTBSY.
     with open(f"/proc/self/fd/{copy}", "r+b", buffering=0) as file, pytest.raises(PermissionError):
         file.write(b"x")
