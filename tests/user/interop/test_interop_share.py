@@ -64,12 +64,12 @@ def stored(rl: Rl, name: str) -> StoredImage:
     return found
 
 
-class Podman:
-    """podman with a store of its own."""
+class Peer:
+    """A program of the containers/storage family, with a store of its own."""
 
-    def __init__(self, place: Path, rl: Rl) -> None:
-        self.argv = ["podman", "--root", f"{place}/g", "--runroot", f"{place}/r",
-                     "--tmpdir", f"{place}/t", "--storage-driver=vfs"]  # fmt: skip
+    def __init__(self, program: str, place: Path, rl: Rl, *flags: str) -> None:
+        self.argv = [program, "--root", f"{place}/g", "--runroot", f"{place}/r",
+                     *flags, "--storage-driver=vfs"]  # fmt: skip
         session = place / "x"
         session.mkdir(mode=0o700)
         self.env = {**rl.env, "XDG_RUNTIME_DIR": str(session)}
@@ -78,8 +78,13 @@ class Podman:
         done = subprocess.run(
             [*self.argv, *words], env=self.env, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, f"podman {' '.join(words)}: {done.stderr}"
+        assert done.returncode == 0, f"{self.argv[0]} {' '.join(words)}: {done.stderr}"
         return done.stdout.strip()
+
+
+class Podman(Peer):
+    def __init__(self, place: Path, rl: Rl) -> None:
+        super().__init__("podman", place, rl, "--tmpdir", f"{place}/t")
 
     def listing(self, image: str) -> list[str]:
         script = 'cd "$("$@")" && find data -exec stat -c "%n %a %u %g %F %s" {} +'
@@ -275,22 +280,9 @@ def test_extended_attributes_come_back(rl: Rl, rich: StoredImage, short_dir: Pat
     assert os.getxattr(marked, "user.note") == b"kept"
 
 
-class Buildah:
-    """buildah with a store of its own."""
-
+class Buildah(Peer):
     def __init__(self, place: Path, rl: Rl) -> None:
-        self.argv = ["buildah", "--root", f"{place}/g", "--runroot", f"{place}/r",
-                     "--storage-driver=vfs"]  # fmt: skip
-        session = place / "x"
-        session.mkdir(mode=0o700)
-        self.env = {**rl.env, "XDG_RUNTIME_DIR": str(session)}
-
-    def __call__(self, *words: str) -> str:
-        done = subprocess.run(
-            [*self.argv, *words], env=self.env, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"buildah {' '.join(words)}: {done.stderr}"
-        return done.stdout.strip()
+        super().__init__("buildah", place, rl)
 
     def ids(self, image: str) -> tuple[str, str]:
         """The digests of the image's configuration and of its manifest."""
