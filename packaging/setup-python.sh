@@ -60,7 +60,12 @@ write_launcher() {
 #!$venv/bin/python3 -IS
 import sys
 
-sys.path += ["$checkout", "$packages"]
+sys.path[:0] = ["$checkout"]
+sys.path += ["$packages"]
+
+from rootless import quickload
+
+quickload.install("$venv/rl.modules")
 
 from rootless.cli.main import main
 
@@ -85,4 +90,5 @@ fi
 install_packages "$role"
 write_launcher
 "$venv/bin/python3" -m compileall -q rootless
+"$venv/bin/python3" -m rootless.quickload_writer "$venv/rl.modules"
 wanted "$role" >"$stamp"

@@ -5,6 +5,7 @@ What is printed here is only the diagnostics; results are printed by the command
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -152,6 +153,7 @@ def _parse_slowly(signature: Signature, path: str, argv: Sequence[str]) -> Parse
 
 
 def _call(signature: Signature, parsed: Parsed) -> int:
+    gc.enable()  # see quickload.install
     if "--debug" in signature.spellings and parsed.flag("debug"):
         log.install(diagnostics.say, debug=True)
     try:

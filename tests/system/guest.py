@@ -139,6 +139,7 @@ SYNC = (
     '   case $name in rootless) find rootless -name "*.py" -delete;; *) rm -rf "$name";; esac;'
     " done && cp -a /opt/rl.new/. . && rm -rf /opt/rl.new"
     " && .venv/bin/python3 -m compileall -q rootless"
+    " && .venv/bin/python3 -m rootless.quickload_writer /opt/rl/.venv/rl.modules"
 )
 
 
