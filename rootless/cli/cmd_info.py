@@ -69,6 +69,7 @@ def _gather() -> dict[str, dict[str, Any]]:
         "rl": {"version": VERSION, "python": sys.executable},
         "store": {
             "root": places.root,
+            **_instead_of(places.root),
             "runtime": places.runtime,
             "images": len(index.entries(places)),
             "containers": len(containers.all_ids(places)),
@@ -86,6 +87,18 @@ def _gather() -> dict[str, dict[str, Any]]:
             "gid ranges": outside_ranges(host.maps.gids),
         },
     }
+
+
+def _instead_of(root: str) -> dict[str, str]:
+    """What the store stands for, where that could not hold one (store.instead)."""
+    from rootless.store import instead
+
+    refused = instead.read(root)
+    return (
+        {"instead of": ", ".join(f"{p or 'a home'} ({r})" for p, r in refused.items())}
+        if refused
+        else {}
+    )
 
 
 def _helper(name: str) -> str:

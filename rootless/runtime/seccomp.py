@@ -16,7 +16,7 @@ from rootless import config, log
 from rootless.errors import RlError, StoreError, UsageError
 from rootless.model import jsontext
 from rootless.model import seccomp as model
-from rootless.store import files, paths
+from rootless.store import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def program_for(document: Mapping[str, Any], cache_dir: str) -> bytes:
     key = marshal.dumps([os.uname().machine, document], _MARSHAL_VERSION)
     head = _MAGIC + b"%d %d\n" % (len(key), zlib.crc32(key)) + key
     path = f"{cache_dir}/seccomp-{zlib.crc32(key):08x}"
-    usable = paths.is_private(cache_dir, os.geteuid())
+    usable = files.is_private(cache_dir, os.geteuid())
     program = _cached(path, head) if usable else None
     if program is None:
         program = _compile(document)
@@ -109,7 +109,7 @@ def _keep(cache_dir: str, path: str, head: bytes, program: bytes) -> None:
     check = zlib.crc32(program).to_bytes(4, "little")
     try:
         files.make_dirs(cache_dir)
-        if paths.is_private(cache_dir, os.geteuid()):
+        if files.is_private(cache_dir, os.geteuid()):
             log.effect(f"write {path}")
             files.write_atomic(path, head + check + program, mode=0o600)
     except StoreError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 
 from rootless.errors import StoreError, describe_os_error
 
@@ -68,12 +69,25 @@ def explain(error: OSError, path: str) -> StoreError:
     """`error` on a file of the store as a StoreError whose hint fits the cause."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         folder = os.path.dirname(path) or "."
-        return StoreError(f"{path}: {error.strerror}", hint=f"df -h {folder}; rl image prune")
+        look = f"df -h {folder}" if error.errno == errno.ENOSPC else "quota -s"
+        return StoreError(f"{path}: {error.strerror}", hint=f"{look}; rl image prune")
     text = describe_os_error(error) if error.filename else f"{path}: {error.strerror}"
+    if error.errno == errno.ENOLCK:
+        # NFS without a lock daemon (flock(2), "NFS details").
+        return StoreError(f"{path}: this file system has no locks", hint="export RL_ROOT=DIR")
     if error.errno in (errno.EACCES, errno.EROFS):
         folder = os.path.dirname(path) or "."
         return StoreError(text, hint=f"ls -ld {folder}; rl --root DIR …, or --runtime-dir DIR")
     return StoreError(text)
+
+
+def is_private(path: str, uid: int) -> bool:
+    """Whether `path` is a directory of `uid` that nobody else may write to or list."""
+    try:
+        info = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(info.st_mode) and info.st_uid == uid and not info.st_mode & 0o077
 
 
 def make_dirs(path: str, *, mode: int = 0o700) -> None:
@@ -126,6 +140,9 @@ class Lock:
         except BlockingIOError:
             os.close(fd)
             return False
+        except OSError as error:
+            os.close(fd)
+            raise explain(error, self.path) from error
         except BaseException:
             os.close(fd)
             raise

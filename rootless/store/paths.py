@@ -9,11 +9,14 @@ containers; XDG_RUNTIME_DIR, which they strip as well, is not looked at.
 from __future__ import annotations
 
 import os
-import stat
 import zlib
 
+from rootless import log
 from rootless.errors import StoreError
 from rootless.store import files
+
+# Where a private directory is for who has no session: the first, unless somebody else has made it.
+_RUNTIMES = ("/tmp/rl-{0}", "/dev/shm/rl-{0}", "/var/tmp/rl-{0}.run")
 
 
 class Paths:
@@ -72,54 +75,108 @@ def discover() -> Paths:
 def _find_root() -> str:
     explicit = os.environ.get("RL_ROOT")
     if explicit:
-        return os.path.abspath(explicit)
-    data_home = os.environ.get("XDG_DATA_HOME", "")
-    if os.path.isabs(data_home):
-        return f"{data_home}/rl"
-    return f"{_home()}/.local/share/rl"
+        return _explicit_root(os.path.abspath(explicit))
+    candidates = store_candidates()
+    found = _existing_store(candidates)
+    if not found:
+        from rootless.store import places
+
+        found = places.choose(candidates)
+    return found
 
 
-def _home() -> str:
+def _explicit_root(root: str) -> str:
+    if not os.path.isdir(f"{root}/tmp"):
+        from rootless.store import places
+
+        places.require(root)
+    return root
+
+
+def store_candidates() -> list[tuple[str, bool]]:
+    """Where a store may be when nobody says where, the best first; and whether anybody could have
+    made that directory.
+
+    A store that is there was judged when it was made, so the first one is it. Without any the
+    first place that can hold one is taken (store.places): a home on NFS, say, cannot.
+    """
+    uid = os.geteuid()
+    data = _data_home()
+    own = [(f"{data}/rl", False)] if data else []
+    # On this host alone. /var/tmp outlives a reboot.
+    return [*own, (f"/var/tmp/rl-{uid}", True), (f"/tmp/rl-{uid}.store", True)]
+
+
+def _existing_store(candidates: list[tuple[str, bool]]) -> str:
+    wanted, is_any = candidates[0]
+    for path, is_shared in candidates:
+        # `tmp` is part of every store, and the first that is written to.
+        if not os.access(f"{path}/tmp", os.W_OK | os.X_OK):
+            continue
+        if not is_shared:
+            return path
+        from rootless.store import instead
+
+        if instead.stands_for(path, "" if is_any else wanted):
+            return path
+    return ""
+
+
+def _data_home() -> str:
+    """The user's, by the XDG Base Directory Specification; "" for who has no home."""
+    named = os.environ.get("XDG_DATA_HOME", "")
+    if os.path.isabs(named):
+        return named
     home = os.environ.get("HOME", "")
-    if os.path.isabs(home):
-        return home
-    import pwd
+    if not os.path.isabs(home):
+        import pwd
 
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_dir
-    except KeyError:
-        raise StoreError(
-            f"no home directory for uid {os.geteuid()}", hint="export RL_ROOT=/var/tmp/$(id -u).rl"
-        ) from None
+        try:
+            home = pwd.getpwuid(os.geteuid()).pw_dir
+        except KeyError:
+            return ""
+    return f"{home}/.local/share"
 
 
 def find_runtime() -> str:
     """The private runtime directory, created if need be.
 
-    RL_RUNTIME_DIR, else /run/user/UID/rl where systemd-logind made that, else /tmp/rl-UID.
-    Raises StoreError when somebody else owns what stands there.
+    RL_RUNTIME_DIR, else /run/user/UID/rl where systemd-logind made that, else the first of
+    /tmp/rl-UID and its like that is there, or can be made. Raises StoreError.
     """
     uid = os.geteuid()
     explicit = os.environ.get("RL_RUNTIME_DIR")
     if explicit:
         return _private(os.path.abspath(explicit), uid)
     session = f"/run/user/{uid}"
-    if is_private(session, uid):
-        return _private(f"{session}/rl", uid)
-    return _private(f"/tmp/rl-{uid}", uid)
+    if files.is_private(session, uid):
+        try:
+            return _private(f"{session}/rl", uid)
+        except StoreError as error:
+            log.effect(f"no runtime directory of the session: {error.message}")
+    fallbacks = [name.format(uid) for name in _RUNTIMES]
+    for path in fallbacks:
+        if files.is_private(path, uid):
+            return path
+    return _first_made(fallbacks, uid)
 
 
-def is_private(path: str, uid: int) -> bool:
-    """Whether `path` is a directory of `uid` that nobody else may write to or list."""
-    try:
-        info = os.lstat(path)
-    except OSError:
-        return False
-    return stat.S_ISDIR(info.st_mode) and info.st_uid == uid and not info.st_mode & 0o077
+def _first_made(fallbacks: list[str], uid: int) -> str:
+    refused = []
+    for path in fallbacks:
+        try:
+            _private(path, uid)
+        except StoreError as error:
+            refused.append(error.message)
+            continue
+        if refused:
+            log.notice(f"{refused[0]}; {path} is used instead")
+        return path
+    raise StoreError("; ".join(refused), hint="export RL_RUNTIME_DIR=/path/of/your/own")
 
 
 def _private(path: str, uid: int) -> str:
-    if is_private(path, uid):
+    if files.is_private(path, uid):
         return path
     files.make_dirs(os.path.dirname(path))
     try:
@@ -128,7 +185,7 @@ def _private(path: str, uid: int) -> str:
         pass
     except OSError as error:
         raise files.explain(error, path) from error
-    if not is_private(path, uid):
+    if not files.is_private(path, uid):
         raise StoreError(
             f"{path}: exists but is not a private directory of uid {uid}",
             hint=f"ls -ld {path}; export RL_RUNTIME_DIR=/path/of/your/own",
