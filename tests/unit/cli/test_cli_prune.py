@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rootless.cli import cmd_prune, main
-from rootless.store import blobs, containers, index
+from rootless.store import blobs, containers, index, places
 from rootless.store.paths import Paths
 from rootless.tools import idmap
 
@@ -126,6 +126,8 @@ def test_without_a_terminal_it_needs_force(
 def test_before_the_first_pull(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paths: Paths,
                                capsys: Capture) -> None:  # fmt: skip
     monkeypatch.setenv("RL_ROOT", str(tmp_path / "nothing"))
+    # It cannot be told without a user namespace, see above.
+    monkeypatch.setattr(places, "judge", lambda place: "")
     assert main.run_cli(["image", "prune", "-af"]) == 0
     assert capsys.readouterr().out == "Total reclaimed space: 0B\n"
     assert not (tmp_path / "nothing").exists()
