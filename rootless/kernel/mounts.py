@@ -184,10 +184,10 @@ def _set_attributes(fd: int, flags: int, *, recursive: bool) -> int:
 
 
 def _attach(tree: int, root_fd: int, target: str) -> None:
-    is_dir = stat.S_ISDIR(os.fstat(tree).st_mode)
-    fd = open_target(root_fd, target, directory=is_dir)
+    fd = _open_target_for(tree, root_fd, target)
     try:
-        if is_dir and _is_proc(fd) and not _is_proc(tree):
+        # (What is mounted is a directory where the target is, or it cannot be mounted.)
+        if _is_proc(fd) and _is_dir(fd) and not _is_proc(tree):
             # An image's volume there could answer for the kernel, to us too (CVE-2019-16884).
             raise OSError(errno.EPERM, "no directory can be mounted inside of /proc")
         empty = libc.MOVE_MOUNT_F_EMPTY_PATH | libc.MOVE_MOUNT_T_EMPTY_PATH
@@ -196,6 +196,18 @@ def _attach(tree: int, root_fd: int, target: str) -> None:
         raise OSError(error.errno, error.strerror, target) from None
     finally:
         os.close(fd)
+
+
+def _open_target_for(tree: int, root_fd: int, target: str) -> int:
+    try:
+        return open_in_root(root_fd, target)
+    except FileNotFoundError:
+        # Not before: to ask what the source is can take long, where a program answers for it.
+        return open_target(root_fd, target, directory=_is_dir(tree))
+
+
+def _is_dir(fd: int) -> bool:
+    return stat.S_ISDIR(os.fstat(fd).st_mode)
 
 
 def _is_proc(fd: int) -> bool:

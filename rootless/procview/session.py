@@ -91,9 +91,9 @@ class Session:
         folder = self._tree.find(request.node)
         node = folder.lookup(request.name(), request.reader)
         # A fixed file may hide behind a name that is not: what the folder says about it counts.
-        attr = node.attributes(self._born, request.reader)
+        attr, attr_valid = node.by_name(self._born, request.reader)
         valid = min(node.valid, folder.valid)
-        return fuse.entry(node.number, attr, valid, min(node.attr_valid, valid))
+        return fuse.entry(node.number, attr, valid, min(attr_valid, valid))
 
     def _getattr(self, request: Request) -> bytes:
         node = self._tree.find(request.node)

@@ -46,6 +46,10 @@ class Node:
         """struct fuse_attr; `born`: the tree's age, seconds since the epoch."""
         raise NotImplementedError
 
+    def by_name(self, born: int, reader: int) -> tuple[bytes, int]:
+        """For who looks up a name: the attributes, and how long they may be remembered."""
+        return self.attributes(born, reader), self.attr_valid
+
     def content(self, reader: int) -> bytes:
         """The file's whole text."""
         raise Refusal(errno.EISDIR)
@@ -103,6 +107,13 @@ class File(Node):
         """Those of a file that anybody may read."""
         size = self._size(reader) if self._size else 0
         return fuse.attributes(self.number, stat.S_IFREG | 0o444, size=size, seconds=born)
+
+    def by_name(self, born: int, reader: int) -> tuple[bytes, int]:
+        """Without the size, which would cost the whole text: each mount of a file begins with its
+        name. Who opens the file or wants its attributes makes the kernel ask for them (GETATTR)."""
+        if not self._size:
+            return super().by_name(born, reader)
+        return fuse.attributes(self.number, stat.S_IFREG | 0o444, seconds=born), 0
 
     def content(self, reader: int) -> bytes:
         """The text as of now."""

@@ -507,3 +507,16 @@ def test_the_reader_decides_what_a_file_says() -> None:
         assert attributes(reader) == (1, reader)
     varies = True
     assert attributes(7) == (0, 7)
+
+
+def test_a_look_at_a_name_makes_no_text(counting: Counting) -> None:
+    """Each mount of a file begins with one. The kernel asks anew before anybody sees the size."""
+    file = File(counting, lambda reader: len(counting(reader)))
+    client = Client(Session(Directory({b"meminfo": file}), Page()))
+    answer = client.ask(fuse.LOOKUP, b"meminfo\0")
+    # struct fuse_entry_out: nodeid, generation, entry_valid, attr_valid, two nsecs; fuse_attr.
+    node, _, valid, attr_valid, _, _, _, size = struct.unpack_from("=QQQQIIQQ", answer)
+    assert (node, attr_valid, size, counting.count) == (2, 0, 0, 0)
+    assert valid > 0
+    answer = client.ask(fuse.GETATTR, b"\0" * 16, node=node)
+    assert struct.unpack_from("=Q16xQ", answer)[1] == 5002
