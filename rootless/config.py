@@ -11,7 +11,11 @@ import sys
 
 from rootless.errors import NotFoundError, UsageError, describe_os_error
 
-_SYSTEM_FOLDER = "/etc/rl"
+# The administrator's. What it says about what users may do, nothing of theirs changes.
+SYSTEM_FOLDER = "/etc/rl"
+
+# Each of several files is looked for in the same few directories, of which most do not exist.
+_missing: set[str] = set()
 
 
 def shipped(name: str) -> str:
@@ -41,14 +45,29 @@ def _shipped_folders() -> tuple[str, ...]:
 
 def user_files(name: str) -> list[str]:
     """The existing files `name` of the administrator and of the user, the strongest last."""
-    paths = [f"{folder}/{name}" for folder in _user_folders()]
+    paths = [f"{folder}/{name}" for folder in _user_folders() if _is_there(folder)]
     return [path for path in paths if os.path.exists(path)]
+
+
+def system_file(name: str) -> str:
+    """The path of the administrator's file `name`, "" where there is none."""
+    path = f"{SYSTEM_FOLDER}/{name}"
+    return path if _is_there(SYSTEM_FOLDER) and os.path.exists(path) else ""
+
+
+def _is_there(folder: str) -> bool:
+    if folder in _missing:
+        return False
+    if os.path.isdir(folder):
+        return True
+    _missing.add(folder)
+    return False
 
 
 def _user_folders() -> list[str]:
     explicit = os.environ.get("RL_CONFIG")
     own = [os.path.abspath(explicit)] if explicit else []
-    return [_SYSTEM_FOLDER, f"{home()}/rl", *own]
+    return [SYSTEM_FOLDER, f"{home()}/rl", *own]
 
 
 def home() -> str:
@@ -57,20 +76,23 @@ def home() -> str:
     return named if os.path.isabs(named) else os.path.expanduser("~/.config")
 
 
-def load(path: str) -> dict[str, object]:
+def load(path: str, *, must_be_read: bool = False) -> dict[str, object]:
     """The tables of the TOML file `path`, empty where it cannot be read. Raises UsageError.
 
+    must_be_read: a file that may not be read is an error: what it forbids would be allowed.
     On the start path: without a file that says anything, no TOML reader is imported.
     """
-    return _parse(_read(path), path)
+    return _parse(_read(path, must_be_read=must_be_read), path)
 
 
-def _read(path: str) -> str:
+def _read(path: str, *, must_be_read: bool) -> str:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
+    except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as error:
+        if isinstance(error, PermissionError) and not must_be_read:
+            return ""
         raise UsageError(describe_os_error(error)) from error
     with open(fd, encoding="utf-8", errors="replace") as file:
         return file.read()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 
-from rootless import log
+from rootless import config, log
 from rootless.cgroup import choice as choices
 from rootless.cgroup import group as groups
 from rootless.engine import exec_plan, live, plan_process, streams
@@ -35,6 +35,10 @@ def run(paths: Paths, text: str, spec: ExecSpec) -> int:
 
     Raises RlError with exit code 125, 126 or 127 when it did not start.
     """
+    if spec.privileged and config.system_file("rl.toml"):
+        from rootless.engine import policy
+
+        policy.check_privileged()
     keys = detach_keys.parse(spec.detach_keys)
     found = find(paths, text)
     told = _Told(paths, found, spec)

@@ -22,6 +22,7 @@ def create(spec: ContainerSpec, progress: Progress | None) -> str:
     """Make the container; its id. Raises RlError for what a start could not do either."""
     where = paths.discover()
     joined = _of_others(where, spec)
+    start.obey_site(spec)
     image, image_facts = start.find_image(where, spec, progress, pull=True)
     network = start.network_of(spec, image_facts)
     if spec.replace and spec.name:

@@ -32,6 +32,7 @@ def describe(spec: ContainerSpec, joined: Joined | None = None) -> tuple[dict[st
 
     joined: what it has of other containers.
     """
+    start.obey_site(spec)
     where = paths.discover()
     image, image_facts = start.find_image(where, spec, None, pull=False)
     container_id = containers.new_id()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from rootless import log
+from rootless import config, log
 from rootless.engine import create, facts, images, plan, request
 from rootless.engine.grouping import Grouping
 from rootless.engine.undo import Undo
@@ -50,6 +50,7 @@ class Start:
         self.spec = spec
         self.launch = launch
         self.timeline = timeline
+        self._obey_site()
         self.paths = paths.discover()
         self.grouping = Grouping(spec)
         self.place = create.Place(
@@ -59,6 +60,9 @@ class Start:
         self._record = record
         self._built_for = ""
         self._network: Driver
+
+    def _obey_site(self) -> None:
+        obey_site(self.spec)
 
     def prepare(self, progress: Progress | None) -> None:
         """Decide everything, write it down and give the keeper its work.
@@ -106,6 +110,10 @@ class Start:
         if self.spec.replace and self.spec.name and self._record is None:
             remove_namesake(self.paths, self.spec.name)
         self.place.claim(self.spec.name)
+        if config.system_file("rl.toml"):
+            from rootless.engine import policy
+
+            policy.check_count(self.paths)
 
     def _hand_over(
         self, host: HostFacts, image: StoredImage | None, image_facts: ImageFacts
@@ -212,6 +220,14 @@ class Start:
         except RlError as second:
             # The first error is the one to hear about; this one (a full disk, say) beside it.
             log.warn(second.message)
+
+
+def obey_site(spec: ContainerSpec, *, with_binds: bool = True) -> None:
+    """See engine.policy; no work where there is none. Raises UsageError."""
+    if config.system_file("rl.toml"):
+        from rootless.engine import policy
+
+        policy.enforce(spec, with_binds=with_binds)
 
 
 def remove_namesake(where: Paths, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from rootless import config
 from rootless.cgroup import choice as choices
 from rootless.cgroup import hierarchy, limiting, resources, scope
 from rootless.cgroup.choice import Choice
@@ -28,6 +29,10 @@ def update(paths: Paths, text: str, wanted: Limits) -> None:
     All of them or, with an error, none; what is not mentioned stays. One update at a time. Raises
     NotFoundError, UsageError where they contradict those it has, HostError where one cannot hold.
     """
+    if config.system_file("rl.toml"):
+        from rootless.engine import policy
+
+        policy.check_limits(wanted)
     container_id = containers.find(paths, text)
     with containers.RecordChange(paths, container_id) as record:
         old = record.get("resources", {})

@@ -11,6 +11,7 @@ import threading
 import time
 from urllib.parse import urlencode, urljoin, urlsplit
 
+from rootless import config
 from rootless.errors import NotFoundError, RegistryError
 from rootless.image import auth, http, urls
 
@@ -31,11 +32,34 @@ _DEFAULT_TOKEN_SECONDS = 60.0
 _TOKEN_MARGIN_SECONDS = 10.0
 
 
+def _check_allowed(endpoint: Endpoint) -> None:
+    """Raises RegistryError for a place that the site lets nobody ask.
+
+    Here, so that it holds for each registry, mirror and location that any file or flag names.
+    """
+    from rootless.store import site
+
+    allowed = site.policy().registries
+    wanted = f"{endpoint.domain}/{endpoint.path}".rstrip("/")
+    # Of a whole registry, as for a login, some part must be allowed.
+    if allowed is not None and not any(_reaches(wanted, one, endpoint.path) for one in allowed):
+        raise RegistryError(
+            f"{wanted}: not allowed here ({config.system_file('rl.toml')}: registries)",
+            f"from {', '.join(allowed)}",
+        )
+
+
+def _reaches(wanted: str, allowed: str, path: str) -> bool:
+    return f"{wanted}/".startswith(f"{allowed}/") or (
+        not path and allowed.partition("/")[0] == wanted
+    )
+
+
 class Session:
     """Requests to one repository; methods may be called from several threads.
 
     scopes: what a token is asked for, such as "repository:team/app:pull,push"; without any, what
-    the registry itself names.
+    the registry itself names. Raises RegistryError where the site does not allow it.
     """
 
     def __init__(
@@ -45,6 +69,7 @@ class Session:
         credentials: Credentials | None,
         scopes: list[str] | None = None,
     ) -> None:
+        _check_allowed(endpoint)
         self.client = client
         self.endpoint = endpoint
         self._credentials = credentials

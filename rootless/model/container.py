@@ -1,7 +1,8 @@
 """What somebody wants to run: the flags of `rl run`, read and checked, with nothing looked up yet.
 
 A wish, not a state: nothing changes it after the flags were read, but that names of other
-containers are looked up once (engine.joining).
+containers are looked up once (engine.joining), and that a site's rules fill in what the flags leave
+open (engine.policy).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Every path that `rl` keeps anything at.
 
 `root` is durable and may be in a home directory; `runtime` is node-local, private (0700) and gone
-after a reboot. Unless the user says otherwise (RL_ROOT, XDG_DATA_HOME, RL_RUNTIME_DIR) both follow
-from the uid alone, so that tox, cron, ssh and Slurm, which strip the environment, find the same
-containers; XDG_RUNTIME_DIR, which they strip as well, is not looked at.
+after a reboot. Unless the user or the site says otherwise (RL_ROOT, rl.toml, XDG_DATA_HOME,
+RL_RUNTIME_DIR) both follow from the uid alone, so that tox, cron, ssh and Slurm, which strip the
+environment, find the same containers; XDG_RUNTIME_DIR, which they strip as well, is not looked at.
 """
 
 from __future__ import annotations
@@ -11,9 +11,13 @@ from __future__ import annotations
 import os
 import zlib
 
-from rootless import log
-from rootless.errors import StoreError
+from rootless import config, log
+from rootless.errors import StoreError, UsageError
 from rootless.store import files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.model.site import Site
 
 # Where a private directory is for who has no session: the first, unless somebody else has made it.
 _RUNTIMES = ("/tmp/rl-{0}", "/dev/shm/rl-{0}", "/var/tmp/rl-{0}.run")
@@ -69,13 +73,43 @@ class Paths:
 
 def discover() -> Paths:
     """The paths of the calling user. Raises StoreError when there is no place for them."""
-    return Paths(_find_root(), find_runtime())
+    site = _site()
+    return Paths(_find_root(site), find_runtime())
 
 
-def _find_root() -> str:
+def _site() -> Site | None:
+    """What rl.toml says; without such a file nothing is imported."""
+    if not config.user_files("rl.toml"):
+        return None
+    from rootless.store import site
+
+    return site.load()
+
+
+def _find_root(site: Site | None) -> str:
     explicit = os.environ.get("RL_ROOT")
-    if explicit:
-        return _explicit_root(os.path.abspath(explicit))
+    if not explicit:
+        return _unnamed_root(site)
+    root = os.path.abspath(explicit)
+    # Who may write to a shared store names it.
+    if site is not None and not site.policy.other_places and root not in site.additional:
+        _check_place("RL_ROOT", root, _unnamed_root(site))
+    return _explicit_root(root)
+
+
+def _check_place(variable: str, named: str, allowed: str) -> None:
+    if named != allowed:
+        raise UsageError(
+            f"{variable}: {named}: {config.SYSTEM_FOLDER}/rl.toml allows only {allowed}",
+            hint=f"unset {variable}",
+        )
+
+
+def _unnamed_root(site: Site | None) -> str:
+    if site is not None and site.store:
+        from rootless.store import places
+
+        return places.of_site(site.store, site.store_from)
     candidates = store_candidates()
     found = _existing_store(candidates)
     if not found:
@@ -141,13 +175,22 @@ def _data_home() -> str:
 def find_runtime() -> str:
     """The private runtime directory, created if need be.
 
-    RL_RUNTIME_DIR, else /run/user/UID/rl where systemd-logind made that, else the first of
-    /tmp/rl-UID and its like that is there, or can be made. Raises StoreError.
+    RL_RUNTIME_DIR, else the site's, else /run/user/UID/rl where systemd-logind made that, else the
+    first of /tmp/rl-UID and its like that is there, or can be made. Raises StoreError.
     """
-    uid = os.geteuid()
+    uid, site = os.geteuid(), _site()
     explicit = os.environ.get("RL_RUNTIME_DIR")
-    if explicit:
-        return _private(os.path.abspath(explicit), uid)
+    if not explicit:
+        return _unnamed_runtime(site, uid)
+    named = os.path.abspath(explicit)
+    if site is not None and not site.policy.other_places:
+        _check_place("RL_RUNTIME_DIR", named, _unnamed_runtime(site, uid))
+    return _private(named, uid)
+
+
+def _unnamed_runtime(site: Site | None, uid: int) -> str:
+    if site is not None and site.runtime:
+        return _private(site.runtime, uid)
     session = f"/run/user/{uid}"
     if files.is_private(session, uid):
         try:

@@ -54,6 +54,24 @@ def require(root: str) -> None:
         raise StoreError(f"{root}: cannot hold a store: {reason}", hint=_HINT)
 
 
+def of_site(root: str, said_in: str) -> str:
+    """`root`, which the configuration file `said_in` names. Raises StoreError where it is somebody
+    else's or cannot hold a store."""
+    uid = os.geteuid()
+    try:
+        owner = os.lstat(root).st_uid
+    except FileNotFoundError:
+        owner = uid
+    except OSError as error:
+        raise files.explain(error, root) from error
+    reason = f"it belongs to uid {owner}" if owner != uid else ""
+    if not reason and not os.access(f"{root}/tmp", os.W_OK | os.X_OK):
+        reason = judge(root)
+    if reason:
+        raise StoreError(f"{root}: cannot hold a store: {reason}", hint=f"grep store {said_in}")
+    return root
+
+
 def judge(place: str) -> str:
     """Why `place` cannot hold a store, "" when it can.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import log
+from rootless import config, log
 from rootless.engine.building import contexts, squashing, stage, state
 from rootless.engine.building.workshop import Workshop
 from rootless.image import make, tag
@@ -39,6 +39,11 @@ _MOST_JOBS = 4
 
 def build(paths: Paths, spec: BuildSpec, progress: Progress, show: Show) -> MadeImage:
     """Build what `spec` says. show: gets each line of output. Raises RlError."""
+    if config.system_file("rl.toml"):
+        from rootless.engine import policy
+
+        policy.check_build()
+        policy.enforce(spec.container)
     names = [tag.new_name(name) for name in spec.names]
     make.check_format(spec.image_format)
     blobs.ensure_layout(paths)

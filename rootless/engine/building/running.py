@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rootless.engine import changes
 from rootless.engine.run import Foreground
-from rootless.engine.start import Start
+from rootless.engine.start import Start, obey_site
 from rootless.engine.timeline import Timeline
 from rootless.runtime.launch import Launch
 from rootless.store import containers
@@ -30,6 +30,10 @@ class _Start(Start):
     def __init__(self, spec: ContainerSpec, image: StoredImage | None, facts: ImageFacts) -> None:
         super().__init__(spec, Launch(), Timeline())
         self._found = image, facts
+
+    def _obey_site(self) -> None:
+        # What the user binds, the builder has checked; other sources are ours.
+        obey_site(self.spec, with_binds=False)
 
     def _image(self, progress: Progress | None) -> tuple[StoredImage | None, ImageFacts]:
         return self._found

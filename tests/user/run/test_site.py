@@ -1,0 +1,202 @@
+"""What an administrator's /etc/rl changes: where things live, and what users may do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.user.run import site_config
+
+Write = Callable[..., None]
+
+
+@pytest.fixture
+def site(rl: Any, short_dir: Path) -> Write:
+    """Writes rl.toml, or another file of /etc/rl, which `rl` reads from then on."""
+    folder = short_dir / "etc"
+    folder.mkdir()
+    rl.argv = site_config.argv(folder)
+
+    def write(text: str, name: str = "rl.toml") -> None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+    return write
+
+
+def store_of(rl: Any) -> Any:
+    return json.loads(rl("info", "--format", "{{json .store}}").stdout)
+
+
+def test_a_store_where_the_site_wants_it(
+    rl: Any, site: Write, short_dir: Path, busybox_image: str
+) -> None:
+    import os
+    import pwd
+
+    site(f'store = "{short_dir}/$USER-$UID/rl"\nruntime = "{short_dir}/run"\n')
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    expected = f"{short_dir}/{user}-{os.geteuid()}/rl"
+    rl.env.update(RL_ROOT="", RL_RUNTIME_DIR="", USER="somebody-else")
+    assert rl("run", "--rm", "--net", "none", busybox_image, "echo", "there").stdout == "there\n"
+    assert (store_of(rl)["root"], store_of(rl)["runtime"]) == (expected, f"{short_dir}/run")
+    assert Path(expected).stat().st_mode & 0o777 == 0o700
+    # Who asks for another one gets it.
+    rl.env["RL_ROOT"] = str(rl.root)
+    assert store_of(rl)["root"] == str(rl.root)
+
+
+def test_a_users_own_file_is_stronger(rl: Any, site: Write, short_dir: Path) -> None:
+    site(f'store = "{short_dir}/sites"\n')
+    own = rl.home / ".config/rl/rl.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text(f'store = "{short_dir}/mine"\n')
+    rl.env["RL_ROOT"] = ""
+    assert store_of(rl)["root"] == f"{short_dir}/mine"
+    own.write_text("[policy]\nprivileged = true\n")
+    said = rl("info", code=None).stderr
+    assert f"{own}: policy: is for the administrator's file to say" in said
+
+
+def test_one_place_for_everything(
+    rl: Any, site: Write, short_dir: Path, busybox_image: str
+) -> None:
+    site(f'store = "{short_dir}/s"\nruntime = "{short_dir}/r"\n[policy]\nother_places = false\n')
+    # The very same, by name, is no other place.
+    rl("run", "--rm", "--net", "none", busybox_image, "true")
+    for name in ("RL_ROOT", "RL_RUNTIME_DIR"):
+        done = rl("images", env={name: f"{short_dir}/x"}, code=125)
+        assert f"{name}: {short_dir}/x: {short_dir}/etc/rl.toml allows only" in done.stderr
+    done = rl("--root", f"{short_dir}/x", "images", code=125)
+    assert "allows only" in done.stderr
+    assert not (short_dir / "x").exists()
+    # A detached container has a supervisor, which starts it anew under the same rules.
+    rl("run", "-d", "--name", "c", "--net", "none", busybox_image, "sleep", "100")
+    rl("restart", "-t", "0", "c")
+    rl("rm", "-f", "c")
+
+
+def test_a_store_of_somebody_else_is_none(rl: Any, site: Write) -> None:
+    site('store = "/usr"\n')
+    rl.env["RL_ROOT"] = ""
+    done = rl("images", code=None)
+    assert done.returncode != 0
+    assert "/usr: cannot hold a store: it belongs to uid 0" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("privileged = false", ["run", "--rm", "--privileged", "IMAGE", "true"]),
+        ("privileged = false", ["create", "--privileged", "IMAGE", "true"]),
+        ("privileged = false", ["run", "--dry-run", "--privileged", "IMAGE", "true"]),
+        ('networks = ["none"]', ["run", "--rm", "--network", "host", "IMAGE", "true"]),
+        ('bind_sources = ["/srv"]', ["run", "--rm", "-v", "/etc:/x", "IMAGE", "true"]),
+        ('bind_sources = ["/srv"]', ["run", "--rm", "--rootfs", "/usr", "true"]),
+        ('max_memory = "64m"', ["run", "--rm", "--memory", "65m", "IMAGE", "true"]),
+        ("max_cpus = 0.5", ["run", "--rm", "--cpus", "0.6", "IMAGE", "true"]),
+        ("build = false", ["build", "."]),
+    ],
+    ids=lambda part: part if isinstance(part, str) else part[0],
+)
+def test_what_is_forbidden(
+    rl: Any, site: Write, busybox_image: str, rule: str, words: list[str]
+) -> None:
+    site(f"[policy]\n{rule}\n")
+    done = rl(*[busybox_image if word == "IMAGE" else word for word in words], code=125)
+    assert "not allowed here (" in done.stderr
+    assert rule.partition(" ")[0] in done.stderr
+    assert rl("ps", "-aq").stdout == ""
+
+
+def test_no_users_file_allows_it_again(rl: Any, site: Write, busybox_image: str) -> None:
+    site("[policy]\nprivileged = false\n")
+    rl.env["RL_CONFIG"] = str(rl.home / "c")
+    (rl.home / "c").mkdir()
+    (rl.home / "c/rl.toml").write_text("[policy]\nprivileged = true\n")
+    done = rl("run", "--rm", "--privileged", busybox_image, "true", code=125)
+    assert "policy: is for the administrator's file to say" in done.stderr
+    (rl.home / "c/rl.toml").write_text("")
+    done = rl("run", "--rm", "--privileged", busybox_image, "true", code=125)
+    assert "--privileged: not allowed here" in done.stderr
+
+
+def test_a_container_from_before_the_rule(rl: Any, site: Write, busybox_image: str) -> None:
+    rl("create", "--name", "old", "--privileged", "--net", "none", busybox_image, "true")
+    rl("run", "-d", "--name", "live", "--net", "none", busybox_image, "sleep", "100")
+    site("[policy]\nprivileged = false\n")
+    assert "--privileged: not allowed here" in rl("start", "old", code=None).stderr
+    said = rl("exec", "--privileged", "live", "true", code=None).stderr
+    assert "--privileged: not allowed here" in said
+    rl("exec", "live", "true")
+    rl("rm", "-f", "live", "old")
+
+
+def test_the_first_network_is_the_default(rl: Any, site: Write, busybox_image: str) -> None:
+    site('[policy]\nnetworks = ["none"]\n')
+    rl("run", "--name", "c", busybox_image, "true")
+    shown = rl("inspect", "--format", "{{.HostConfig.NetworkMode}}", "c").stdout
+    assert shown == "none\n"
+    rl("rm", "c")
+
+
+def test_so_many_containers_at_the_same_time(rl: Any, site: Write, busybox_image: str) -> None:
+    site("[policy]\nmax_containers = 1\n")
+    rl("run", "-d", "--name", "first", "--net", "none", busybox_image, "sleep", "100")
+    done = rl("run", "--rm", "--net", "none", busybox_image, "true", code=125)
+    assert "1 containers run already, and no more are allowed here" in done.stderr
+    # In another store it is the same user on the same node.
+    done = rl("run", "--rm", "--net", "none", "localhost/busybox", "true",
+              env={"RL_ROOT": f"{rl.root}2"}, code=125)  # fmt: skip
+    assert "no more are allowed here" in done.stderr
+    rl("rm", "-f", "first")
+    rl("run", "--rm", "--net", "none", busybox_image, "true")
+    assert rl("ps", "-aq").stdout == ""
+
+
+def test_registries_and_mirrors(rl: Any, site: Write, registry: Any, short_dir: Path) -> None:
+    site(f'[policy]\nregistries = ["{registry.host}/team"]\n')
+    done = rl("pull", "docker.io/library/alpine", code=125)
+    assert "docker.io/library/alpine: not allowed here" in done.stderr
+    # A user's file cannot lead the allowed name elsewhere.
+    own = rl.home / ".config/rl/registries.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text(
+        f'[[registry]]\nprefix = "{registry.host}/team"\nlocation = "{registry.host}/other"\n'
+    )
+    done = rl("pull", f"{registry.host}/team/x", code=125)
+    assert f"{registry.host}/other/x: not allowed here" in done.stderr
+    own.unlink()
+    rl("pull", f"{registry.host}/other/x", code=125)
+    done = rl("pull", f"{registry.host}/team/x", code=None)
+    assert "not allowed" not in done.stderr
+    assert done.returncode != 0  # there is none
+
+
+def test_a_mistake_in_the_file_is_told(rl: Any, site: Write) -> None:
+    site("[policy]\npriviledged = false\n")
+    done = rl("images", code=125)
+    assert "policy: priviledged: there is no such key" in done.stderr
+    site("[policy\n")
+    assert "rl.toml" in rl("images", code=125).stderr
+
+
+def test_the_shipped_file_says_nothing_and_costs_nothing(rl: Any, site: Write) -> None:
+    shipped = site_config.CHECKOUT / "config/rl.toml"
+    site(shipped.read_text())
+    # -IS is followed by -c.
+    done = subprocess.run(
+        [rl.argv[0], "-X", "importtime", *rl.argv[1:], "images"],
+        env=rl.env, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "tomllib" not in done.stderr
+    lines = [line.removeprefix("# ") for line in shipped.read_text().splitlines()]
+    keys = [line.partition("  #")[0] for line in lines if " = " in line or line == "[policy]"]
+    site("\n".join(keys))
+    said = rl("--root", str(rl.root), "images", code=None).stderr
+    assert "/scratch/" in said  # where the example has the store, which nobody could make here
