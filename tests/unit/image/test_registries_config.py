@@ -20,7 +20,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     made = {name: tmp_path / name for name in ("system", "user/rl", "extra")}
     for path in made.values():
         path.mkdir(parents=True)
-    monkeypatch.setattr(config, "_SYSTEM_FOLDER", str(made["system"]))
+    monkeypatch.setattr(config, "SYSTEM_FOLDER", str(made["system"]))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
     monkeypatch.setenv("RL_CONFIG", str(made["extra"]))
     return made
@@ -52,7 +52,7 @@ def test_the_shipped_file_says_only_comments(folders: dict[str, Path]) -> None:
     code = (
         "import sys; from rootless import config;"
         "from rootless.image import registries_config as c;"
-        f"config._SYSTEM_FOLDER = {str(folders['system'])!r};"
+        f"config.SYSTEM_FOLDER = {str(folders['system'])!r};"
         "assert c.load().search == ['docker.io'];"
         "print([name for name in ('tomllib', 'tomli', 'http', 'typing') if name in sys.modules])"
     )
