@@ -19,10 +19,10 @@ _missing: set[str] = set()
 
 
 def shipped(name: str) -> str:
-    """The path of the file `name` of the project's `config/` directory.
+    """The path of the file `name` of the project's `config/` directory, or of `packaging/`.
 
-    A wheel carries the directory as `rootless/_config`, a distribution's package may put it in
-    `share/rl`, and a checkout has it beside the package. Raises NotFoundError.
+    A wheel carries it in `rootless/_config`, a distribution's package may put it in `share/rl`, and
+    a checkout has both directories beside the package. Raises NotFoundError.
     """
     for folder in _shipped_folders():
         path = f"{folder}/{name}"
@@ -36,9 +36,11 @@ def shipped(name: str) -> str:
 
 def _shipped_folders() -> tuple[str, ...]:
     package = os.path.dirname(os.path.abspath(__file__))
+    checkout = os.path.dirname(package)
     return (
         f"{package}/_config",
-        f"{os.path.dirname(package)}/config",
+        f"{checkout}/config",
+        f"{checkout}/packaging",
         f"{sys.prefix}/share/rl",
     )
 

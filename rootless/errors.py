@@ -21,6 +21,8 @@ class RlError(Exception):
     """
 
     exit_code = 1
+    # Whether the host is the cause, which `rl doctor` has more to say about.
+    concerns_host = False
 
     def __init__(self, message: str, hint: str = "", exit_code: int | None = None) -> None:
         super().__init__(message)
@@ -40,6 +42,7 @@ class HostError(RlError):
     """The host lacks something a run needs; the hint says how to get it."""
 
     exit_code = EXIT_ENGINE
+    concerns_host = True
 
 
 class NotFoundError(RlError):
@@ -70,6 +73,12 @@ class NetworkSetupError(RlError):
     """The container's network could not be made."""
 
     exit_code = EXIT_ENGINE
+
+
+class HostNetworkError(NetworkSetupError):
+    """The host's network program or device did not do its part."""
+
+    concerns_host = True
 
 
 class RuntimeSetupError(RlError):

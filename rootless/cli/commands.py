@@ -86,6 +86,7 @@ ENTRIES = {
         ("inspect", "cmd_inspect", "INSPECT", "Show containers and images as JSON"),
         ("events", "cmd_events", "EVENTS", "Tell what happens, as it happens"),
         ("info", "cmd_info", "INFO", "Show the store, the drivers and the host"),
+        ("doctor", "cmd_doctor", "DOCTOR", "Tell what works on this host, and what would help"),
         ("version", "cmd_info", "VERSION_COMMAND", "Show the version"),
         ("system df", "cmd_df", "DF", "Show what the store takes on the disk"),
         ("system prune", "cmd_system", "PRUNE", "Remove what nothing uses"),

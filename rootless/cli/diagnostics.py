@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.errors import RlError
 
+_DOCTOR = "rl doctor"
 _PREFIXES = {"warning": "rl: warning: ", "notice": "rl: ", "debug": "+ "}
 
 
@@ -21,6 +22,8 @@ def complain(error: RlError, code: int | None = None) -> int:
     say_line(f"rl: error: {error.message}")
     if error.hint:
         say_line(f"hint: {error.hint}")
+    if error.concerns_host and not error.hint.startswith(_DOCTOR):
+        say_line(f"hint: {_DOCTOR}  # what else a run needs of this host")
     return error.exit_code if code is None else code
 
 

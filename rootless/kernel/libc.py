@@ -332,3 +332,25 @@ def seccomp_set_mode_filter(program: bytes) -> None:
     fprog = SockFprog(len(program) // 8, ctypes.addressof(buffer))
     pr_set_seccomp, mode_filter = 22, 2
     _check(_libc.prctl(pr_set_seccomp, ctypes.c_ulong(mode_filter), ctypes.byref(fprog), 0, 0))
+
+
+class _Quota(ctypes.Structure):
+    """struct if_dqblk of linux/quota.h."""
+
+    _fields_ = [(name, ctypes.c_uint64) for name in (
+        "bhardlimit", "bsoftlimit", "curspace", "ihardlimit", "isoftlimit", "curinodes", "btime",
+        "itime",
+    )] + [("valid", ctypes.c_uint32)]  # fmt: skip
+
+
+def user_quota(device: str, uid: int) -> tuple[int, int, int, int]:
+    """quotactl(2), Q_GETQUOTA: (bytes used, most bytes, files used, most files); 0 for no limit.
+
+    A user may ask for its own. Most: the soft limit where there is one, as the hard one ends all.
+    """
+    q_getquota, user, block = 0x800007, 0, 1024
+    told = _Quota()
+    command = ctypes.c_int(q_getquota << 8 | user)
+    _check(_libc.quotactl(command, _bytes(device), ctypes.c_int(uid), ctypes.byref(told)), device)
+    most = (told.bsoftlimit or told.bhardlimit) * block
+    return told.curspace, most, told.curinodes, told.isoftlimit or told.ihardlimit

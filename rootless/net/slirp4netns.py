@@ -12,7 +12,7 @@ through a relay of ours (tools.udprelay says why). Its resolver follows the host
 from __future__ import annotations
 
 from rootless import log
-from rootless.errors import NetworkSetupError, UsageError
+from rootless.errors import HostNetworkError, NetworkSetupError, UsageError
 from rootless.model.network import address_in
 from rootless.net import hostports
 from rootless.net.driver import Driver, host_address
@@ -148,10 +148,10 @@ class Forwarding(Program):
         self._spawn()
         return True
 
-    def failure(self, words: str) -> NetworkSetupError:
+    def failure(self, words: str) -> HostNetworkError:
         """With the reason that slirp4netns gave."""
         reason = slirp4netns.complaint(words)
-        return NetworkSetupError(f"slirp4netns: {reason}", hint=_hint(reason))
+        return HostNetworkError(f"slirp4netns: {reason}", hint=_hint(reason))
 
     def forward_ports(self) -> None:
         """Ask the API for each port, then take its socket away."""

@@ -10,7 +10,7 @@ import os
 import time
 
 from rootless.cgroup.group import Group
-from rootless.errors import EXIT_ENGINE, HostError, RlError
+from rootless.errors import EXIT_ENGINE, RlError
 from rootless.kernel import libc, signals
 from rootless.kernel.channel import close_all_but, close_all_of, null_fd, wait_readable
 from rootless.runtime import messages, namespaces, rootfs
@@ -101,10 +101,9 @@ def leave_mounts_of_host() -> None:
         libc.unshare(libc.CLONE_NEWNS)
     except PermissionError as error:
         # Ubuntu, from 23.10 on: AppArmor lets everybody make one, but without its capabilities.
-        raise HostError(
-            "user namespaces: give no capabilities on this host",
-            hint="sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0",
-        ) from error
+        from rootless.tools import userns_forbidden
+
+        raise userns_forbidden.explain(error.errno or 0) from error
     namespaces.keep_mounts_inside()
 
 

@@ -8,7 +8,6 @@ forks into a namespace with these maps.
 
 from __future__ import annotations
 
-import errno
 import marshal
 import os
 
@@ -209,20 +208,9 @@ def join_new_namespace(
 
 
 def _refused(number: int) -> HostError:
-    if number == errno.ENOSPC:
-        return HostError(
-            "user namespaces: the limit user.max_user_namespaces is reached",
-            hint="sudo sysctl user.max_user_namespaces=28633",
-        )
-    # EACCES is what security modules say.
-    if number in (errno.EPERM, errno.EACCES):
-        return HostError(
-            "user namespaces: forbidden for unprivileged users on this host",
-            hint="sudo sysctl kernel.unprivileged_userns_clone=1"
-            " kernel.apparmor_restrict_unprivileged_userns=0",
-        )
-    reason = os.strerror(number) if number else "the process for one was killed"
-    return HostError(f"user namespaces: {reason}")
+    from rootless.tools import userns_forbidden
+
+    return userns_forbidden.explain(number)
 
 
 def _not_joined(number: int) -> HostError:

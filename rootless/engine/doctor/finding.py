@@ -1,0 +1,53 @@
+"""What one check has found, what that means for the user, and who can change it."""
+
+from __future__ import annotations
+
+from rootless.model.value import Value
+
+WORKS = "works"
+REDUCED = "reduced"
+BROKEN = "broken"
+# From the best to the worst.
+STATES = (WORKS, REDUCED, BROKEN)
+
+YOU = "you"
+ADMINISTRATOR = "administrator"
+
+
+class Fix(Value):
+    """One thing to do. whom: YOU or ADMINISTRATOR. why: what for, as a clause that a person who
+    does not know rl understands. command: lines for a shell."""
+
+    __slots__ = ("command", "whom", "why")
+
+    def __init__(self, whom: str, why: str, command: str) -> None:
+        self.whom = whom
+        self.why = why
+        self.command = command
+
+
+class Finding(Value):
+    """One line of the report. check: its name, which stays the same for scripts. state: one of
+    STATES. found: what there is, in a line; meaning: what that means for the user, "" where it is
+    as it should be."""
+
+    __slots__ = ("check", "fix", "found", "meaning", "state")
+
+    def __init__(
+        self, check: str, state: str, found: str, meaning: str = "", fix: Fix | None = None
+    ) -> None:
+        self.check = check
+        self.state = state
+        self.found = found
+        self.meaning = meaning
+        self.fix = fix
+
+
+def works(check: str, found: str) -> Finding:
+    """As it should be."""
+    return Finding(check, WORKS, found)
+
+
+def worst(states: list[str]) -> str:
+    """The worst of `states`, WORKS without any."""
+    return max(states, key=STATES.index, default=WORKS)

@@ -1,0 +1,80 @@
+"""Subordinate ids and the helpers that map them: judged. Pure."""
+
+from __future__ import annotations
+
+import shlex
+
+from rootless.engine.doctor.finding import ADMINISTRATOR, BROKEN, REDUCED, Finding, Fix, works
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_USUAL = 65536
+ONE_ID = "containers have one user: all files are yours, and programs cannot become others"
+_WHY_IDS = "ids for the users inside of this user's containers (subuid(5))"
+_WHY_HELPER = "the setuid helpers that map these ids (newuidmap(1))"
+
+
+def judge(facts: dict[str, Any], *, has_namespaces: bool) -> list[Finding]:
+    """facts: of probes.ids. has_namespaces: without, whether ids can be mapped was not seen."""
+    if facts["uid"] == 0:
+        return [works("subordinate-ids", f"{_count(facts, 0)} ids, as root of this namespace")]
+    found = [_ranges(facts), *(_helper(facts, name) for name in facts["helpers"])]
+    if has_namespaces and facts["mapped"]:
+        found.append(Finding("id-maps", BROKEN, facts["mapped"], "no container can run"))
+    return found
+
+
+def _count(facts: dict[str, Any], which: int) -> int:
+    return sum(size for _, _, size in facts["maps"][which])
+
+
+def _ranges(facts: dict[str, Any]) -> Finding:
+    ranges: dict[str, list[list[int]]] = facts["ranges"]
+    without = [path for path, rows in ranges.items() if not rows]
+    if without:
+        return Finding(
+            "subordinate-ids", REDUCED, f"none for {facts['user']} in {' and '.join(without)}",
+            ONE_ID, Fix(ADMINISTRATOR, _WHY_IDS, _command(facts, without)),
+        )  # fmt: skip
+    fewest = min(sum(size for _, size in rows) for rows in ranges.values())
+    starts = ", ".join(str(first) for first, _ in next(iter(ranges.values())))
+    if fewest < _USUAL:
+        return Finding(
+            "subordinate-ids", REDUCED, f"only {fewest} from {starts}",
+            "images whose files belong to higher ids, such as 65534 (nobody), cannot be unpacked",
+            Fix(ADMINISTRATOR, _WHY_IDS, _command(facts, list(ranges))),
+        )  # fmt: skip
+    source = facts["source"] or "/etc/subuid and /etc/subgid"
+    return works("subordinate-ids", f"{fewest} from {starts} ({source})")
+
+
+def _command(facts: dict[str, Any], without: list[str]) -> str:
+    """That gives a range: usermod(8) knows local users only."""
+    first, user = facts["free"], shlex.quote(facts["user"])
+    last = first + _USUAL - 1
+    if not facts["is_local"]:
+        return f"echo {user}:{first}:{_USUAL} | sudo tee -a {' '.join(without)}"
+    options = {"/etc/subuid": "--add-subuids", "/etc/subgid": "--add-subgids"}
+    words = " ".join(f"{options[path]} {first}-{last}" for path in without)
+    return f"sudo usermod {words} {user}"
+
+
+def _helper(facts: dict[str, Any], name: str) -> Finding:
+    helper = facts["helpers"][name]
+    path = helper["path"]
+    if not path:
+        fix = Fix(ADMINISTRATOR, _WHY_HELPER, "sudo apt-get install uidmap")
+        return Finding(name, REDUCED, "not installed", ONE_ID, fix)
+    if not helper["setuid"] and not helper["capability"]:
+        fix = Fix(ADMINISTRATOR, _WHY_HELPER, f"sudo chown root {path} && sudo chmod u+s {path}")
+        found = f"{path} has neither its setuid bit nor a file capability"
+        return Finding(name, REDUCED, found, ONE_ID, fix)
+    if helper["nosuid"]:
+        return Finding(name, REDUCED, f"{path} is on a file system mounted nosuid", ONE_ID)
+    if facts["no_new_privs"]:
+        found = "setuid programs do nothing for this process (no_new_privs)"
+        return Finding(name, REDUCED, found, ONE_ID)
+    right = "setuid" if helper["setuid"] else "with a file capability"
+    return works(name, f"{path}, {right}")

@@ -1,0 +1,68 @@
+"""Networks of containers: which drivers come up. Pure."""
+
+from __future__ import annotations
+
+from rootless.engine.doctor.finding import ADMINISTRATOR, BROKEN, REDUCED, Finding, Fix, works
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_DEFAULT, _OTHER = "slirp4netns", "pasta"
+_WHY = "networks for containers"
+_TUN_COMMAND = "sudo modprobe tun; sudo chmod 0666 /dev/net/tun"
+_PACKAGES = {"slirp4netns": "slirp4netns", "pasta": "passt"}
+
+
+def judge(told: dict[str, dict[str, Any]]) -> list[Finding]:
+    """told: the facts of probes.network by driver."""
+    found = [_tun(told[_DEFAULT]["tun"])]
+    found += [_first(told), _second(told), _ports(told[_DEFAULT]["lowest_port"])]
+    return found
+
+
+def _tun(problem: str) -> Finding:
+    if not problem:
+        return works("dev-net-tun", "/dev/net/tun can be opened")
+    return Finding(
+        "dev-net-tun", REDUCED, f"/dev/net/tun: {problem.lower()}",
+        "containers have no network of their own",
+        Fix(ADMINISTRATOR, f"{_WHY}: the tun device", _TUN_COMMAND),
+    )  # fmt: skip
+
+
+def _first(told: dict[str, dict[str, Any]]) -> Finding:
+    facts = told[_DEFAULT]
+    if facts["refused"] is None:
+        return works(_DEFAULT, f"{_version(facts)}; a tap device came up")
+    other = told[_OTHER]["refused"] is None
+    meaning = f"rl run needs --network {'pasta' if other else 'host'}"
+    return Finding(_DEFAULT, BROKEN, _reason(facts), meaning, _install(_DEFAULT, facts))
+
+
+def _second(told: dict[str, dict[str, Any]]) -> Finding:
+    facts = told[_OTHER]
+    if facts["refused"] is None:
+        return works(_OTHER, f"{_version(facts)}; came up (--network pasta)")
+    if told[_DEFAULT]["refused"] is None:
+        return works(_OTHER, f"{_reason(facts)}; not needed")
+    return Finding(_OTHER, REDUCED, _reason(facts), "no --network pasta", _install(_OTHER, facts))
+
+
+def _version(facts: dict[str, Any]) -> str:
+    return f"{facts['version']} ({facts['path']})" if facts["version"] else str(facts["path"])
+
+
+def _reason(facts: dict[str, Any]) -> str:
+    return "not installed" if not facts["path"] else str(facts["refused"][0])
+
+
+def _install(name: str, facts: dict[str, Any]) -> Fix | None:
+    if facts["path"]:
+        return None
+    command = f"sudo apt-get install {_PACKAGES[name]}"
+    return Fix(ADMINISTRATOR, f"{_WHY}: {name}", command)
+
+
+def _ports(lowest: int | None) -> Finding:
+    return works("ports", f"can be published from {1024 if lowest is None else lowest} on")

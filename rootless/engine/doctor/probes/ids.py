@@ -1,0 +1,94 @@
+"""The subordinate ids of this user: what is listed, by whom, and whether they can be mapped."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Any
+
+from rootless.errors import RlError
+from rootless.tools import confinement, idmap, spawn
+
+FILES = ("/etc/subuid", "/etc/subgid")
+HELPERS = ("newuidmap", "newgidmap")
+_RANGE = 65536
+_FIRST = 100000
+
+
+def look() -> dict[str, Any]:
+    """The facts that `engine.doctor.ids` judges.
+
+    ranges: by file. helpers: by name. free: where a new range could begin. mapped: why a namespace
+    did not get its maps, "" where it did. is_local: the user stands in /etc/passwd.
+    """
+    around = confinement.look()
+    facts: dict[str, Any] = {
+        "uid": os.geteuid(),
+        "user": idmap.user_name(),
+        "is_local": _is_local(idmap.user_name()),
+        "source": _source(),
+        "ranges": {path: idmap.subordinate_ids(path) for path in FILES},
+        "helpers": {name: _helper(name) for name in HELPERS},
+        "free": _first_free(),
+        "no_new_privs": around.no_new_privs,
+        "mapped": "",
+    }
+    maps = idmap.canonical_maps()
+    facts["maps"] = [list(maps.uids), list(maps.gids)]
+    try:
+        idmap.call(lambda: None, maps)
+    except (RlError, OSError) as error:
+        facts["mapped"] = str(error)
+    return facts
+
+
+def _is_local(user: str) -> bool:
+    return any(line.startswith(f"{user}:") for line in _lines("/etc/passwd"))
+
+
+def _source() -> str:
+    """Who is asked for subordinate ids (nsswitch.conf(5), "subid"); "" for the files alone."""
+    rows = (line.partition(":") for line in _lines("/etc/nsswitch.conf"))
+    return next((words.strip() for name, _, words in rows if name.strip() == "subid"), "")
+
+
+def _first_free() -> int:
+    """Above all ranges of all users."""
+    ends = [_FIRST]
+    for path in FILES:
+        fields = (line.split(":") for line in _lines(path))
+        ends += [
+            int(row[1]) + int(row[2])
+            for row in fields
+            if len(row) == 3 and row[1].isdigit() and row[2].isdigit()
+        ]
+    return max(end for end in ends if end < 2**32 - _RANGE)
+
+
+def _helper(name: str) -> dict[str, Any]:
+    """Where it is and what lets it write maps: path "" where there is none."""
+    path = spawn.which(name) or ""
+    if not path:
+        return {"path": ""}
+    info = os.stat(path)
+    return {
+        "path": path,
+        "setuid": bool(info.st_mode & stat.S_ISUID) and info.st_uid == 0,
+        "capability": _has_capability(path),
+        "nosuid": bool(os.statvfs(path).f_flag & os.ST_NOSUID),
+    }
+
+
+def _has_capability(path: str) -> bool:
+    try:
+        return bool(os.getxattr(path, "security.capability"))
+    except OSError:
+        return False
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,88 @@
+"""Storage drivers: which one a run takes, and what is less without the others. Pure."""
+
+from __future__ import annotations
+
+from rootless.engine.doctor.finding import ADMINISTRATOR, BROKEN, REDUCED, Finding, Fix, works
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_WHY_FUSE = "FUSE for users, so that containers share the files of their image"
+_WHY_PROGRAM = "fuse-overlayfs, so that containers share the files of their image"
+_DEVICE = "sudo modprobe fuse; sudo chmod 0666 /dev/fuse"
+_PACKAGE = "sudo apt-get install fuse-overlayfs"
+_NAMES = {
+    "fuse-overlayfs": "fuse-overlayfs", "overlay": "the kernel's overlay", "vfs": "plain copies"
+}  # fmt: skip
+_COPIES = "each container begins with a copy of its whole image"
+_NO_SHIFT = "no --userns with shifted ids"
+_NO_VIEW = "/proc in containers shows the host's memory and CPUs"
+
+
+def judge(facts: dict[str, Any]) -> list[Finding]:
+    """facts: of probes.storage. Nothing where there is no store, of which another area tells."""
+    if facts["error"]:
+        return []
+    return [_driver(facts), _device(facts), _program(facts), _overlay(facts)]
+
+
+def _usable(facts: dict[str, Any]) -> list[str]:
+    return [name for name, problem in facts["tried"].items() if not problem]
+
+
+def _driver(facts: dict[str, Any]) -> Finding:
+    chosen = facts["chosen"]
+    if not chosen:
+        return Finding("storage-driver", BROKEN, facts["refused"], "no container can run")
+    problem = facts["tried"][chosen]
+    if not problem and chosen == "vfs":
+        return Finding("storage-driver", REDUCED, _NAMES[chosen], _COPIES)
+    if not problem:
+        return works("storage-driver", f"{_NAMES[chosen]} (written to and executed from)")
+    others = _usable(facts)
+    meaning = f"rl run needs --storage-driver {others[0]}" if others else "no container can run"
+    return Finding("storage-driver", BROKEN, f"{_NAMES[chosen]}: {problem}", meaning)
+
+
+def _device(facts: dict[str, Any]) -> Finding:
+    if not facts["device"]:
+        return works("dev-fuse", "/dev/fuse can be opened")
+    return Finding(
+        "dev-fuse", REDUCED, f"/dev/fuse: {facts['device'].lower()}",
+        f"{_instead(facts)}; {_NO_SHIFT}; {_NO_VIEW}",
+        Fix(ADMINISTRATOR, _WHY_FUSE, _DEVICE),
+    )  # fmt: skip
+
+
+def _program(facts: dict[str, Any]) -> Finding:
+    problem = facts["tried"]["fuse-overlayfs"]
+    if not problem:
+        version = facts["version"] or "unknown version"
+        return works("fuse-overlayfs", f"{version} ({facts['program']})")
+    if not facts["program"]:
+        return Finding(
+            "fuse-overlayfs", REDUCED, "not installed", f"{_instead(facts)}; {_NO_SHIFT}",
+            Fix(ADMINISTRATOR, _WHY_PROGRAM, _PACKAGE),
+        )  # fmt: skip
+    if facts["device"]:
+        return works("fuse-overlayfs", f"{facts['version']} ({facts['program']}), without a device")
+    return Finding("fuse-overlayfs", REDUCED, problem, f"{_instead(facts)}; {_NO_SHIFT}")
+
+
+def _instead(facts: dict[str, Any]) -> str:
+    chosen = facts["chosen"]
+    if not chosen or chosen == "fuse-overlayfs":
+        return "containers do not start"
+    return _COPIES if chosen == "vfs" else f"{_NAMES[chosen]} is used"
+
+
+def _overlay(facts: dict[str, Any]) -> Finding:
+    problem = facts["tried"]["overlay"]
+    if not problem:
+        return works("native-overlay", "can be mounted in a user namespace")
+    if facts["tried"]["fuse-overlayfs"]:
+        return Finding(
+            "native-overlay", REDUCED, f"cannot be mounted: {problem}", _instead(facts)
+        )  # fmt: skip
+    return works("native-overlay", f"not here, and not needed ({problem})")
