@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from rootless.cli import output
+from rootless import log
+from rootless.cli import diagnostics, output
 from rootless.cli.options import Parsed, Signature, flag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from rootless.engine.doctor.examine import Area, Report
     from rootless.engine.doctor.finding import Finding, Fix
+    from rootless.engine.doctor.report import Area, Report
 
 _EXIT_CODES = {"works": 0, "reduced": 1, "broken": 2}
 _VERDICTS = {
@@ -25,6 +26,8 @@ def doctor(parsed: Parsed) -> int:
     """Examine the host and print what was found."""
     from rootless.engine.doctor import examine
 
+    # What a run would say on its way stands in the report.
+    log.install(_say_effects, debug=log.is_debug())
     report = examine.examine()
     if parsed.flag("json"):
         output.write_json(_document(report))
@@ -32,6 +35,11 @@ def doctor(parsed: Parsed) -> int:
         for line in _lines(report):
             output.write_line(line)
     return _EXIT_CODES[report.state]
+
+
+def _say_effects(level: str, text: str) -> None:
+    if level == "debug":
+        diagnostics.say(level, text)
 
 
 def _lines(report: Report) -> list[str]:
@@ -72,12 +80,9 @@ def _own_fixes(fixes: list[Fix]) -> list[str]:
         return []
     lines = ["", "What you can do:"]
     for fix in fixes:
-        lines += ["", f"{_INDENT}# {fix.why}", *(_INDENT + line for line in _split(fix))]
+        command = fix.command.splitlines()
+        lines += ["", f"{_INDENT}# {fix.why}", *(_INDENT + line for line in command)]
     return lines
-
-
-def _split(fix: Fix) -> list[str]:
-    return fix.command.splitlines()
 
 
 def _document(report: Report) -> dict[str, Any]:
@@ -113,7 +118,7 @@ def _row(finding: Finding) -> dict[str, Any]:
 DOCTOR = Signature(
     doctor,
     "Try everything that a run needs of this host, and tell what is missing and who can change it."
-    " The exit code is 0 where all works, 1 where something is reduced, 2 where something is broken.",
+    " The exit code is 0 when all works, 1 when something is reduced, 2 when something is broken.",
     (flag("--json", "Print the findings as JSON"),),
-    examples=("rl doctor", "rl doctor --json | jq '.areas[].checks[] | select(.state != \"works\")'"),
+    examples=("rl doctor", "rl doctor --json | jq -r .letter"),
 )

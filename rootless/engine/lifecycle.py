@@ -8,7 +8,7 @@ import time
 from rootless.cgroup import group as groups
 from rootless.engine import clients, live, recover
 from rootless.engine.pump import milliseconds
-from rootless.errors import HostError, NotFoundError, RlError
+from rootless.errors import EXIT_ENGINE, NotFoundError, RlError
 from rootless.kernel import proc, signals
 from rootless.kernel.channel import Channel, wait_readable
 from rootless.store import containers, events
@@ -58,14 +58,14 @@ def _is_somebody_at_work(paths: Paths, record: dict[str, Any]) -> bool:
 def settled(paths: Paths, text: str, container_id: str) -> Live | None:
     """The running container, None when it does not run; waits while it is on its way up or down.
 
-    Raises HostError when that does not end.
+    Raises RlError when that does not end.
     """
     deadline = time.monotonic() + _SECONDS_TO_END
     while (running := live.look(paths, text, container_id)) is None:
         if _is_unmade(paths, container_id):
             return None
         if time.monotonic() > deadline:
-            raise HostError(f"container {text}: is neither up nor down", "rl ps -a")
+            raise RlError(f"container {text}: is neither up nor down", "rl ps -a", EXIT_ENGINE)
         time.sleep(0.01)
     return running
 
@@ -83,7 +83,7 @@ def _give_up_restart(paths: Paths, container_id: str) -> None:
 def end_at_once(paths: Paths, text: str, container_id: str) -> None:
     """SIGKILL whatever runs of the container, which is not started again; wait for its unwinding.
 
-    Raises HostError when that does not end.
+    Raises RlError when that does not end.
     """
     try:
         _forbid_restart(paths, container_id)
@@ -156,14 +156,16 @@ def _thaw(running: Live) -> None:
 
 
 def _wait_until_unmade(paths: Paths, text: str, container_id: str) -> None:
-    """Until nobody looks after the run any more. Raises HostError when that does not end."""
+    """Until nobody looks after the run any more. Raises RlError when that does not end."""
     deadline = time.monotonic() + _SECONDS_TO_END
     this_run = _number_of_run(paths, container_id)
     while not _is_unmade(paths, container_id):
         if _number_of_run(paths, container_id) != this_run:
             return  # the next one, already
         if time.monotonic() > deadline:
-            raise HostError(f"container {text}: its processes do not end", f"rl top {text}")
+            raise RlError(
+                f"container {text}: its processes do not end", f"rl top {text}", EXIT_ENGINE
+            )
         time.sleep(0.01)
 
 

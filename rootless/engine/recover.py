@@ -11,7 +11,7 @@ import time
 
 from rootless import log
 from rootless.engine import live
-from rootless.errors import HostError, RlError, describe_os_error
+from rootless.errors import EXIT_ENGINE, RlError, describe_os_error
 from rootless.kernel import proc
 from rootless.store import containers, layers
 from rootless.tools import idmap
@@ -103,7 +103,9 @@ def _clear_group(cgroup: dict[str, str], container_id: str, starts: int) -> None
     group = Group(top)
     group.kill()
     if not group.wait_until_empty(_SECONDS_TO_END):
-        raise HostError(f"cgroup {top}: its processes do not end", hint=f"cat {top}/*/cgroup.procs")
+        raise RlError(
+            f"cgroup {top}: its processes do not end", f"cat {top}/*/cgroup.procs", EXIT_ENGINE
+        )
     if cgroup.get("manager", choice.CGROUPFS) == choice.CGROUPFS:
         subtree.remove(group)
 

@@ -12,7 +12,7 @@ allow_host_loopback (false; true maps the gateway's address to the host's loopba
 from __future__ import annotations
 
 from rootless import log
-from rootless.errors import NetworkSetupError
+from rootless.errors import HostNetworkError
 from rootless.net import hostports
 from rootless.net.driver import Driver, host_address
 from rootless.net.files import parse_resolv, reachable
@@ -118,9 +118,9 @@ class Forwarding(Program):
         """Those of pasta and of the relay."""
         return super().fds() + self._relay.fds()
 
-    def failure(self, words: str) -> NetworkSetupError:
+    def failure(self, words: str) -> HostNetworkError:
         """With the reason that pasta gave."""
-        return NetworkSetupError(
+        return HostNetworkError(
             f"pasta: {pasta.complaint(words)}", hint="rl run --network slirp4netns …"
         )
 

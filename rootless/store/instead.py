@@ -10,7 +10,7 @@ import os
 
 from rootless.store import files
 
-_NAME = "instead-of"
+NAME = "instead-of"
 
 
 def read(root: str) -> dict[str, str]:
@@ -19,7 +19,7 @@ def read(root: str) -> dict[str, str]:
     The place is "" for users without a home.
     """
     try:
-        with open(f"{root}/{_NAME}", encoding="utf-8", errors="surrogateescape") as file:
+        with open(f"{root}/{NAME}", encoding="utf-8", errors="surrogateescape") as file:
             rows = [line.rstrip("\n").partition("\t") for line in file]
     except OSError:
         return {}
@@ -30,7 +30,7 @@ def add(root: str, place: str, reason: str) -> None:
     """Note one more. Raises StoreError."""
     known = {**read(root), place: reason}
     content = "".join(f"{one}\t{why}\n" for one, why in known.items())
-    files.write_atomic(f"{root}/{_NAME}", content.encode("utf-8", "surrogateescape"))
+    files.write_atomic(f"{root}/{NAME}", content.encode("utf-8", "surrogateescape"))
 
 
 def stands_for(root: str, place: str) -> bool:

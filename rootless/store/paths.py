@@ -191,17 +191,23 @@ def find_runtime() -> str:
 def _unnamed_runtime(site: Site | None, uid: int) -> str:
     if site is not None and site.runtime:
         return _private(site.runtime, uid)
-    session = f"/run/user/{uid}"
-    if files.is_private(session, uid):
+    session = runtime_candidates()[0]
+    if files.is_private(os.path.dirname(session), uid):
         try:
-            return _private(f"{session}/rl", uid)
+            return _private(session, uid)
         except StoreError as error:
             log.effect(f"no runtime directory of the session: {error.message}")
-    fallbacks = [name.format(uid) for name in _RUNTIMES]
+    fallbacks = runtime_candidates()[1:]
     for path in fallbacks:
         if files.is_private(path, uid):
             return path
     return _first_made(fallbacks, uid)
+
+
+def runtime_candidates() -> list[str]:
+    """Where the runtime directory may be when nobody says where, that of the session first."""
+    uid = os.geteuid()
+    return [f"/run/user/{uid}/rl", *(name.format(uid) for name in _RUNTIMES)]
 
 
 def _first_made(fallbacks: list[str], uid: int) -> str:

@@ -12,6 +12,8 @@ from rootless.model.value import Value
 _SYSCTLS = "/proc/sys"
 # What runtimes leave in a container's root, and what to call its kind.
 _MARKS = (("/run/.containerenv", "podman"), ("/.dockerenv", "docker"))
+# include/linux/proc_ns.h
+_FIRST = {"pid": 0xEFFFFFFC, "user": 0xEFFFFFFD}
 _GROUPS = ("docker", "kubepods", "containerd", "lxc", "libpod")
 
 
@@ -98,12 +100,21 @@ def label() -> str:
 def container() -> str:
     """The kind of container that this process runs in, "" where there is no sign of one."""
     for path, kind in _MARKS:
-        if os.path.exists(path):
+        # A virtual machine may have been made of a container's files.
+        if os.path.exists(path) and not (_is_first("pid") and _is_first("user")):
             return kind
     # systemd's name for it (systemd-detect-virt(1)), written by its generators at boot.
-    told = _read("/run/systemd/container").strip() or os.environ.get("container", "")
+    told = _read("/run/systemd/container").strip()
     words = _read("/proc/self/cgroup").replace("/", " ").replace("-", " ").split()
     return told or next((name for name in _GROUPS if name in words), "")
+
+
+def _is_first(kind: str) -> bool:
+    """Whether this process is in the namespace of this kind that the kernel booted with."""
+    try:
+        return os.stat(f"/proc/self/ns/{kind}").st_ino == _FIRST[kind]
+    except OSError:
+        return False
 
 
 def is_chrooted(mountinfo: str) -> bool:

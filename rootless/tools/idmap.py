@@ -12,7 +12,7 @@ import marshal
 import os
 
 from rootless import log
-from rootless.errors import HostError, RlError, from_fields, to_fields
+from rootless.errors import EXIT_ENGINE, HostError, RlError, from_fields, to_fields
 from rootless.model.idmap import IdMaps, format_map, parse_map, parse_subid, rootful_map
 from rootless.tools import spawn
 
@@ -213,9 +213,10 @@ def _refused(number: int) -> HostError:
     return userns_forbidden.explain(number)
 
 
-def _not_joined(number: int) -> HostError:
+def _not_joined(number: int) -> RlError:
     reason = os.strerror(number) if number else "the process for it was killed"
-    return HostError(f"the user namespace of the other container: {reason}", hint="rl ps")
+    text = f"the user namespace of the other container: {reason}"
+    return RlError(text, "rl ps", EXIT_ENGINE)
 
 
 class MapHelpers:

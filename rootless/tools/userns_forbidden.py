@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rootless.tools.confinement import Confinement
 
 _ENOUGH = 28633
+# Of a service or a session, such as systemd's RestrictNamespaces=.
+_WHOSE_FILTER = "cat /proc/self/cgroup; grep Seccomp /proc/self/status"
 _SUBJECT = "user namespaces"
 # The profile that Ubuntu's AppArmor puts whoever makes one into.
 _APPARMORS_OWN = "unprivileged_userns"
@@ -98,7 +100,7 @@ def _forbidden(number: int, around: Confinement) -> Refusal:
             SELINUX, "the SELinux policy forbids them", "sudo ausearch -m avc -ts recent"
         )
     if around.seccomp:
-        return Refusal(SECCOMP, "a seccomp filter on this session forbids them")
+        return Refusal(SECCOMP, "a seccomp filter on this session forbids them", _WHOSE_FILTER)
     modules = f" (security modules: {', '.join(around.modules)})" if around.modules else ""
     return Refusal(UNKNOWN, f"forbidden to normal users on this host{modules}", "sudo dmesg | tail")
 

@@ -22,6 +22,8 @@ def judge(facts: dict[str, Any]) -> list[Finding]:
 def _without(facts: dict[str, Any]) -> Finding:
     reason, hint = next(iter(facts["missing"].values()), [facts["reason"], ""])
     why = "limits on memory, CPUs and processes that users may set for their containers"
+    if facts["mode"] == "none":
+        hint = "sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup"
     return Finding("limits", REDUCED, reason, _NO_LIMITS, _fix(why, hint))
 
 

@@ -61,7 +61,7 @@ def _fix(facts: dict[str, Any], profile: str) -> Fix | None:
 
 
 def lasting(command: str) -> str:
-    """`sudo sysctl -w NAME=VALUE` in the form that outlives a reboot; other commands as they are."""
+    """`sudo sysctl -w NAME=VALUE` in a form that outlives a reboot; other commands as they are."""
     setting = command.removeprefix("sudo sysctl -w ")
     if setting == command:
         return command

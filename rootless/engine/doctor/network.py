@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
+from rootless.engine.doctor import namespaces
 from rootless.engine.doctor.finding import ADMINISTRATOR, BROKEN, REDUCED, Finding, Fix, works
 
 TYPE_CHECKING = False
@@ -16,9 +20,21 @@ _PACKAGES = {"slirp4netns": "slirp4netns", "pasta": "passt"}
 
 def judge(told: dict[str, dict[str, Any]]) -> list[Finding]:
     """told: the facts of probes.network by driver."""
-    found = [_tun(told[_DEFAULT]["tun"])]
-    found += [_first(told), _second(told), _ports(told[_DEFAULT]["lowest_port"])]
-    return found
+    facts = told[_DEFAULT]
+    if facts["namespace"]:
+        return [_namespace(facts)]
+    return [_tun(facts["tun"]), _first(told), _second(told), _ports(facts["lowest_port"])]
+
+
+def _namespace(facts: dict[str, Any]) -> Finding:
+    reason = os.strerror(facts["namespace"]).lower()
+    fix = None
+    if facts["namespace"] == errno.ENOSPC:
+        reason = f"the limit user.max_net_namespaces ({facts['most']}) is reached"
+        command = "sudo sysctl -w user.max_net_namespaces=28633"
+        fix = Fix(ADMINISTRATOR, f"{_WHY} of their own", namespaces.lasting(command))
+    found = f"there can be no network namespace: {reason}"
+    return Finding("network-namespace", BROKEN, found, "rl run needs --network host", fix)
 
 
 def _tun(problem: str) -> Finding:

@@ -36,9 +36,13 @@ def _no_place(message: str, hint: str) -> list[Finding]:
 def _store(facts: dict[str, Any]) -> Finding:
     root = facts["root"]
     if facts["refused"]:
-        found = f"{root}: {facts['refused'].lower()}"
+        found = f"{root}: {facts['refused']}"
         fix = Fix(YOU, "a place for images and containers that can be written to", _ELSEWHERE)
         return Finding("store", BROKEN, found, "nothing can be pulled or run", fix)
+    if facts["instead_of"]:
+        wanted, reason = facts["instead_of"]
+        found = f"{root}, as {wanted or 'a home'} cannot be it: {reason}"
+        return Finding("store", REDUCED, found, "images and containers are on this host alone")
     notes = [facts["kind"]]
     if facts["place"] != root:
         notes.append("not made yet")
@@ -52,11 +56,10 @@ def _space(facts: dict[str, Any]) -> Finding:
     if free >= _LITTLE:
         return works("space", f"{_size(free)} free")
     if free < _NOTHING_LEFT:
-        return Finding(
-            "space", BROKEN, "the disk is full", "nothing can be pulled or run", _prune()
-        )
+        meaning = "nothing can be pulled or run"
+        return Finding("space", BROKEN, "the disk is full", meaning, _room(facts))
     meaning = "large images do not fit: python:3.12 takes 1 GiB"
-    return Finding("space", REDUCED, f"only {_size(free)} free", meaning, _prune())
+    return Finding("space", REDUCED, f"only {_size(free)} free", meaning, _room(facts))
 
 
 def _files(facts: dict[str, Any]) -> list[Finding]:
@@ -64,10 +67,12 @@ def _files(facts: dict[str, Any]) -> list[Finding]:
     if free is None or free >= _FEW_FILES:
         return []
     meaning = "large images do not fit: python:3.12 has 30000 files"
-    return [Finding("inodes", REDUCED, f"only {free} files can be made", meaning, _prune())]
+    return [Finding("inodes", REDUCED, f"only {free} files can be made", meaning, _room(facts))]
 
 
-def _prune() -> Fix:
+def _room(facts: dict[str, Any]) -> Fix:
+    if facts["place"] != facts["root"]:
+        return Fix(YOU, "a store where there is more room, in place of a new one here", _ELSEWHERE)
     return Fix(YOU, "room: what no container needs is removed", _PRUNE)
 
 
@@ -76,21 +81,22 @@ def _quota(facts: dict[str, Any]) -> list[Finding]:
         return []
     used, most, files, most_files = facts["quota"]
     is_near = bool(most) and most - used < _LITTLE
-    is_near = is_near or bool(most_files) and most_files - files < _FEW_FILES
+    is_near = is_near or (bool(most_files) and most_files - files < _FEW_FILES)
     parts = [f"{_size(used)} of {_size(most)}"] if most else []
     parts += [f"{files} of {most_files} files"] if most_files else []
     found = f"{' and '.join(parts)} used"
     if not is_near:
         return [works("quota", found)]
-    return [Finding("quota", REDUCED, found, "large images do not fit", _prune())]
+    return [Finding("quota", REDUCED, found, "large images do not fit", _room(facts))]
 
 
 def _attributes(facts: dict[str, Any]) -> list[Finding]:
     if not facts["attributes"]:
         return []
+    found = f"no user attributes on {facts['kind']}: {facts['attributes'].lower()}"
     return [
         Finding(
-            "xattrs", REDUCED, f"no user attributes on {facts['kind']}: {facts['attributes'].lower()}",
+            "xattrs", REDUCED, found,
             "attributes of an image's files are left out",
             Fix(YOU, "a store on a file system with attributes", _ELSEWHERE),
         )

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from rootless.cli import diagnostics, output, progress
+from rootless.errors import HostError, HostNetworkError, NetworkSetupError
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
@@ -68,6 +69,17 @@ def test_short_id() -> None:
 def test_control_characters_are_not_passed_on(capfd: pytest.CaptureFixture[str]) -> None:
     diagnostics.say("warning", "a\x1b]0;title\x07b\nc ü")
     assert capfd.readouterr().err == "rl: warning: a\\x1b]0;title\\x07b\\nc ü\n"
+
+
+def test_what_concerns_the_host_points_to_the_doctor(capfd: pytest.CaptureFixture[str]) -> None:
+    assert diagnostics.complain(HostError("/dev/fuse: missing", "sudo modprobe fuse")) == 125
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[:2] == ["rl: error: /dev/fuse: missing", "hint: sudo modprobe fuse"]
+    assert lines[2].startswith("hint: rl doctor")
+    diagnostics.complain(HostNetworkError("slirp4netns: no tap", "rl doctor"))
+    assert capfd.readouterr().err == "rl: error: slirp4netns: no tap\nhint: rl doctor\n"
+    diagnostics.complain(NetworkSetupError("port 80/tcp: address already in use"))
+    assert "doctor" not in capfd.readouterr().err
 
 
 def test_bytes_of_odd_file_names_are_passed_on(capfdbinary: pytest.CaptureFixture[bytes]) -> None:

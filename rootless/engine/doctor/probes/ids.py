@@ -6,7 +6,7 @@ import os
 import stat
 from typing import Any
 
-from rootless.errors import RlError
+from rootless.errors import RlError, describe_os_error
 from rootless.tools import confinement, idmap, spawn
 
 FILES = ("/etc/subuid", "/etc/subgid")
@@ -19,7 +19,8 @@ def look() -> dict[str, Any]:
     """The facts that `engine.doctor.ids` judges.
 
     ranges: by file. helpers: by name. free: where a new range could begin. mapped: why a namespace
-    did not get its maps, "" where it did. is_local: the user stands in /etc/passwd.
+    did not get its maps, as [message, hint], None where it did. is_local: whether the user stands
+    in /etc/passwd.
     """
     around = confinement.look()
     facts: dict[str, Any] = {
@@ -31,14 +32,16 @@ def look() -> dict[str, Any]:
         "helpers": {name: _helper(name) for name in HELPERS},
         "free": _first_free(),
         "no_new_privs": around.no_new_privs,
-        "mapped": "",
+        "mapped": None,
     }
     maps = idmap.canonical_maps()
     facts["maps"] = [list(maps.uids), list(maps.gids)]
     try:
         idmap.call(lambda: None, maps)
-    except (RlError, OSError) as error:
-        facts["mapped"] = str(error)
+    except RlError as error:
+        facts["mapped"] = [error.message, error.hint]
+    except OSError as error:
+        facts["mapped"] = [describe_os_error(error), ""]
     return facts
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from rootless.errors import RlError
+from rootless.errors import RlError, describe_os_error
 from rootless.kernel import libc, signals
 from rootless.model.network import NetworkChoice
 from rootless.net import drivers
@@ -17,16 +17,23 @@ DRIVERS = ("slirp4netns", "pasta")
 _READY = b"r"
 
 
+class _NoNamespace(OSError):
+    """unshare(2) refused a network namespace."""
+
+
 def look(name: str) -> dict[str, Any]:
     """The facts that `engine.doctor.network` judges, of the driver `name`.
 
-    refused: why it did not come up, as [message, hint], or None.
+    refused: why it did not come up, as [message, hint], or None. namespace: the errno of a network
+    namespace, 0 where there can be one.
     """
     told: dict[str, Any] = {
         "path": spawn.which(name) or "",
         "version": "",
         "tun": _tun(),
         "refused": None,
+        "namespace": 0,
+        "most": confinement.sysctl("user/max_net_namespaces"),
         "lowest_port": confinement.sysctl("net/ipv4/ip_unprivileged_port_start"),
     }
     if told["path"]:
@@ -35,8 +42,11 @@ def look(name: str) -> dict[str, Any]:
         _bring_up(name)
     except RlError as error:
         told["refused"] = [error.message, error.hint]
+    except _NoNamespace as error:
+        told["namespace"] = error.errno
+        told["refused"] = [f"network namespace: {error.strerror}", ""]
     except OSError as error:
-        told["refused"] = [f"{name}: {error.strerror}", ""]
+        told["refused"] = [describe_os_error(error), ""]
     return told
 
 
@@ -69,7 +79,7 @@ def _bring_up(name: str) -> None:
         to_us = -1
         told = os.read(ready, 16)
         if told != _READY:
-            raise OSError(int(told or 0), os.strerror(int(told or 0)))
+            raise _NoNamespace(int(told or 0), os.strerror(int(told or 0)))
         _start(driver, child.pid)
     finally:
         for fd in (ready, from_us, owner, to_us):

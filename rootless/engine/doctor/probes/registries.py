@@ -15,7 +15,7 @@ _REPOSITORY = "library/any"
 
 
 def endpoints() -> list[Endpoint]:
-    """Where an image with a short name would be looked for. Raises RlError for odd configuration."""
+    """Where an image with a short name would be looked for. Raises RlError (odd configuration)."""
     configured = registries_config.load()
     found: dict[str, Endpoint] = {}
     for domain in configured.search:

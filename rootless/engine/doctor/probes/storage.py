@@ -7,7 +7,6 @@ import shutil
 from typing import Any
 
 from rootless.engine import facts, storage
-from rootless.engine.doctor.probes import store
 from rootless.errors import RlError, describe_os_error
 from rootless.kernel import libc, signals
 from rootless.runtime import keeper, rootfs
@@ -20,36 +19,19 @@ _PROGRAM = "/bin/true"
 _NAME = "program"
 
 
-def folder_for(root: str, place: str, pid: int) -> str:
-    """The directory of a trial that process `pid` asked for, removed after it.
-
-    root: the store; place: what of its path is there.
-    """
-    tmp = f"{root}/tmp"
-    # Among work in progress, of which the store clears up what was forgotten.
-    return f"{tmp if os.path.isdir(tmp) else place}/.rl-doctor-{pid}"
-
-
-def look() -> dict[str, Any]:
-    """The facts that `engine.doctor.storage` judges.
+def look(root: str, place: str, pid: int) -> dict[str, Any]:
+    """The facts that `engine.doctor.storage` judges; arguments: as of `folder_for`.
 
     tried: for each driver why it does not work, "" where it does. chosen: what a run takes, or
-    refused: why it takes none. error: why there is no store to try it in.
+    refused: why it takes none.
     """
-    place = store.places()
-    if place["error"]:
-        return {"error": place["error"]}
-    return _try_all(folder_for(place["root"], store.standing(place["root"]), os.getppid()))
-
-
-def _try_all(folder: str) -> dict[str, Any]:
+    folder = folder_for(root, place, pid)
     host = facts.gather()
     told: dict[str, Any] = {
         "device": _device(),
         "program": spawn.which("fuse-overlayfs") or "",
         "version": _version(),
         "tried": {},
-        "error": None,
     }
     try:
         told["chosen"], told["refused"] = storage.choose("", host, folder, shifts=False), ""
@@ -58,6 +40,15 @@ def _try_all(folder: str) -> dict[str, Any]:
     for driver in DRIVERS:
         told["tried"][driver] = _try(driver, folder, host.fuse_overlayfs)
     return told
+
+
+def folder_for(root: str, place: str, pid: int) -> str:
+    """The directory of a trial that process `pid` asked for, removed after it.
+
+    root: the store; place: what of its path is there.
+    """
+    tmp = f"{root}/tmp"
+    return f"{tmp if os.path.isdir(tmp) else place}/.rl-doctor-{pid}"
 
 
 def _device() -> str:

@@ -1,40 +1,63 @@
-"""The places where things are kept: what they are on, what fits in, what they let us do."""
+"""The places where things are kept: what they are on, what fits in, what they let us do.
+
+The run's own search for them is asked; what it makes on its way is taken back.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from typing import Any
 
 from rootless.errors import StoreError
 from rootless.kernel import libc
-from rootless.store import files, paths
+from rootless.store import files, instead, paths, places, trees
 
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 _ATTRIBUTE = "user.rl-doctor"
-# Of what a runtime directory is made in.
-_SESSIONS = "/run/user/{0}"
+_SESSION = "/run/user/{0}"
 
 
-def places() -> dict[str, Any]:
-    """root and runtime: the directories that a run would use; had: whether the latter was there.
+def look(with_place: Callable[[str, str], dict[str, Any]]) -> dict[str, Any]:
+    """The facts that `engine.doctor.store` judges.
 
-    Nothing stays that was not there before. error: why there is no place, as [message, hint].
+    error: why there is no place, as [message, hint]; then there is nothing else. root, runtime: the
+    directories that a run would use. instead_of: a better place and why it is not taken. place: the
+    part of the root's path that is there. refused: why no store can be there; attributes: why no
+    extended attribute, "" where it can. quota: of kernel.libc.user_quota, None where not known.
+    more: what `with_place` found, called with the root and the place.
     """
-    uid = os.geteuid()
-    before = {path for path in _runtimes(uid) if os.path.lexists(path)}
+    had = {path for path in _what_could_be_made() if os.path.lexists(path)}
     try:
         found = paths.discover()
     except StoreError as error:
-        return {"root": "", "runtime": "", "error": [error.message, error.hint]}
-    if found.runtime not in before:
-        _remove_if_empty(found.runtime)
-    return {"root": found.root, "runtime": found.runtime, "error": None}
+        return {"error": [error.message, error.hint]}
+    try:
+        told = _look(found.root, found.runtime)
+        told["more"] = {} if told["refused"] else with_place(found.root, told["place"])
+    finally:
+        _take_back(found, had)
+    return told
 
 
-def _runtimes(uid: int) -> list[str]:
+def _what_could_be_made() -> list[str]:
+    """The directories that the search itself may make."""
     explicit = os.environ.get("RL_RUNTIME_DIR", "")
-    return [os.path.abspath(explicit), f"/run/user/{uid}/rl", f"/tmp/rl-{uid}"]
+    stores = [path for path, _ in paths.store_candidates()]
+    return [*stores, os.path.abspath(explicit), *paths.runtime_candidates()]
+
+
+def _take_back(found: paths.Paths, had: set[str]) -> None:
+    if found.runtime not in had:
+        _remove_if_empty(found.runtime)
+    # Made only in the stead of another place, and another command may use it by now.
+    if found.root not in had and instead.read(found.root) and _is_untouched(found.root):
+        trees.remove_tree(found.root)
+
+
+def _is_untouched(root: str) -> bool:
+    return set(os.listdir(root)) <= {"tmp", instead.NAME} and not os.listdir(f"{root}/tmp")
 
 
 def _remove_if_empty(folder: str) -> None:
@@ -44,50 +67,41 @@ def _remove_if_empty(folder: str) -> None:
         pass  # another command uses it by now
 
 
-def standing(root: str) -> str:
-    """`root`, or the nearest directory above it that is there."""
+def _look(root: str, runtime: str) -> dict[str, Any]:
+    place = _standing(root)
+    kind, device = _mount_of(place)
+    told: dict[str, Any] = {
+        "error": None, "root": root, "runtime": runtime, "place": place, "quota": None,
+        "kind": places.file_system_kind(place) or kind,
+        "instead_of": next(([*row] for row in instead.read(root).items()), None),
+        "refused": places.judge(root),
+        "session": _session(runtime),
+    }  # fmt: skip
+    told.update(_room(place))
+    told["attributes"] = "" if told["refused"] else _try_attribute(place)
+    try:
+        told["quota"] = list(libc.user_quota(device, os.geteuid()))
+    except OSError:
+        pass  # no quotas, or a file system whose server has them
+    return told
+
+
+def _standing(root: str) -> str:
     while not os.path.isdir(root):
         root = os.path.dirname(root)
     return root
 
 
-def look() -> dict[str, Any]:
-    """The facts that `engine.doctor.store` judges.
-
-    error: as of `places`; then there is nothing else. place: where it could be tried. refused, attributes: why no file could be written there, or no
-    extended attribute; "" where it could. quota: of kernel.libc.user_quota, None where not known.
-    """
-    told = places()
-    if told["error"]:
-        return told
-    place = told["place"] = standing(told["root"])
-    told["quota"] = None
-    told["kind"], device = _mount_of(place)
-    told.update(_room(place))
-    told["refused"], told["attributes"] = _write(place)
-    try:
-        told["quota"] = list(libc.user_quota(device, os.geteuid()))
-    except OSError:
-        pass  # no quotas, or a file system whose server has them
-    told["session"] = _session(told["runtime"])
-    return told
-
-
 def _session(runtime: str) -> dict[str, Any]:
     """What the environment says of a runtime directory, which rl does not need."""
     named = os.environ.get("XDG_RUNTIME_DIR", "")
-    usual = _SESSIONS.format(os.geteuid())
+    usual = _SESSION.format(os.geteuid())
     return {
         "named": named,
-        "named_works": bool(named) and files_are_ours(named),
+        "named_works": files.is_private(named, os.geteuid()) if named else False,
         "usual": usual,
         "is_usual": runtime.startswith(f"{usual}/"),
     }
-
-
-def files_are_ours(path: str) -> bool:
-    """Whether `path` is a private directory of ours."""
-    return paths.is_private(path, os.geteuid())
 
 
 def _mount_of(place: str) -> tuple[str, str]:
@@ -117,22 +131,18 @@ def _room(place: str) -> dict[str, Any]:
         # Where files are not counted, as on btrfs, all of it is 0.
         "free_files": info.f_favail if info.f_files else None,
         "noexec": bool(info.f_flag & os.ST_NOEXEC),
-        "nodev": bool(info.f_flag & os.ST_NODEV),
-        "read_only": bool(info.f_flag & os.ST_RDONLY),
     }
 
 
-def _write(place: str) -> tuple[str, str]:
-    """Why nothing can be written there, and why no extended attribute."""
+def _try_attribute(place: str) -> str:
     try:
         fd = files.nameless(place)
     except OSError as error:
-        return error.strerror or str(error), ""
+        return error.strerror or str(error)
     try:
-        os.write(fd, b"x")
         os.setxattr(f"/proc/self/fd/{fd}", _ATTRIBUTE, b"x")
     except OSError as error:
-        return "", error.strerror or str(error)
+        return error.strerror or str(error)
     finally:
         os.close(fd)
-    return "", ""
+    return ""
