@@ -17,7 +17,8 @@ def refusal(result: Result) -> tuple[str, str]:
     """The error and the hint of an `rl` that did not run anything."""
     assert result.returncode == 125, result
     assert result.stdout == "", result
-    error, hint = result.stderr.strip().splitlines()
+    error, hint, doctor = result.stderr.strip().splitlines()
+    assert doctor.startswith("hint: rl doctor"), result
     return error.removeprefix("rl: error: "), hint.removeprefix("hint: ")
 
 

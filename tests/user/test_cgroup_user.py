@@ -46,11 +46,11 @@ def run(rl: Rl, image: str, *flags: str, code: int = 0) -> tuple[str, list[str]]
 
 
 def refused(rl: Rl, image: str, *flags: str) -> list[str]:
-    """The lines that a start is refused with; nothing of it is left."""
+    """The lines that a start is refused with, without the way to the doctor; nothing is left."""
     stdout, lines = run(rl, image, *flags, code=125)
     assert stdout == ""
     assert files_of_containers(rl) == []
-    return lines
+    return [line for line in lines if not line.startswith("hint: rl doctor")]
 
 
 def files_of_containers(rl: Rl) -> list[str]:

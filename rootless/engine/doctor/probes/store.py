@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from rootless.errors import StoreError
+from rootless.errors import RlError
 from rootless.kernel import libc
-from rootless.store import files, instead, paths, places, trees
+from rootless.store import files, instead, paths, places, site, trees
 
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 _ATTRIBUTE = "user.rl-doctor"
@@ -28,10 +28,10 @@ def look(with_place: Callable[[str, str], dict[str, Any]]) -> dict[str, Any]:
     extended attribute, "" where it can. quota: of kernel.libc.user_quota, None where not known.
     more: what `with_place` found, called with the root and the place.
     """
-    had = {path for path in _what_could_be_made() if os.path.lexists(path)}
     try:
+        had = {path for path in _what_could_be_made() if os.path.lexists(path)}
         found = paths.discover()
-    except StoreError as error:
+    except RlError as error:
         return {"error": [error.message, error.hint]}
     try:
         told = _look(found.root, found.runtime)
@@ -43,9 +43,11 @@ def look(with_place: Callable[[str, str], dict[str, Any]]) -> dict[str, Any]:
 
 def _what_could_be_made() -> list[str]:
     """The directories that the search itself may make."""
-    explicit = os.environ.get("RL_RUNTIME_DIR", "")
+    configured = site.load()
+    named = [os.environ.get("RL_RUNTIME_DIR", ""), configured.runtime if configured else ""]
     stores = [path for path, _ in paths.store_candidates()]
-    return [*stores, os.path.abspath(explicit), *paths.runtime_candidates()]
+    runtimes = [os.path.abspath(path) for path in named if path]
+    return [*stores, *runtimes, *paths.runtime_candidates()]
 
 
 def _take_back(found: paths.Paths, had: set[str]) -> None:
