@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 
-from rootless.engine import plan_view
-from rootless.errors import HostError
+from rootless.engine import answered, plan_view
 from rootless.kernel import proc
 from rootless.model import spec_document
 from rootless.model.idmap import size_of
@@ -183,9 +181,10 @@ def build(
     detached: bool,
 ) -> Request:
     """The message to the keeper. programs: the seccomp filters of the payload, of the view's
-    server and of that for sysinfo(2). remove: what it removes at the end. joined: what it has of
+    server and of that for system calls. remove: what it removes at the end. joined: what it has of
     other containers. detached: its caller does not wait for it."""
     inner = made.namespace.inner
+    emulation = answered.emulation(made.namespace)
     return {
         "document": made.document,
         "rootfs": {
@@ -208,8 +207,10 @@ def build(
         "keep_groups": made.keep_groups,
         "most_cpus": _most_cpus(spec),
         "started_ns": joined.started_ns if joined else 0,
-        "sysinfo": _sysinfo_filter() if spec.sysinfo else b"",
-        "sysinfo_seccomp": programs[2],
+        "answered": answered.filter_of(spec.sysinfo, emulation),
+        "answered_seccomp": programs[2],
+        "tells_sysinfo": spec.sysinfo,
+        "emulation": emulation,
         "listener_to": -1,
         "joined": list(joined.fds) if joined else [],
         "shared_shm": joined.shm if joined else "",
@@ -228,13 +229,3 @@ def _most_cpus(spec: ContainerSpec) -> int:
     from rootless.model.resources import PERIOD
 
     return int(-(-cpu["quota"] // cpu.get("period", PERIOD)))
-
-
-def _sysinfo_filter() -> bytes:
-    from rootless.model import sysinfo
-
-    machine = os.uname().machine
-    program = sysinfo.program(machine)
-    if not program:
-        raise HostError(f"--sysinfo: not known how it is called on {machine}")
-    return program

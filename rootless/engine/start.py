@@ -6,7 +6,7 @@ import os
 import time
 
 from rootless import config, log
-from rootless.engine import create, facts, images, plan, request
+from rootless.engine import answered, create, facts, images, plan, request
 from rootless.engine.grouping import Grouping
 from rootless.engine.undo import Undo
 from rootless.errors import EXIT_ENGINE, NotFoundError, RlError, UsageError
@@ -299,13 +299,14 @@ def taken_ranges(where: Paths) -> list[tuple[int, int]]:
 
 
 def _confine_servers(made: Plan, spec: ContainerSpec, cache: str) -> tuple[bytes, bytes]:
-    """The filters of the processes that answer for the view and for sysinfo(2)."""
-    if not made.view and not spec.sysinfo:
-        return b"", b""
+    """The filters of the processes that answer for the view and system calls."""
+    document = answered.document(spec.sysinfo, made.namespace.host.is_single)
+    answering = _confine(document, cache) if document else b""
+    if not made.view:
+        return b"", answering
     from rootless.procview import confined
 
-    view = _confine(confined.DOCUMENT, cache) if made.view else b""
-    return view, _confine(confined.NOTIFIED_DOCUMENT, cache) if spec.sysinfo else b""
+    return _confine(confined.DOCUMENT, cache), answering
 
 
 def _confine(document: dict[str, Any], cache: str) -> bytes:

@@ -40,14 +40,15 @@ _ATTEMPTS, _ANSWERED = 1024, 1032
 _SIZE = 4096
 
 
-def install(program: bytes) -> int:
+def install(program: bytes, *, uninterrupted: bool = True) -> int:
     """Install `program`, an array of struct sock_filter; returns the listener, close-on-exec.
 
-    Once a notification has been received, no signal but a deadly one interrupts the call: what is
-    written for it then could otherwise hit memory that its caller has given to something else.
+    uninterrupted: once a notification has been received, no signal but a deadly one interrupts the
+    call: what is written for it then could otherwise hit memory that its caller has given to
+    something else.
 
     Needs CAP_SYS_ADMIN or no_new_privs. Raises OSError: EBUSY when there is a listener already,
-    EINVAL before Linux 5.19.
+    EINVAL where the kernel knows no such thing, with `uninterrupted` before Linux 5.19.
     """
 
     class SockFprog(ctypes.Structure):
@@ -55,7 +56,9 @@ def install(program: bytes) -> int:
 
     buffer = ctypes.create_string_buffer(program, len(program))
     fprog = SockFprog(len(program) // 8, ctypes.addressof(buffer))
-    flags = _FLAG_NEW_LISTENER | _FLAG_SPEC_ALLOW | _FLAG_WAIT_KILLABLE_RECV
+    flags = _FLAG_NEW_LISTENER | _FLAG_SPEC_ALLOW
+    if uninterrupted:
+        flags |= _FLAG_WAIT_KILLABLE_RECV
     return _check(_libc.syscall(_number(), _SET_MODE_FILTER, flags, ctypes.byref(fprog)))
 
 
@@ -67,15 +70,18 @@ def _number() -> int:
 
 
 class Notification:
-    """A call that waits. pid: of its thread. arch: AUDIT_ARCH_*. argument: the call's first one."""
+    """A call that waits. pid: of its thread. call: its number by `arch` (AUDIT_ARCH_*)."""
 
-    __slots__ = ("arch", "argument", "id", "pid")
+    __slots__ = ("arch", "arguments", "call", "id", "pid")
 
-    def __init__(self, number: int, pid: int, arch: int, argument: int) -> None:
+    def __init__(
+        self, number: int, pid: int, arch: int, call: int, arguments: tuple[int, ...]
+    ) -> None:
         self.id = number
         self.pid = pid
         self.arch = arch
-        self.argument = argument
+        self.call = call
+        self.arguments = arguments
 
 
 class Inbox:
@@ -101,8 +107,8 @@ class Inbox:
 
     def unanswered(self) -> Notification | None:
         """The one in work: also what a process that has died since had received."""
-        number, pid, _, _, arch, _, argument, *_ = _NOTIFICATION.unpack_from(self._map)
-        return Notification(number, pid, arch, argument) if arch else None
+        number, pid, _, call, arch, _, *arguments = _NOTIFICATION.unpack_from(self._map)
+        return Notification(number, pid, arch, call, tuple(arguments)) if arch else None
 
     def is_answered(self) -> None:
         """Forget the notification in work, and count it."""
@@ -135,9 +141,14 @@ def is_waiting(listener: int, number: int) -> bool:
     return bool(_libc.ioctl(listener, ctypes.c_ulong(_ID_VALID), ctypes.byref(value)) == 0)
 
 
-def succeed(listener: int, number: int) -> None:
-    """Have the call return 0. A caller that is gone is no failure. Raises OSError."""
-    _send(listener, _ANSWER.pack(number, 0, 0, 0))
+def succeed(listener: int, number: int, value: int = 0) -> None:
+    """Have the call return `value`. A caller that is gone is no failure. Raises OSError."""
+    _send(listener, _ANSWER.pack(number, value, 0, 0))
+
+
+def fail(listener: int, number: int, error: int) -> None:
+    """Have the call fail with the errno `error`. The same otherwise."""
+    _send(listener, _ANSWER.pack(number, 0, -error, 0))
 
 
 def leave_to_kernel(listener: int, number: int) -> None:
@@ -163,16 +174,39 @@ def write_memory(pid: int, address: int, data: bytes) -> bool:
     """
     source = ctypes.c_char_p(data)
     ours = _IoVec(ctypes.cast(source, ctypes.c_void_p), len(data))
-    theirs = _IoVec(address, len(data))
-    one, none = ctypes.c_ulong(1), ctypes.c_ulong(0)
-    written = _vm_writev()(pid, ctypes.byref(ours), one, ctypes.byref(theirs), one, none)
-    return bool(written == len(data))
+    return _transfer(_libc.process_vm_writev, pid, address, ours)
 
 
-def _vm_writev() -> Any:
-    function = _libc.process_vm_writev
+def read_memory(pid: int, address: int, size: int) -> bytes | None:
+    """process_vm_readv(2): `size` bytes of the memory of `pid`, None where it has not that much."""
+    buffer = ctypes.create_string_buffer(size)
+    ours = _IoVec(ctypes.cast(buffer, ctypes.c_void_p), size)
+    return buffer.raw if _transfer(_libc.process_vm_readv, pid, address, ours) else None
+
+
+def _transfer(function: Any, pid: int, address: int, ours: _IoVec) -> bool:
     function.restype = ctypes.c_ssize_t
-    return function
+    theirs = _IoVec(address, ours.length)
+    one, none = ctypes.c_ulong(1), ctypes.c_ulong(0)
+    done = function(pid, ctypes.byref(ours), one, ctypes.byref(theirs), one, none)
+    return bool(done == ours.length)
+
+
+def read_string(pid: int, address: int, most: int) -> bytes | None:
+    """The bytes before the first zero one; None where memory ends before, or `most` bytes do."""
+    found = b""
+    while len(found) < most:
+        # Up to the end of a page: what follows may not be there.
+        size = min(_SIZE - address % _SIZE, most - len(found))
+        piece = read_memory(pid, address, size)
+        if piece is None:
+            return None
+        head, end, _ = piece.partition(b"\0")
+        found += head
+        if end:
+            return found
+        address += size
+    return None
 
 
 def _check(result: int) -> int:

@@ -9,36 +9,32 @@ from __future__ import annotations
 import os
 import struct
 
+from rootless.model import bpf
 from rootless.model.value import Value
 
-_X86_64, _I386 = 0xC000003E, 0x40000003
-_AARCH64, _ARM = 0xC00000B7, 0x40000028
-_S390X, _S390 = 0x80000016, 0x00000016
-_RISCV64, _LOONGARCH64, _PPC64LE = 0xC00000F3, 0xC0000102, 0xC0000015
-_IS_64_BIT = 0x80000000  # __AUDIT_ARCH_64BIT
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # AUDIT_ARCH, numbers of the call.
+    Calls = tuple[tuple[int, tuple[int, ...]], ...]
+
 _X32_BIT = 0x40000000  # __X32_SYSCALL_BIT; x32 fills the structure of 64 bits
 
-_X86 = ((_X86_64, (99, 99 | _X32_BIT)), (_I386, (116,)))
-_ARM_BOTH = ((_AARCH64, (179,)), (_ARM, (116,)))
+_X86 = ((bpf.X86_64, (99, 99 | _X32_BIT)), (bpf.I386, (116,)))
+_ARM_BOTH = ((bpf.AARCH64, (179,)), (bpf.ARM, (116,)))
 # uname -m → what its kernel runs: AUDIT_ARCH, numbers of the call. (i686, armv8l: also what a
 # kernel of 64 bits says under setarch(8).)
-_CALLS = {
+_CALLS: dict[str, Calls] = {
     "x86_64": _X86,
     "i686": _X86,
     "aarch64": _ARM_BOTH,
     "armv7l": _ARM_BOTH,
     "armv8l": _ARM_BOTH,
-    "riscv64": ((_RISCV64, (179,)),),
-    "loongarch64": ((_LOONGARCH64, (179,)),),
-    "ppc64le": ((_PPC64LE, (116,)),),
-    "s390x": ((_S390X, (116,)), (_S390, (116,))),
+    "riscv64": ((bpf.RISCV64, (179,)),),
+    "loongarch64": ((bpf.LOONGARCH64, (179,)),),
+    "ppc64le": ((bpf.PPC64LE, (116,)),),
+    "s390x": ((bpf.S390X, (116,)), (bpf.S390, (116,))),
 }
-
-# struct sock_filter (linux/filter.h) and the few instructions needed here.
-_INSTRUCTION = struct.Struct("=HBBI")
-_LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
-_NUMBER, _ARCH = 0, 4  # where they are in struct seccomp_data
-_ALLOW, _NOTIFY = 0x7FFF0000, 0x7FC00000
+_IS_64_BIT = 0x80000000  # __AUDIT_ARCH_64BIT
 
 _WIDE = struct.Struct("=q3Q6QH6x2QI4x")
 _NARROW = struct.Struct("=i3I6IH2x2II8x")
@@ -86,37 +82,19 @@ class Figures(Value):
         self.procs = procs
 
 
+def calls(machine: str) -> Calls:
+    """How sysinfo(2) is called on `machine` (uname -m): (AUDIT_ARCH_*, numbers), each."""
+    return _CALLS.get(machine, ())
+
+
 def program(machine: str) -> bytes:
     """A seccomp filter that has sysinfo(2) answered by a listener and allows every other call.
 
     machine: uname -m. Empty for one that is not known here. An array of struct sock_filter.
     """
-    calls = _CALLS.get(machine)
-    if calls is None:
-        return b""
-    blocks = b"".join(_block(arch, numbers) for arch, numbers in calls)
-    return _load(_ARCH) + blocks + _return(_ALLOW)
-
-
-def _block(arch: int, numbers: tuple[int, ...]) -> bytes:
-    """What is done for calls of `arch`; others go on behind it."""
-    body = _load(_NUMBER)
-    for left in range(len(numbers), 0, -1):
-        body += _jump(numbers[-left], left, 0)
-    body += _return(_ALLOW) + _return(_NOTIFY)
-    return _jump(arch, 0, len(body) // _INSTRUCTION.size) + body
-
-
-def _load(place: int) -> bytes:
-    return _INSTRUCTION.pack(_LOAD, 0, 0, place)
-
-
-def _jump(value: int, if_equal: int, otherwise: int) -> bytes:
-    return _INSTRUCTION.pack(_JUMP_IF_EQUAL, if_equal, otherwise, value)
-
-
-def _return(action: int) -> bytes:
-    return _INSTRUCTION.pack(_RETURN, 0, 0, action)
+    return bpf.program(
+        {arch: dict.fromkeys(numbers, bpf.NOTIFY) for arch, numbers in calls(machine)}
+    )
 
 
 def pack(figures: Figures, arch: int) -> bytes:

@@ -51,3 +51,13 @@ DOCUMENT: dict[str, Any] = {
 # For the process that answers sysinfo(2) (rootless.procview.notified).
 _NOTIFIED = {"names": ["ioctl", "poll", "ppoll", "process_vm_writev"], "action": _ALLOW}
 NOTIFIED_DOCUMENT = {**DOCUMENT, "syscalls": [*DOCUMENT["syscalls"], _NOTIFIED]}
+# For the process that answers calls about users as well (rootless.runtime.emulation): it looks at
+# files as its callers do, notes owners beside them, and makes empty ones in the place of devices.
+_EMULATING = {
+    "names": [
+        "openat2", "fchdir", "chroot", "setxattr", "getxattr", "removexattr", "chmod", "fchmodat",
+        "mknod", "mknodat", "process_vm_readv", "prlimit64", "ugetrlimit",
+    ],
+    "action": _ALLOW,
+}  # fmt: skip
+EMULATING_DOCUMENT = {**DOCUMENT, "syscalls": [*NOTIFIED_DOCUMENT["syscalls"], _EMULATING]}

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from rootless.kernel.notify import Notification
 
+    Answer = Callable[[Notification], int | None]
+
 # Calls that so many servers died of are left to the kernel.
 _MAX_ATTEMPTS = 5
 
@@ -47,52 +49,72 @@ class Listener:
 def serve(listener: Listener, structure: Callable[[int, int], bytes]) -> None:
     """Have each call write structure(pid, AUDIT_ARCH_*) of its caller to where its argument says.
 
+    As `serve_calls`.
+    """
+    serve_calls(listener, lambda waiting: write_structure(listener, waiting, structure))
+
+
+def serve_calls(listener: Listener, answer: Answer) -> None:
+    """Have `answer` say what each call returns: a negative number is an errno, None leaves it to
+    the kernel.
+
     To be called in a process of its own. Returns when no process has the filter any more. Raises
     OSError.
     """
     # A collection would write into every object that is shared with the parent.
     gc.freeze()
     listener.inbox.touch()
-    _take_over(listener, structure)
+    _take_over(listener, answer)
     poller = select.poll()
     poller.register(listener.fd, select.POLLIN)
     while poller.poll()[0][1] & select.POLLIN:
         if listener.inbox.receive(listener.fd):
-            _answer(listener, structure)
+            _answer(listener, answer)
 
 
-def _take_over(listener: Listener, structure: Callable[[int, int], bytes]) -> None:
+def _take_over(listener: Listener, answer: Answer) -> None:
     """Answer the call that a server before this one has left behind."""
     waiting = listener.inbox.unanswered()
     if waiting is None:
         return
     listener.inbox.attempts += 1
     if listener.inbox.attempts <= _MAX_ATTEMPTS:
-        _answer(listener, structure)
+        _answer(listener, answer)
     else:
         notify.leave_to_kernel(listener.fd, waiting.id)
         listener.inbox.is_answered()
 
 
-def _answer(listener: Listener, structure: Callable[[int, int], bytes]) -> None:
+def _answer(listener: Listener, answer: Answer) -> None:
     waiting = listener.inbox.unanswered()
     if waiting is None:
         return
-    if _write(listener.fd, waiting, structure):
-        notify.succeed(listener.fd, waiting.id)
-    else:
-        # It knows better what is wrong: EFAULT for a bad address, mostly.
+    try:
+        value = answer(waiting)
+    except Exception as error:
+        log.warn(f"system calls answered from outside: {error!r}")
+        value = None
+    if value is None:
         notify.leave_to_kernel(listener.fd, waiting.id)
+    elif value < 0:
+        notify.fail(listener.fd, waiting.id, -value)
+    else:
+        notify.succeed(listener.fd, waiting.id, value)
     listener.inbox.is_answered()
 
 
-def _write(fd: int, waiting: Notification, structure: Callable[[int, int], bytes]) -> bool:
-    try:
-        content = structure(waiting.pid, waiting.arch)
-    except Exception as error:
-        log.warn(f"sysinfo: {error!r}")
-        return False
+def write_structure(
+    listener: Listener, waiting: Notification, structure: Callable[[int, int], bytes]
+) -> int | None:
+    """An answer: what `structure` makes for the caller, written to where its argument says."""
+    content = structure(waiting.pid, waiting.arch)
+    # The kernel knows better what is wrong: EFAULT for a bad address, mostly.
+    return 0 if write(listener, waiting, waiting.arguments[0], content) else None
+
+
+def write(listener: Listener, waiting: Notification, address: int, content: bytes) -> bool:
+    """Whether `content` is in the caller's memory now."""
     # Nothing in between: a pid is the caller's only as long as the caller waits.
-    return notify.is_waiting(fd, waiting.id) and notify.write_memory(
-        waiting.pid, waiting.argument, content
+    return notify.is_waiting(listener.fd, waiting.id) and notify.write_memory(
+        waiting.pid, address, content
     )

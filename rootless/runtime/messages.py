@@ -22,9 +22,9 @@
 
 Left of the keeper runs the *control* channel, between launcher and init the *setup* channel. On
 either, FAILED (name of the error class, message, hint, exit code) can come instead of the next
-message. With --sysinfo a third one carries one message from init to keeper, before init drops its
-privileges: the listener of a filter. When the launcher dies, the keeper reads the end of the
-control channel, kills the payload and unwinds alone.
+message. With --sysinfo, or with a single id mapped, a third one carries one message from init to
+keeper, before init drops its privileges: the listener of a filter. When the launcher dies, the
+keeper reads the end of the control channel, kills the payload and unwinds alone.
 """
 
 from __future__ import annotations
@@ -74,6 +74,19 @@ if TYPE_CHECKING:
         container: str
         leave: bool
 
+    class EmulationRequest(TypedDict):
+        """Calls about users in a namespace with a single id.
+
+        uid, gid: that id, as the container knows it. older: the filter for kernels before 5.19,
+        without calls that get an answer written into their memory. pretending: the filter for where
+        nobody can answer.
+        """
+
+        uid: int
+        gid: int
+        older: bytes
+        pretending: bytes
+
     class Request(TypedDict):
         """Everything that keeper and init need; all of it decided before anything is made."""
 
@@ -91,8 +104,10 @@ if TYPE_CHECKING:
         keep_groups: bool
         most_cpus: int  # to be pinned to as many CPUs; 0 for all that there are
         started_ns: int  # CLOCK_BOOTTIME at the start of the container, if 0 noted by the keeper
-        sysinfo: bytes  # the filter that has sysinfo(2) answered, empty for none
-        sysinfo_seccomp: bytes  # the filter of the process that answers, empty for none
+        answered: bytes  # the filter that has system calls answered from outside, empty for none
+        answered_seccomp: bytes  # the filter of the process that answers, empty for none
+        tells_sysinfo: bool  # sysinfo(2) is among them, because the user wants it
+        emulation: EmulationRequest | None  # calls about users are, with one id mapped
         listener_to: int  # the descriptor by which init sends its listener, noted by the keeper
         joined: list[str]  # whose descriptors follow the lock's; see runtime.joined
         shared_shm: str  # the source of /dev/shm in the document, "" for one that is not shared

@@ -45,10 +45,10 @@ def load_everything(request: Request) -> None:
         from rootless.runtime import copytree
 
         _loaded.append(copytree)
-    if request["sysinfo"]:
-        from rootless.runtime import sysinfo
+    if request["answered"]:
+        from rootless.runtime import answering
 
-        _loaded.append(sysinfo)
+        _loaded.append(answering)
 
     _loaded.append(reaper)
     load_for(process)
@@ -83,11 +83,14 @@ def start(request: Request, setup: Channel, stdio: Stdio, terminal: Terminal | N
     enter_directory(process["cwd"])
     path = find_executable(process["args"][0], process["env"])
     refuse_interpreter(path, own_interpreter())
-    if request["sysinfo"]:
-        from rootless.runtime import sysinfo
+    if request["answered"]:
+        from rootless.runtime import answering
 
         # While it is privileged, and before a filter that may forbid what this needs.
-        sysinfo.install(request["sysinfo"], request["listener_to"])
+        answering.install(
+            request["answered"], request["listener_to"],
+            is_asked=request["tells_sysinfo"], emulation=request["emulation"],
+        )  # fmt: skip
     give_up_powers(process, request["seccomp"], keep_groups=request["keep_groups"])
     # After the change of ids, which clears it: the payload must not outlive the keeper.
     libc.prctl(libc.PR_SET_PDEATHSIG, signals.SIGKILL)

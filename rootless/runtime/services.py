@@ -6,24 +6,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rootless.runtime.answering import Answering
     from rootless.runtime.messages import Request
-    from rootless.runtime.sysinfo import Sysinfo
     from rootless.runtime.view import View
 
 
 class Services:
-    """The view of /proc and the answers to sysinfo(2), as far as a container has them."""
+    """The view of /proc and the answers to system calls, as far as a container has them."""
 
     def __init__(self) -> None:
         self._view: View | None = None
-        self._sysinfo: Sysinfo | None = None
+        self._answering: Answering | None = None
 
     def begin(self, request: Request) -> None:
         """Start what `request` wants. Raises HostError for what was asked for and cannot be."""
-        if request["sysinfo"]:
-            from rootless.runtime import sysinfo
+        if request["answered"]:
+            from rootless.runtime import answering
 
-            self._sysinfo = sysinfo.Sysinfo(request)
+            self._answering = answering.begin(request)
         if request["view"]:
             from rootless.runtime import view
 
@@ -48,8 +48,8 @@ class Services:
 
     def init_is_forked(self) -> None:
         """Let go of what init alone may hold."""
-        if self._sysinfo:
-            self._sysinfo.init_is_forked()
+        if self._answering:
+            self._answering.init_is_forked()
 
     def look(self, ready: Sequence[int]) -> None:
         """Put other processes in the place of those that have died; ready: readable descriptors."""
@@ -62,5 +62,5 @@ class Services:
         for one in self._all():
             one.stop()
 
-    def _all(self) -> list[View | Sysinfo]:
-        return [one for one in (self._view, self._sysinfo) if one is not None]
+    def _all(self) -> list[View | Answering]:
+        return [one for one in (self._view, self._answering) if one is not None]

@@ -11,7 +11,7 @@ import pytest
 from rootless.errors import HostError, RuntimeSetupError
 from rootless.kernel import notify
 from rootless.kernel.channel import pair
-from rootless.runtime import sysinfo
+from rootless.runtime import answering
 
 
 @pytest.mark.parametrize(
@@ -25,13 +25,13 @@ from rootless.runtime import sysinfo
 def test_a_listener_that_is_refused(
     monkeypatch: pytest.MonkeyPatch, number: int, message: str, hint: str
 ) -> None:
-    def refuse(program: bytes) -> int:
+    def refuse(program: bytes, **options: bool) -> int:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(notify, "install", refuse)
     ours, theirs = pair()
     with pytest.raises(RuntimeSetupError, match=message) as caught:
-        sysinfo.install(b"", os.dup(theirs.fd))
+        answering.install(b"", os.dup(theirs.fd))
     theirs.close()
     assert ours.receive() is None, "init's side is still open"
     ours.close()
@@ -42,12 +42,12 @@ def test_a_listener_that_is_refused(
 def test_yama_lets_us(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scope: str | None) -> None:
     if scope is not None:
         (tmp_path / "scope").write_text(f"{scope}\n")
-    monkeypatch.setattr(sysinfo, "_YAMA", str(tmp_path / "scope"))
-    sysinfo._check_yama()
+    monkeypatch.setattr(answering, "_YAMA", str(tmp_path / "scope"))
+    answering._check_yama()
 
 
 def test_yama_forbids_it_to_everybody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "scope").write_text("3\n")
-    monkeypatch.setattr(sysinfo, "_YAMA", str(tmp_path / "scope"))
+    monkeypatch.setattr(answering, "_YAMA", str(tmp_path / "scope"))
     with pytest.raises(HostError, match="--sysinfo: nobody may write"):
-        sysinfo._check_yama()
+        answering._check_yama()
