@@ -4,37 +4,31 @@ from __future__ import annotations
 
 import os
 
-from rootless.errors import HostError
+from rootless import log
+from rootless.errors import HostError, RlError
+from rootless.runtime import seccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from rootless.engine.userns import UserNamespace
     from rootless.runtime.messages import EmulationRequest
 
 
-def emulation(namespace: UserNamespace) -> EmulationRequest | None:
+def emulation(*, single: bool) -> EmulationRequest | None:
     """What is emulated of users: nothing where more than one id is mapped."""
-    if not namespace.host.is_single:
+    if not single:
         return None
-    maps = namespace.inner or namespace.host
-    return emulation_of(maps.uids[0][0], maps.gids[0][0])
-
-
-def emulation_of(uid: int, gid: int) -> EmulationRequest | None:
-    """The same, for the ids that are mapped in the container."""
     from rootless.model import idcalls
 
     machine = os.uname().machine
     pretending = idcalls.pretending(machine)
     if not pretending:
         return None
-    older = idcalls.answering(machine, writes=False)
-    return {"uid": uid, "gid": gid, "older": older, "pretending": pretending}
+    return {"older": idcalls.answering(machine, writes=False), "pretending": pretending}
 
 
-def filter_of(sysinfo: bool, emulated: EmulationRequest | None) -> bytes:
+def filter_of(emulated: EmulationRequest | None, *, sysinfo: bool) -> bytes:
     """Of the container's first process, empty for none. Raises HostError for a --sysinfo on a
     machine that is not known."""
     machine = os.uname().machine
@@ -52,10 +46,20 @@ def filter_of(sysinfo: bool, emulated: EmulationRequest | None) -> bytes:
     return program
 
 
-def document(sysinfo: bool, single: bool) -> dict[str, Any] | None:
-    """What the process that answers may call, an OCI `linux.seccomp`; None where there is none."""
+def confinement(cache: str, *, sysinfo: bool, single: bool) -> bytes:
+    """The filter of the process that answers, empty where there is none or it does without."""
     if not sysinfo and not single:
-        return None
+        return b""
     from rootless.procview import confined
 
-    return confined.EMULATING_DOCUMENT if single else confined.NOTIFIED_DOCUMENT
+    document = confined.EMULATING_DOCUMENT if single else confined.NOTIFIED_DOCUMENT
+    return confine(document, cache)
+
+
+def confine(document: dict[str, Any], cache: str) -> bytes:
+    """The filter of a process of ours that answers a container. It can do without."""
+    try:
+        return seccomp.program_for(document, cache)
+    except RlError as error:
+        log.effect(f"what answers the container: no seccomp filter: {error.message}")
+        return b""

@@ -8,7 +8,7 @@ import select
 from rootless import config, log
 from rootless.cgroup import choice as choices
 from rootless.cgroup import group as groups
-from rootless.engine import exec_plan, live, plan_process, streams
+from rootless.engine import answered, exec_plan, live, plan_process, streams
 from rootless.engine.pump import poll
 from rootless.engine.supervise import Signals
 from rootless.errors import EXIT_ENGINE, HostError, RlError
@@ -144,19 +144,27 @@ def _request(paths: Paths, found: Live, spec: ExecSpec) -> EnterRequest:
     init_fd = proc.open_pidfd(pid, started)
     if init_fd < 0:
         raise _ended(found)
+    uids, gids = (exec_plan.mapped(linux[key]) for key in ("uidMappings", "gidMappings"))
+    emulation = answered.emulation(single=sum(size for _, size in uids) == 1)
     return {
         "command": {
             "process": exec_plan.process_of(spec, config, _size() if spec.tty else None),
             "user": spec.user,
             "home_is_given": "HOME" in spec.env or _gives_home(record, wish),
             "added": [] if spec.privileged else _added(wish, config),
-            "uids": exec_plan.mapped(linux["uidMappings"]),
-            "gids": exec_plan.mapped(linux["gidMappings"]),
+            "uids": uids,
+            "gids": gids,
             "seccomp": seccomp.program_for(document, paths.cache) if document else b"",
             "keep_groups": plan_process.KEEP_GROUPS in wish.get("group_add", ()),
             "cpus": _cpus_of(pid) if wish.get("cpu_affinity") else [],
             "interactive": spec.interactive,
             "root": (0, 0) if may_be_root else (root.st_dev, root.st_ino),
+            "answered": answered.filter_of(emulation, sysinfo=False),
+            "answered_seccomp": answered.confinement(paths.cache, sysinfo=False, single=True)
+            if emulation
+            else b"",
+            "emulation": emulation,
+            "listener_to": -1,
         },
         "namespaces": _open_namespaces(found, pid, started),
         "init_fd": init_fd,

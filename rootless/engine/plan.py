@@ -123,6 +123,9 @@ class _Choices:
         self.who = plan_process.who_runs(
             spec, image.config, self.namespace.default_user, image.passwd, image.group
         )
+        if facts.maps.is_single and not self.namespace.inner and (self.who.uid or self.who.gid):
+            # The files of the image are then this user's own, also as stat(2) has it.
+            self.namespace = userns.as_single(facts.maps, self.who.uid, self.who.gid)
         self.volumes = _volumes(spec, image.config, place)
         self.view = plan_view.choose(spec, facts)
 

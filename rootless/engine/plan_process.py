@@ -115,6 +115,8 @@ def _groups(spec: ContainerSpec, who: ExecUser, group: str, gids: IdMap) -> list
     """The image's groups as far as they are mapped, and those asked for, which have to be."""
     words = [word for word in spec.group_add if word != KEEP_GROUPS]
     added = user.additional_groups(words, group) if words else ()
+    if size_of(gids) == 1:
+        return list(dict.fromkeys((who.gid, *who.groups, *added)))  # setgroups(2) is answered
     for gid in added:
         if to_outside(gids, gid) is None:
             raise UsageError(f"--group-add {gid}: not among the {size_of(gids)} group ids mapped")

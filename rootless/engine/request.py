@@ -184,7 +184,7 @@ def build(
     server and of that for system calls. remove: what it removes at the end. joined: what it has of
     other containers. detached: its caller does not wait for it."""
     inner = made.namespace.inner
-    emulation = answered.emulation(made.namespace)
+    emulation = answered.emulation(single=made.namespace.host.is_single)
     return {
         "document": made.document,
         "rootfs": {
@@ -207,7 +207,7 @@ def build(
         "keep_groups": made.keep_groups,
         "most_cpus": _most_cpus(spec),
         "started_ns": joined.started_ns if joined else 0,
-        "answered": answered.filter_of(spec.sysinfo, emulation),
+        "answered": answered.filter_of(emulation, sysinfo=spec.sysinfo),
         "answered_seccomp": programs[2],
         "tells_sysinfo": spec.sysinfo,
         "emulation": emulation,

@@ -59,6 +59,7 @@ class Start:
         self.remove: list[str] = []
         self._record = record
         self._built_for = ""
+        self._has_no_root = False
         self._network: Driver
 
     def _obey_site(self) -> None:
@@ -127,6 +128,7 @@ class Start:
                 spec, image_facts, host, where, self._network, taken, self.launch.joined
             )
             add_cgroups_path(made, self.grouping)
+            self._has_no_root = made.namespace.has_no_root
             watched = self.launch.supervisor_pid > 0
             record = request.record_of(spec, made, image, self._record, watched=watched)
             copy_up = place.fill(made, record)
@@ -158,7 +160,7 @@ class Start:
         self.timeline.mark("namespaces made")
         self._network.outlives_caller = launch.supervisor_pid > 0
         running = self._network.start(
-            f"/proc/{init_pid}/ns/user", f"/proc/{init_pid}/ns/net", runtime_dir=self.place.live
+            self._userns_of_network(), f"/proc/{init_pid}/ns/net", runtime_dir=self.place.live
         )
         undo.callback(running.stop)
         self.place.write_state(launch, running, self.grouping.facts(), remove=self.remove)
@@ -169,6 +171,13 @@ class Start:
         if self._record is None:
             write_cidfile(self.spec, self.place.id)
         return running, leader
+
+    def _userns_of_network(self) -> str:
+        """A path: where the driver has the rights to the network namespace."""
+        # It becomes root in there, and a single id that is not root is no place for that; who made
+        # a namespace has every right to it, from the one around it.
+        pid = self.launch.keeper_pid if self._has_no_root else self.launch.init_pid
+        return f"/proc/{pid}/ns/user"
 
     def go(self) -> None:
         """Let the command run. Raises RlError with 126 or 127 when it cannot be executed."""
@@ -300,22 +309,13 @@ def taken_ranges(where: Paths) -> list[tuple[int, int]]:
 
 def _confine_servers(made: Plan, spec: ContainerSpec, cache: str) -> tuple[bytes, bytes]:
     """The filters of the processes that answer for the view and system calls."""
-    document = answered.document(spec.sysinfo, made.namespace.host.is_single)
-    answering = _confine(document, cache) if document else b""
+    single = made.namespace.host.is_single
+    answering = answered.confinement(cache, sysinfo=spec.sysinfo, single=single)
     if not made.view:
         return b"", answering
     from rootless.procview import confined
 
-    return _confine(confined.DOCUMENT, cache), answering
-
-
-def _confine(document: dict[str, Any], cache: str) -> bytes:
-    """They can do without."""
-    try:
-        return seccomp.program_for(document, cache)
-    except RlError as error:
-        log.effect(f"the view of /proc: no seccomp filter: {error.message}")
-        return b""
+    return answered.confine(confined.DOCUMENT, cache), answering
 
 
 def seccomp_document(made: Plan) -> dict[str, Any]:

@@ -37,6 +37,11 @@ class UserNamespace:
         self.default_user = default_user
 
     @property
+    def has_no_root(self) -> bool:
+        """Whether a single id is mapped, which is not root."""
+        return self.inner is not None and self.host.is_single and self.inner.uids[0][0] != 0
+
+    @property
     def shift(self) -> IdMaps:
         """From ids on disk to canonical ids, for the file system to show; empty where they agree.
 
@@ -59,7 +64,7 @@ def choose(
         return UserNamespace(canonical)
     if canonical.is_single:
         if mode == "keep-id":
-            return _keep_single(canonical, options.get("uid", uid), options.get("gid", gid))
+            return as_single(canonical, options.get("uid", uid), options.get("gid", gid))
         raise HostError(
             f"--userns {text}: needs subordinate ids, and this user has none",
             hint='sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "$(id -un)"',
@@ -103,7 +108,8 @@ def _option(text: str, mode: str, item: str) -> tuple[str, int]:
     return key, chosen
 
 
-def _keep_single(canonical: IdMaps, uid: int, gid: int) -> UserNamespace:
+def as_single(canonical: IdMaps, uid: int, gid: int) -> UserNamespace:
+    """Of a user without subordinate ids: the one id that there is, as `uid` and `gid`."""
     inner = IdMaps(((uid, 0, 1),), ((gid, 0, 1),))
     return _nested(inner, canonical, f"{uid}:{gid}")
 

@@ -21,6 +21,7 @@ from rootless.image import entrynames, lowers, tarentry, tarheader, whiteouts
 from rootless.image.layer_tree import Level
 from rootless.image.notes import Notes
 from rootless.image.tarheader import Member
+from rootless.model import ownermark
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _PIECE = 1 << 20
 _BILLION = 10**9
-_RESERVED = ("user.overlay.", "user.fuseoverlayfs.", "user.containers.")
+_RESERVED = ("user.overlay.", "user.fuseoverlayfs.", "user.containers.", ownermark.PREFIX)
 # An overlay that moved a directory, or copied nothing but a file's metadata, says so here: what it
 # means is in another layer. We mount none that do (userxattr forbids it).
 _ELSEWHERE = ("user.overlay.redirect", "user.overlay.metacopy")

@@ -14,6 +14,7 @@ import tarfile
 
 from rootless.kernel import libc
 from rootless.kernel.mounts import fd_path
+from rootless.model import ownermark
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,8 +29,11 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BILLION = 10**9
 # linux/magic.h
 _FUSE = 0x65735546
-# Notes of overlay file systems about their own layers.
-_OVERLAY = ("user.overlay.", "user.fuseoverlayfs.", "trusted.overlay.", "user.containers.")
+# Notes of overlay file systems about their own layers, and of ours.
+_NOTES = (
+    "user.overlay.", "user.fuseoverlayfs.", "trusted.overlay.", "user.containers.",
+    ownermark.PREFIX,
+)  # fmt: skip
 _CAPABILITY = "security.capability"
 _TYPES = {
     stat.S_IFREG: tarfile.REGTYPE,
@@ -54,7 +58,7 @@ def all_xattrs(path: str) -> dict[str, bytes]:
     found = {}
     try:
         for name in os.listxattr(path):
-            if name.startswith("user.") and not name.startswith(_OVERLAY):
+            if name.startswith("user.") and not name.startswith(_NOTES):
                 found[name] = os.getxattr(path, name)
     except OSError:
         pass  # a file system without any, or a file that went away

@@ -23,7 +23,7 @@ from rootless.image.folders import Folder, Folders
 from rootless.image.notes import Notes
 from rootless.image.tarentry import Entry, shown
 from rootless.image.tarstream import TarReader
-from rootless.model import idmap
+from rootless.model import idmap, ownermark
 from rootless.store import trees
 
 TYPE_CHECKING = False
@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
     from rootless.model.idmap import IdMaps
 
-# Names under which the overlays keep their own notes: an archive must not write those.
-_RESERVED_XATTRS = (b"user.overlay.", b"user.fuseoverlayfs.", b"user.containers.")
+# Names under which the overlays, and we, keep notes: an archive must not write those.
+_RESERVED_XATTRS = (
+    b"user.overlay.", b"user.fuseoverlayfs.", b"user.containers.", ownermark.PREFIX.encode(),
+)  # fmt: skip
 
 _MAX_TRAILER = 64 * 1024 * 1024
 # Kernel times are 64 bits of seconds, most file systems' less: far enough either way.

@@ -122,6 +122,12 @@ class Forwarding(Program):
         super().__init__(driver.ports)
         self._settings = driver.settings()
         self._target = int(netns_path.split("/")[2])
+        self._proxy: NamespaceProxy | None = None
+        if userns_path and int(userns_path.split("/")[2]) != self._target:
+            from rootless.tools.nsproxy import NamespaceProxy
+
+            self._proxy = NamespaceProxy(userns_path, netns_path)
+            self._target = self._proxy.pid
         self._folder = api_folder
         self._relay = LoopbackUdp(
             [] if driver.host_loopback else self.ports,
@@ -155,6 +161,7 @@ class Forwarding(Program):
 
     def forward_ports(self) -> None:
         """Ask the API for each port, then take its socket away."""
+        self._close_proxy()
         for port in self.ports:
             if self._relay.has_alone(port):
                 continue
@@ -176,10 +183,16 @@ class Forwarding(Program):
         self._relay.stop()
         super().stop(wait=wait)
         self._remove_folder()
+        self._close_proxy()
 
     def fds(self) -> list[int]:
         """Those of slirp4netns and of the relay."""
         return super().fds() + self._relay.fds()
+
+    def _close_proxy(self) -> None:
+        if self._proxy is not None:
+            self._proxy.close()
+            self._proxy = None
 
     def _remove_folder(self) -> None:
         if self.ports:

@@ -27,8 +27,8 @@ from rootless.procview.watched import Watched
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import NoReturn
+    from collections.abc import Callable, Mapping
+    from typing import Any, NoReturn
 
     from rootless.kernel.notify import Notification
     from rootless.procview.sysinfo import Answers
@@ -74,22 +74,27 @@ class Sysinfo:
 
 
 class Answering:
-    """Answers as soon as init has sent its listener.
+    """Answers as soon as init has sent its listener through `channel`.
 
-    request: notes in it where init sends to. sysinfo: where that is answered. state: where calls
-    about users are.
+    seccomp: the filter of the process that answers. sysinfo: where that is answered. state: where
+    calls about users are.
 
     fd: for poll(2), readable when `look` has something to do; -1 when there is nothing to watch.
     """
 
-    def __init__(self, seccomp: bytes, sysinfo: Sysinfo | None, state: IdState | None) -> None:
+    def __init__(
+        self,
+        seccomp: bytes,
+        sysinfo: Sysinfo | None,
+        state: IdState | None,
+        channel: Channel,
+    ) -> None:
         self._seccomp = seccomp
         self._sysinfo = sysinfo
         self._state = state
         self._uid = _last_id("uid_map")
         self._gid = _last_id("gid_map")
-        self._channel, self._init_side = pair()
-        self.listener_to = self._init_side.fd
+        self._channel = channel
         self.fd = self._channel.fd
         self._watched: Watched | None = None
 
@@ -105,10 +110,6 @@ class Answering:
 
     def _host_fds(self) -> list[int]:
         return self._sysinfo.fds() if self._sysinfo else []
-
-    def init_is_forked(self) -> None:
-        """Let go of init's side, so that its death is noticed."""
-        self._init_side.close()
 
     def look(self) -> None:
         """Take the listener, or put another process in the place of one that has died."""
@@ -128,23 +129,33 @@ class Answering:
         self._channel.close()
         if received is None:
             return  # init has ended, and says itself why; or it does without
+        self.take_base(received[0][1:])
         listener = Listener(received[1][0])
         purpose = "sysinfo" if self._sysinfo else "calls about users"
         self._watched = Watched(listener, lambda: self._fork(listener), purpose=purpose)
 
+    def take_base(self, who: tuple[Any, ...]) -> None:
+        """Know who the process is that has sent the listener."""
+        if self._state is not None:
+            self._state.take_base(*who)
+
     def _fork(self, listener: Listener) -> int:
         pid = os.fork()
         if pid == 0:
-            self._serve(listener)
+            self.serve(listener)
         return pid
 
-    def _serve(self, listener: Listener) -> NoReturn:
+    def serve(self, listener: Listener, *, dies_with_parent: bool = True) -> NoReturn:
+        """Be the process that answers."""
         try:
             name = "rl-sysinfo" if self._sysinfo else "rl-users"
             libc.prctl_name(name)
             libc.set_command_line(name)
             close_all_but({0, 1, 2, listener.fd, *self._host_fds()})
             self._give_up_privileges()
+            if dies_with_parent:
+                # After the change of ids, which clears it.
+                libc.prctl(libc.PR_SET_PDEATHSIG, signals.SIGKILL)
             notified.serve_calls(listener, self._begin(listener))
         except BaseException as error:
             log.warn(f"system calls answered from outside: {error!r}")
@@ -188,12 +199,11 @@ class Answering:
         os.setresuid(self._uid, self._uid, self._uid)
         capabilities.set_sets({"permitted": kept, "effective": kept})
         libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
-        # After the change of ids, which clears it.
-        libc.prctl(libc.PR_SET_PDEATHSIG, signals.SIGKILL)
 
 
-def begin(request: Request) -> Answering | None:
-    """What answers for a container; it notes in the request where init sends its listener.
+def begin(request: Request) -> tuple[Answering, Channel] | None:
+    """What answers for a container, and init's end of the channel, whose number is noted in the
+    request.
 
     Raises HostError for a --sysinfo that cannot be. Calls about users that nobody can answer are
     none: init sees to them then.
@@ -202,9 +212,45 @@ def begin(request: Request) -> Answering | None:
     state = state_of(request["emulation"])
     if sysinfo is None and state is None:
         return None
-    made = Answering(request["answered_seccomp"], sysinfo, state)
-    request["listener_to"] = made.listener_to
-    return made
+    channel, init_side = pair()
+    request["listener_to"] = init_side.fd
+    return Answering(request["answered_seccomp"], sysinfo, state, channel), init_side
+
+
+def begin_for_command(
+    emulation: EmulationRequest, seccomp: bytes, join: Callable[[], None]
+) -> Channel | None:
+    """What answers for a command that enters a container: a process that ends with the last one
+    that has the command's filter. The end of the channel that `install` is to send to, None where
+    nobody can answer.
+
+    join: has that process be in the container's user namespace, and wherever else it should be.
+    """
+    state = state_of(emulation)
+    if state is None:
+        return None
+    ours, theirs = pair()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        _serve_command(theirs, state, seccomp, join)
+    theirs.close()
+    return ours
+
+
+def _serve_command(
+    channel: Channel, state: IdState, seccomp: bytes, join: Callable[[], None]
+) -> NoReturn:
+    try:
+        join()
+        answering = Answering(seccomp, None, state, channel)
+        received = channel.receive()
+        channel.close()
+        if received is not None:
+            answering.take_base(received[0][1:])
+            answering.serve(Listener(received[1][0]), dies_with_parent=False)
+    finally:
+        os._exit(1)
 
 
 def state_of(emulation: EmulationRequest | None) -> IdState | None:
@@ -212,11 +258,10 @@ def state_of(emulation: EmulationRequest | None) -> IdState | None:
     if emulation is None or _is_forbidden():
         return None
     # What a server needs is loaded before it is forked: it may have to be forked often.
-    from rootless.model.credentials import Credentials
     from rootless.runtime import emulation as _  # noqa: F401
     from rootless.runtime.idstate import IdState
 
-    return IdState(Credentials.of(emulation["uid"], emulation["gid"]))
+    return IdState()
 
 
 def _is_forbidden() -> bool:
@@ -247,13 +292,15 @@ def install(
     *,
     is_asked: bool = True,
     emulation: EmulationRequest | None = None,
+    user: Mapping[str, Any] | None = None,
 ) -> None:
     """In init: have the keeper answer the calls of `program`. Raises RuntimeSetupError.
 
     is_asked: the user wants it, else one without an answer will do. emulation: what calls about
     users get; where nobody can answer them, those that change something succeed and do nothing.
-    listener_to: -1 where nobody listens.
+    user: who we are, as an OCI `process.user`. listener_to: -1 where nobody listens.
     """
+    who = _fields_of(user) if user else ()
     if listener_to < 0:
         _pretend(emulation)
         return
@@ -262,7 +309,7 @@ def install(
         listener = _listener(program, emulation, is_asked=is_asked)
         # Nothing here may make such a call before the keeper has it; afterwards init has no copy,
         # or the payload could answer itself.
-        channel.send(_LISTENER, fds=[listener])
+        channel.send(_LISTENER, *who, fds=[listener])
         os.close(listener)
     except OSError as error:
         if is_asked:
@@ -270,6 +317,10 @@ def install(
         _pretend(emulation)
     finally:
         channel.close()
+
+
+def _fields_of(user: Mapping[str, Any]) -> tuple[int, int, tuple[int, ...]]:
+    return user["uid"], user["gid"], tuple(user.get("additionalGids", ()))
 
 
 def _listener(program: bytes, emulation: EmulationRequest | None, *, is_asked: bool) -> int:

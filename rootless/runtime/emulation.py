@@ -93,7 +93,14 @@ class Emulation:
         return bool(idcalls.name_of(waiting.arch, waiting.call))
 
     def _learn_root(self, waiting: Notification) -> None:
-        """The first call is one of ours, on the way to the container's command."""
+        """Of the first process, on its way to the command or already that, unless it has shut us
+        out: then the next one will do."""
+        try:
+            self._take_root_mount(waiting)
+        except OSError:
+            pass
+
+    def _take_root_mount(self, waiting: Notification) -> None:
         fd = self._callers.find(waiting, _FDCWD, "/", follow=True)
         self._state.root_mount = self._callers.mount_of(fd)
         self._state.keep()
@@ -212,9 +219,9 @@ class Emulation:
             return 0
         path = by_fd(fd)
         before = _mark_of(path)
-        if before is not None and not who.is_root:
-            _check_may_give(before, uid, gid, who)
         old = before or OwnerMark(0, 0, 0)
+        if not who.is_root:
+            _check_may_give(old, uid, gid, who)
         new = OwnerMark(
             old.uid if uid == KEEP else uid, old.gid if gid == KEEP else gid,
             stat.S_IMODE(info.st_mode), old.kind, old.device,
@@ -286,7 +293,8 @@ def _write_mark(path: str, before: OwnerMark | None, new: OwnerMark) -> int:
 
 
 def _check_may_give(before: OwnerMark, uid: int, gid: int, who: Credentials) -> None:
-    """What chown(2) lets the owner of a file do: give it to a group of theirs."""
+    """What chown(2) lets the owner of a file do: give it to a group of theirs. Whose a file
+    without a note is nobody knows: what a process makes that was root before has none."""
     is_owner = before.uid in (0, who.uids[1])
     groups = (KEEP, before.gid, who.gids[1], *who.groups)
     if not is_owner or uid not in (KEEP, before.uid, who.uids[1]) or gid not in groups:

@@ -71,6 +71,8 @@ class Entry:
         self._setup, setup = channel.pair()
         self._command_pid, self._command_fd = 0, -1
         payload.load_for(request["command"]["process"])
+        if request["command"]["emulation"] is not None:
+            from rootless.runtime import answering  # noqa: F401  # what rl-exec will need
         self.pid = os.fork()
         if self.pid == 0:
             _main(request, theirs, setup, stdio)
@@ -190,21 +192,46 @@ def _copy_oom_score(score: int) -> None:
 def _start(request: EnterRequest, report: Channel, setup: Channel, stdio: Stdio) -> int:
     """Fork the command; its pid, which the launcher is told."""
     namespaces = request["namespaces"]
+    answers = _have_users_answered(request)
     namespaces.join("user", "pid", "time")
     own = payload.own_interpreter()
     pid = os.fork()
     if pid == 0:
         report.close()
         entered.main(request["command"], namespaces, setup, stdio, own)
+    if answers is not None:
+        answers.close()
     fd = os.pidfd_open(pid)
     report.send(CHILD, pid, fds=[fd])
     os.close(fd)
     return pid
 
 
+def _have_users_answered(request: EnterRequest) -> Channel | None:
+    """Where one id alone is mapped: fork what answers the command's calls about users."""
+    command = request["command"]
+    if command["emulation"] is None:
+        return None
+    from rootless.runtime import answering
+
+    def join() -> None:
+        _streams_to_null()
+        _leave_group(request["helpers"])
+        request["namespaces"].join("user")
+
+    answers = answering.begin_for_command(command["emulation"], command["answered_seccomp"], join)
+    if answers is not None:
+        command["listener_to"] = answers.fd
+    return answers
+
+
 def _let_go(setup: Channel) -> None:
     """Of what belongs to the command, or the launcher would wait for its end for ever."""
     setup.close()
+    _streams_to_null()
+
+
+def _streams_to_null() -> None:
     null = null_fd()
     for number in range(3):
         os.dup2(null, number)

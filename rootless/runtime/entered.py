@@ -12,7 +12,7 @@ import stat
 import sys
 
 from rootless.errors import EXIT_ENGINE, RlError, RuntimeSetupError, UsageError
-from rootless.kernel import mounts
+from rootless.kernel import libc, mounts
 from rootless.model import capabilities, user
 from rootless.runtime import devices, messages, payload
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rootless.kernel.channel import Channel
     from rootless.model.user import ExecUser
     from rootless.runtime.members import Namespaces
+    from rootless.runtime.messages import EmulationRequest
     from rootless.runtime.stdio import Stdio
 
     class Command(TypedDict):
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
         "" for process.user. added: capabilities for a user other than root. uids, gids: which ids
         are mapped, as (first, how many). cpus: to run on, empty for all. interactive: it gets our
         standard input. root: device and inode of the host's "/", which the container's root cannot
-        be; (0, 0) where it may.
+        be; (0, 0) where it may. answered, answered_seccomp, emulation: as in messages.Request.
+        listener_to: as well, noted by rl-exec.
         """
 
         process: dict[str, Any]
@@ -46,6 +48,10 @@ if TYPE_CHECKING:
         cpus: list[int]
         interactive: bool
         root: tuple[int, int]
+        answered: bytes
+        answered_seccomp: bytes
+        emulation: EmulationRequest | None
+        listener_to: int
 
 
 # A passwd or group file beyond this is nobody's honest one.
@@ -94,8 +100,25 @@ def _run(
     payload.enter_directory(process["cwd"])
     path = payload.find_executable(process["args"][0], process["env"])
     payload.refuse_interpreter(path, own)
-    payload.give_up_powers(process, command["seccomp"], keep_groups=command["keep_groups"])
+    if command["emulation"] is not None:
+        _have_users_answered(command)
+    payload.give_up_powers(
+        process, command["seccomp"],
+        keep_groups=command["keep_groups"], has_one_id=command["emulation"] is not None,
+    )  # fmt: skip
     payload.execute(path, process, setup)
+
+
+def _have_users_answered(command: Command) -> None:
+    from rootless.runtime import answering
+
+    answering.install(
+        command["answered"], command["listener_to"],
+        is_asked=False, emulation=command["emulation"], user=command["process"]["user"],
+    )  # fmt: skip
+    if command["process"]["user"]["uid"] != os.geteuid():
+        # To the kernel it is the container's root still, who gets everything at execve(2).
+        libc.prctl(libc.PR_SET_SECUREBITS, libc.SECBIT_NOROOT | libc.SECBIT_NOROOT_LOCKED)
 
 
 def _check_root(hosts: tuple[int, int]) -> None:
@@ -121,14 +144,17 @@ def _become_wished(command: Command, root_fd: int) -> None:
     """Settle who `process` runs as, by the container's own user database as it is now."""
     passwd, group = (_database(root_fd, name) for name in ("/etc/passwd", "/etc/group"))
     who = user.resolve(command["user"], passwd, group)
-    if not (_is_mapped(who.uid, command["uids"]) and _is_mapped(who.gid, command["gids"])):
+    if command["emulation"] is None and not (
+        _is_mapped(who.uid, command["uids"]) and _is_mapped(who.gid, command["gids"])
+    ):
         raise UsageError(f"--user {who.uid}:{who.gid}: not among the ids of this container")
     _settle(command, who)
 
 
 def _settle(command: Command, who: ExecUser) -> None:
     process = command["process"]
-    groups = [gid for gid in who.groups if _is_mapped(gid, command["gids"])]
+    emulated = command["emulation"] is not None
+    groups = [gid for gid in who.groups if emulated or _is_mapped(gid, command["gids"])]
     process["user"].update(
         uid=who.uid, gid=who.gid, additionalGids=list(dict.fromkeys((who.gid, *groups)))
     )

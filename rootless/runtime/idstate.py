@@ -18,6 +18,10 @@ import zlib
 from rootless.model.credentials import Credentials
 from rootless.model.idcalls import RLIMIT_LOCKS
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _MARK = 0x724C4964 << 32  # no limit that somebody would have set
 _NUMBERS = 0xFFFFFFFF
 _SIZE = 1 << 20
@@ -25,13 +29,18 @@ _HEADER = struct.Struct("=II")  # length, checksum
 
 
 class IdState:
-    """Made before the servers are forked. base: the credentials of a process without a number."""
+    """Made before the servers are forked, and told who the first process is (`take_base`): whoever
+    has no number yet is that one still."""
 
-    def __init__(self, base: Credentials) -> None:
-        self._base = base
+    def __init__(self) -> None:
+        self._base = Credentials.of(0, 0)
         self._map = mmap.mmap(-1, _SIZE)
         self._known: list[Credentials] = []
         self.root_mount = -1
+
+    def take_base(self, uid: int, gid: int, groups: Sequence[int]) -> None:
+        """The first process runs as them. Root has all its powers until it gives them up."""
+        self._base = Credentials((uid, uid, uid), (gid, gid, gid), tuple(sorted(set(groups))))
 
     def resume(self) -> None:
         """In a server: know what those before it have known."""

@@ -77,13 +77,10 @@ if TYPE_CHECKING:
     class EmulationRequest(TypedDict):
         """Calls about users in a namespace with a single id.
 
-        uid, gid: that id, as the container knows it. older: the filter for kernels before 5.19,
-        without calls that get an answer written into their memory. pretending: the filter for where
-        nobody can answer.
+        older: the filter for kernels before 5.19, without calls that get an answer written into
+        their memory. pretending: the filter for where nobody can answer.
         """
 
-        uid: int
-        gid: int
         older: bytes
         pretending: bytes
 

@@ -90,8 +90,12 @@ def start(request: Request, setup: Channel, stdio: Stdio, terminal: Terminal | N
         answering.install(
             request["answered"], request["listener_to"],
             is_asked=request["tells_sysinfo"], emulation=request["emulation"],
+            user=process["user"],
         )  # fmt: skip
-    give_up_powers(process, request["seccomp"], keep_groups=request["keep_groups"])
+    give_up_powers(
+        process, request["seccomp"],
+        keep_groups=request["keep_groups"], has_one_id=request["emulation"] is not None,
+    )  # fmt: skip
     # After the change of ids, which clears it: the payload must not outlive the keeper.
     libc.prctl(libc.PR_SET_PDEATHSIG, signals.SIGKILL)
     if request["init"]:
@@ -119,12 +123,14 @@ def begin_session(
     _install_streams(process, stdio, terminal, interactive=interactive)
 
 
-def give_up_powers(process: dict[str, Any], seccomp: bytes, *, keep_groups: bool) -> None:
+def give_up_powers(
+    process: dict[str, Any], seccomp: bytes, *, keep_groups: bool, has_one_id: bool
+) -> None:
     """The filter of system calls (compiled, empty for none), and `take_identity`."""
     # Without no_new_privs only a privileged process may install a filter (seccomp(2)).
     if not process.get("noNewPrivileges"):
         _filter_calls(seccomp)
-    take_identity(process, keep_groups=keep_groups)
+    take_identity(process, keep_groups=keep_groups, has_one_id=has_one_id)
     if process.get("noNewPrivileges"):
         _filter_calls(seccomp)
 
@@ -192,19 +198,26 @@ def _no_directory(path: str, number: int | None) -> RuntimeSetupError:
     return RuntimeSetupError(f"working directory {path}: {reason}", exit_code=EXIT_CANNOT_INVOKE)
 
 
-def take_identity(process: dict[str, Any], *, keep_groups: bool) -> None:
-    """Bounding set, groups, ids, capability sets, no_new_privs: in the order the kernel needs."""
-    user = process["user"]
+def take_identity(process: dict[str, Any], *, keep_groups: bool, has_one_id: bool) -> None:
+    """Bounding set, groups, ids, capability sets, no_new_privs: in the order the kernel needs.
+
+    has_one_id: we are the only user that there is already; calls about users are answered.
+    """
     sets = process.get("capabilities", {})
     capabilities.drop_bounding(sets.get("bounding", []))
+    if not has_one_id:
+        _change_user(process["user"], keep_groups=keep_groups)
+    capabilities.set_sets(sets)
+    if process.get("noNewPrivileges"):
+        libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _change_user(user: dict[str, Any], *, keep_groups: bool) -> None:
     libc.prctl(libc.PR_SET_KEEPCAPS, 1)
     if not keep_groups:
         _set_groups(user.get("additionalGids", []))
     os.setresgid(user["gid"], user["gid"], user["gid"])
     os.setresuid(user["uid"], user["uid"], user["uid"])
-    capabilities.set_sets(sets)
-    if process.get("noNewPrivileges"):
-        libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
 
 
 def _set_groups(gids: list[int]) -> None:

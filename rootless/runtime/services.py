@@ -6,6 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rootless.kernel.channel import Channel
     from rootless.runtime.answering import Answering
     from rootless.runtime.messages import Request
     from rootless.runtime.view import View
@@ -17,13 +18,16 @@ class Services:
     def __init__(self) -> None:
         self._view: View | None = None
         self._answering: Answering | None = None
+        self._init_side: Channel | None = None
 
     def begin(self, request: Request) -> None:
         """Start what `request` wants. Raises HostError for what was asked for and cannot be."""
         if request["answered"]:
             from rootless.runtime import answering
 
-            self._answering = answering.begin(request)
+            begun = answering.begin(request)
+            if begun is not None:
+                self._answering, self._init_side = begun
         if request["view"]:
             from rootless.runtime import view
 
@@ -47,9 +51,9 @@ class Services:
         return [fd for one in self._all() for fd in one.private]
 
     def init_is_forked(self) -> None:
-        """Let go of what init alone may hold."""
-        if self._answering:
-            self._answering.init_is_forked()
+        """Let go of what init alone may hold, so that its death is noticed."""
+        if self._init_side:
+            self._init_side.close()
 
     def look(self, ready: Sequence[int]) -> None:
         """Put other processes in the place of those that have died; ready: readable descriptors."""
