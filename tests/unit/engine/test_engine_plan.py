@@ -222,10 +222,19 @@ def test_a_name_that_the_image_has_for_somebody_else_is_not_given_twice() -> Non
 
 
 def test_a_user_that_no_id_stands_for_is_refused() -> None:
-    with pytest.raises(HostError, match="user 33:34: not among the 1 ids"):
-        plan_of("-u", "web", maps=plans.SINGLE)
+    few = IdMaps(((0, 1000, 1), (1, 100000, 10)), ((0, 1000, 1), (1, 100000, 10)))
+    with pytest.raises(HostError, match="user 33:34: not among the 11 ids"):
+        plan_of("-u", "web", maps=few)
     with pytest.raises(UsageError, match="--group-add 50"):
-        plan_of("--group-add", "staff", maps=plans.SINGLE)
+        plan_of("--group-add", "staff", maps=few)
+
+
+def test_where_one_id_is_mapped_it_is_whose_command_that_is() -> None:
+    made = plan_of("-u", "web", "--group-add", "staff", maps=plans.SINGLE)
+    assert made.namespace.inner == IdMaps(((33, 0, 1),), ((34, 0, 1),))
+    assert made.namespace.has_no_root
+    assert made.document["process"]["user"]["additionalGids"][-1] == 50
+    assert plan_of(maps=plans.SINGLE).namespace.inner is None
 
 
 @pytest.mark.parametrize(
