@@ -21,7 +21,7 @@ HEAVY = (
 ALSO_HEAVY = "array collections contextlib enum functools json re signal"
 # What --sysinfo alone needs.
 OF_SYSINFO = (
-    "rootless.runtime.sysinfo rootless.kernel.notify rootless.model.sysinfo"
+    "rootless.runtime.answering rootless.kernel.notify rootless.model.sysinfo"
     " rootless.procview.sysinfo rootless.procview.notified"
 )
 MAIN = f"import sys; sys.path.append({str(CHECKOUT)!r}); from rootless.cli.main import main; main()"

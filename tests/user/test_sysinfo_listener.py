@@ -253,7 +253,9 @@ def dies_at(stage: str) -> Callable[..., None]:
 
     def serve(listener: Listener, structure: Callable[[int, int], bytes]) -> None:
         listener.inbox.touch()
-        notified._take_over(listener, structure)
+        notified._take_over(
+            listener, lambda call: notified.write_structure(listener, call, structure)
+        )
         if not select.select([listener.fd], [], [], SECONDS)[0]:
             return
         poller = select.poll()
@@ -263,7 +265,7 @@ def dies_at(stage: str) -> Callable[..., None]:
         listener.inbox.receive(listener.fd)
         waiting = listener.inbox.unanswered()
         if stage != "received" and waiting is not None:
-            assert notified._write(listener.fd, waiting, structure)
+            assert notified.write_structure(listener, waiting, structure) == 0
         if stage == "answered" and waiting is not None:
             notify.succeed(listener.fd, waiting.id)
         os.kill(os.getpid(), signal.SIGKILL)
