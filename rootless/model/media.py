@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 
 from rootless.errors import ImageError
+from rootless.model import config_types
 from rootless.model import digest as digests
+from rootless.model.config_types import shown
 from rootless.model.platform import Platform
 
 TYPE_CHECKING = False
@@ -113,7 +115,7 @@ def media_type_of(document: Json, header: str, what: str) -> str:
     if kind in ACCEPTED:
         return kind
     if kind not in ("", "application/json", "text/plain", "application/octet-stream"):
-        raise ImageError(f"{what}: media type {_shown(kind)} is not an image manifest or index")
+        raise ImageError(f"{what}: media type {shown(kind)} is not an image manifest or index")
     return OCI_INDEX if "manifests" in document else OCI_MANIFEST
 
 
@@ -121,7 +123,7 @@ def parse_manifest(document: Json, media_type: str, what: str) -> Manifest:
     """The manifest in `document`; config and layer types are checked to be an image's."""
     config = descriptor(document.get("config"), f"{what}: config")
     if config.media_type not in CONFIG_TYPES:
-        raise ImageError(f"{what}: not a container image but {_shown(config.media_type)}")
+        raise ImageError(f"{what}: not a container image but {shown(config.media_type)}")
     rows = _list(document.get("layers"), f"{what}: layers", MAX_LAYERS)
     layers = [descriptor(row, f"{what}: layer {number}") for number, row in enumerate(rows, 1)]
     for layer in layers:
@@ -133,7 +135,7 @@ def _check_layer_type(media_type: str, what: str) -> None:
     if media_type.endswith("+encrypted"):
         raise ImageError(f"{what}: layers are encrypted, which is not supported")
     if media_type not in LAYER_TYPES:
-        raise ImageError(f"{what}: layer of unknown media type {_shown(media_type)}")
+        raise ImageError(f"{what}: layer of unknown media type {shown(media_type)}")
 
 
 def parse_index(document: Json, what: str) -> list[Descriptor]:
@@ -149,9 +151,9 @@ def descriptor(document: object, what: str) -> Descriptor:
     media_type, digest, size = (document.get(key) for key in ("mediaType", "digest", "size"))
     if not isinstance(digest, str) or digests.problem_of(digest):
         problem = digests.problem_of(digest) if isinstance(digest, str) else "it is missing"
-        raise ImageError(f"{what}: digest {_shown(digest)}: {problem}")
+        raise ImageError(f"{what}: digest {shown(digest)}: {problem}")
     if type(size) is not int or not 0 <= size <= _MAX_SIZE:
-        raise ImageError(f"{what}: size {_shown(size)} is not a number of bytes")
+        raise ImageError(f"{what}: size {shown(size)} is not a number of bytes")
     if not isinstance(media_type, str) or not media_type:
         raise ImageError(f"{what}: no media type")
     platform = _platform(document.get("platform"), what)
@@ -164,8 +166,8 @@ def _platform(document: object, what: str) -> Platform | None:
     fields = document if isinstance(document, dict) else {}
     values = [fields.get(key) or "" for key in ("os", "architecture", "variant")]
     if not all(isinstance(value, str) for value in values):
-        raise ImageError(f"{what}: platform {_shown(document)} is not readable")
-    return Platform(*(_shown(value) for value in values)) if any(values) else None
+        raise ImageError(f"{what}: platform {shown(document)} is not readable")
+    return Platform(*(shown(value) for value in values)) if any(values) else None
 
 
 def _texts(document: object) -> dict[str, str]:
@@ -200,31 +202,9 @@ def _platforms(entries: list[Descriptor]) -> str:
 def parse_config(data: bytes, what: str) -> Json:
     """An image configuration whose parts that we use have the right types (config.md)."""
     document = parse_json(data, what)
-    for key in ("architecture", "os", "variant", "created", "author"):
-        _expect(document, key, str, what)
-    _expect(document, "config", dict, what)
-    _expect(document, "history", list, what)
-    section = document.get("config") or {}
-    for key in ("User", "WorkingDir", "StopSignal"):
-        _expect(section, key, str, what)
-    for key in ("Env", "Entrypoint", "Cmd", "OnBuild", "Shell"):
-        _expect_strings(section, key, what)
-    for key in ("Volumes", "Labels", "ExposedPorts", "Healthcheck"):
-        _expect(section, key, dict, what)
-    if section.get("Healthcheck"):
-        _expect_healthcheck(section["Healthcheck"], what)
+    config_types.check(document, what)
     diff_ids(document, what)
     return document
-
-
-def _expect_healthcheck(check: Json, what: str) -> None:
-    from rootless.model import healthcheck
-
-    _expect_strings(check, "Test", f"{what}: Healthcheck")
-    for key in (*healthcheck.TIMES, healthcheck.RETRIES):
-        value = check.get(key)
-        if value is not None and (type(value) is not int or not 0 <= value < 2**63):
-            raise ImageError(f"{what}: Healthcheck: {key} must be a number, not {_shown(value)}")
 
 
 def diff_ids(config: Json, what: str) -> list[str]:
@@ -234,14 +214,14 @@ def diff_ids(config: Json, what: str) -> list[str]:
     rows = _list(ids, f"{what}: rootfs.diff_ids", MAX_LAYERS)
     for row in rows:
         if not digests.is_digest(row):
-            raise ImageError(f"{what}: rootfs.diff_ids: {_shown(row)} is not a sha256 digest")
+            raise ImageError(f"{what}: rootfs.diff_ids: {shown(row)} is not a sha256 digest")
     return rows
 
 
 def platform_of(config: Json) -> Platform:
     """The platform that an image configuration names."""
     names = (str(config.get(key) or "") for key in ("os", "architecture", "variant"))
-    return Platform(*(_shown(name) for name in names))
+    return Platform(*(shown(name) for name in names))
 
 
 def check_layers(manifest: Manifest, ids: list[str], what: str) -> None:
@@ -256,28 +236,9 @@ def check_layers(manifest: Manifest, ids: list[str], what: str) -> None:
             raise ImageError(f"{what}: layer {layer.digest} has two different diff_ids")
 
 
-def _expect(document: Json, key: str, kind: type, what: str) -> None:
-    value = document.get(key)
-    if value is not None and not isinstance(value, kind):
-        raise ImageError(f"{what}: {key} must be a {kind.__name__}, not {type(value).__name__}")
-
-
-def _expect_strings(document: Json, key: str, what: str) -> None:
-    value = document.get(key)
-    if value is None:
-        return
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise ImageError(f"{what}: {key} must be a list of strings")
-
-
 def _list(value: object, what: str, limit: int) -> list[Any]:
     if not isinstance(value, list):
         raise ImageError(f"{what}: a list is expected")
     if len(value) > limit:
         raise ImageError(f"{what}: {len(value)} entries, at most {limit} are accepted")
     return value
-
-
-def _shown(value: object) -> str:
-    # Hostile text must not reach a terminal as it is, nor fill it.
-    return "".join(c if c.isprintable() else "?" for c in str(value)[:100])
