@@ -102,7 +102,11 @@ def _layers(directory: str) -> list[str]:
 
     try:
         links = sorted(os.listdir(f"{directory}/l"), key=lambda name: (len(name), name))
-        return [os.readlink(f"{directory}/l/{name}") for name in links]
+        # One that is relative is for an image file, which is mounted while the container runs.
+        found = [os.readlink(f"{directory}/l/{name}") for name in links]
+        return [
+            os.path.normpath(f"{directory}/l/{path}") if path[0] == "." else path for path in found
+        ]
     except OSError:
         return []  # removed meanwhile
 
@@ -119,7 +123,9 @@ def _image_config(places: Paths, record: Record) -> Record:
     from rootless.store import images
 
     if not record["manifest"]:
-        return {}
+        from rootless.engine import image_files
+
+        return image_files.section_of(record)
     config = images.load(places, {"digest": record["manifest"]}).config.get("config")
     return config if isinstance(config, dict) else {}
 

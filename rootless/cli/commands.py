@@ -101,6 +101,7 @@ ENTRIES = {
         ("image mount", "cmd_image_mount", "MOUNT", "Let an image's files be looked at"),
         ("image unmount", "cmd_image_mount", "UNMOUNT", "Take such a mount off"),
         ("image umount", "cmd_image_mount", "UNMOUNT", ""),
+        ("image squash", "cmd_squash", "SQUASH", "Write an image as one squashfs file"),
         ("image import", "cmd_import", "IMPORT", "Make an image of an archive"),
         ("image save", "cmd_save", "SAVE", "Save images as an archive"),
         ("image load", "cmd_save", "LOAD", "Load images from an archive"),

@@ -73,7 +73,7 @@ def build(record: Record, facts: Facts) -> dict[str, Any]:
         "Path": command[0] if command else "",
         "Args": command[1:],
         "State": _state(record, facts),
-        "Image": f"sha256:{record['image_id']}" if record["image_id"] else "",
+        "Image": _image(record),
         "ImageDigest": record["manifest"],
         "ImageName": record["image"],
         **_paths(facts),
@@ -92,6 +92,12 @@ def build(record: Record, facts: Facts) -> dict[str, Any]:
         "Config": _config(record, facts),
         "NetworkSettings": _network_settings(record, facts),
     }
+
+
+def _image(record: Record) -> str:
+    """The image's id; of a file what that says of itself."""
+    known = record["image_id"] or (record.get("image_file") or {}).get("image_id")
+    return f"sha256:{known}" if known else ""
 
 
 def time_text(seconds: float | None) -> str:

@@ -13,7 +13,7 @@ from rootless.cli import log_flags, process_flags
 from rootless.cli.resource_options import NAMES as RESOURCE_NAMES
 from rootless.cli.run_options import HEALTH_NAMES
 from rootless.errors import UsageError
-from rootless.model import names
+from rootless.model import imagefile, names
 from rootless.model.container import (
     DEFAULT_SHM_SIZE,
     DEFAULT_UMASK,
@@ -106,13 +106,15 @@ def container_spec(parsed: Parsed) -> ContainerSpec:
 
 
 def _image_or_rootfs(parsed: Parsed) -> tuple[str | None, str | None]:
+    """An image's name, or the absolute path of one that is a file or a directory; and --rootfs."""
     first = parsed.arguments[0]
     if not parsed.flag("rootfs"):
-        return first, None
-    path = _absolute(first)
+        return (_absolute(first) if imagefile.is_path(first) else first), None
+    folder, option = imagefile.split_option(first)
+    path = _absolute(folder)
     if not path or not os.path.isdir(path):
-        raise UsageError(f"--rootfs {first}: not a directory", hint=f"ls -ld {first}")
-    return None, path
+        raise UsageError(f"--rootfs {folder}: not a directory", hint=f"ls -ld {folder}")
+    return (path, None) if option == "O" else (None, path)
 
 
 def _check_name(parsed: Parsed) -> None:

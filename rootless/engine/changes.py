@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 
+from rootless.engine import image_files
 from rootless.errors import RlError, describe_os_error
 from rootless.image import tree_changes
 from rootless.runtime import changes
 from rootless.store import containers, layers
-from rootless.tools import idmap
+from rootless.tools import idmap, spawn, squashfuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from rootless.store.paths import Paths
@@ -26,14 +27,50 @@ _WHOLE = "vfs"
 
 class WritableLayer:
     """upper: the directory; layers: the trees below it, topmost first; ours: the paths at which rl
-    mounts something of its own, which the user has not asked for."""
+    mounts something of its own, which the user has not asked for. squash: as in a RootfsRequest."""
 
-    __slots__ = ("layers", "ours", "upper")
+    __slots__ = ("layers", "ours", "squash", "upper")
 
-    def __init__(self, upper: str, layers: list[str], ours: list[str]) -> None:
+    def __init__(
+        self,
+        upper: str,
+        layers: list[str],
+        ours: list[str],
+        squash: tuple[str, str] | None = None,
+    ) -> None:
         self.upper = upper
         self.layers = layers
         self.ours = ours
+        self.squash = squash
+
+    def call(self, look: Callable[[], Any]) -> Any:
+        """What `look` returns, as root of the user namespace, where the layers can be read.
+
+        Raises RlError, OSError."""
+        return idmap.call(look if self.squash is None else lambda: self._mounted(look))
+
+    def _mounted(self, look: Callable[[], Any]) -> Any:
+        from rootless.runtime import keeper, rootfs
+
+        if self.squash is None:
+            return look()
+        keeper.leave_mounts_of_host()
+        server = rootfs.mount_squash(os.path.dirname(self.upper), self.squash)
+        try:
+            return look()
+        finally:
+            server.kill()
+
+
+def squash_of(record: dict[str, Any]) -> tuple[str, str] | None:
+    """How the image file of the container with `record` is mounted: a RootfsRequest's `squash`.
+
+    Raises HostError, and RlError when the file is not what it was."""
+    path = record["root"].get("squash")
+    if not path:
+        return None
+    image_files.require_unchanged(record)
+    return spawn.find(squashfuse.PROGRAM, "squashfuse"), path
 
 
 def of_container(paths: Paths, text: str) -> list[tuple[str, str]]:
@@ -44,7 +81,7 @@ def of_container(paths: Paths, text: str) -> list[tuple[str, str]]:
         if not os.path.isdir(place.upper):
             return []  # it has never been started
         try:
-            found = idmap.call(lambda: changes.find(place.upper, place.layers, place.ours))
+            found = place.call(lambda: changes.find(place.upper, place.layers, place.ours))
         except OSError as error:
             raise RlError(f"container {text}: {describe_os_error(error)}") from error
     return [(kind, path) for kind, path in found]
@@ -67,7 +104,7 @@ def opened(
         place = _place(paths, container_id, record, upper)
         tree = _tree(paths, container_id, "merged")
         try:
-            idmap.call(lambda: tree_changes.fill(tree, place.layers, upper))
+            place.call(lambda: tree_changes.fill(tree, place.layers, upper))
         except OSError as error:
             raise RlError(f"container {text}: {describe_os_error(error)}") from error
         yield place
@@ -100,4 +137,4 @@ def _place(paths: Paths, container_id: str, record: dict[str, Any], upper: str) 
     theirs = {mount["destination"] for mount in record.get("mounts", ())}
     places = (mount["destination"] for mount in document["mounts"])
     ours = [place.rstrip("/") for place in places if place not in theirs]
-    return WritableLayer(upper, lowers, ours)
+    return WritableLayer(upper, lowers, ours, squash_of(record))

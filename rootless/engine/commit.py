@@ -12,12 +12,12 @@ import os
 import time
 
 from rootless import log
-from rootless.engine import changes, container_config, live, pause, processes
+from rootless.engine import changes, container_config, image_files, live, pause, processes
 from rootless.engine.containerfiles import ContainerFiles
 from rootless.errors import HostError, ImageError, NotFoundError, RlError, UsageError
 from rootless.image import make, tag
 from rootless.image.layer_writer import LayerWriter
-from rootless.model import image_change, image_config
+from rootless.model import image_change, image_config, platform
 from rootless.runtime import containerfiles, flushing
 from rootless.store import events, images
 
@@ -67,25 +67,44 @@ def commit(paths: Paths, text: str, spec: CommitSpec) -> MadeImage:
     # The whole of it is read through the root file system, without what is mounted in that.
     with ContainerFiles(paths, text, mounts=not spec.squash) as found, LayerWriter(paths) as writer:
         record = found.record
-        image = _image_of(paths, text, record)
-        section = container_config.section(record, image.config.get("config") or {})
-        config = image_config.with_changes({**image.config, "config": section}, wanted)
+        base = _base_of(paths, text, record, spec)
+        section = container_config.section(record, base.config.get("config") or {})
+        config = image_config.with_changes({**base.config, "config": section}, wanted)
         layer = _write_layer(paths, found, writer, spec)
-        made = _make(paths, image, config, layer, names, record, spec)
+        made = _make(paths, base, config, layer, names, record, spec)
     told = {"comment": spec.message, "imageID": made.image_id, "imageRef": spec.name}
     events.of_container(paths, "commit", record, **told)
     return made
 
 
-def _image_of(paths: Paths, text: str, record: dict[str, Any]) -> StoredImage:
+class _Base:
+    """What the new image goes on from. layers: their descriptors."""
+
+    __slots__ = ("config", "layers")
+
+    def __init__(self, config: dict[str, Any], layers: list[dict[str, Any]]) -> None:
+        self.config = config
+        self.layers = layers
+
+
+def _base_of(paths: Paths, text: str, record: dict[str, Any], spec: CommitSpec) -> _Base:
     manifest = record.get("manifest")
-    if not manifest:
+    if manifest:
+        image = _image_of(paths, text, record)
+        return _Base(image.config, image.manifest["layers"])
+    if not spec.squash:
         raise UsageError(
-            f"container {text}: has no image, its root is a directory",
-            hint=f"rl export {text} | rl import - NAME", exit_code=1,
+            f"container {text}: its image is a file or a directory, with no layers to go on from",
+            hint=f"rl commit --squash {text} {spec.name or 'NAME'}", exit_code=1,
         )  # fmt: skip
+    told = record.get("image_file") or {}
+    config = image_files.require_unchanged(record).config if "fingerprint" in told else {}
+    return _Base({**image_config.scratch(platform.host().as_document()), **config}, [])
+
+
+def _image_of(paths: Paths, text: str, record: dict[str, Any]) -> StoredImage:
     try:
-        return images.load(paths, {"digest": manifest})
+        return images.load(paths, {"digest": record["manifest"]})
     except RlError:
         name = record["image"]
         raise NotFoundError(
@@ -167,7 +186,7 @@ def _flush(found: ContainerFiles, running: Live) -> None:
 
 def _make(
     paths: Paths,
-    image: StoredImage,
+    base: _Base,
     config: dict[str, Any],
     layer: NewLayer,
     names: list[str],
@@ -186,5 +205,5 @@ def _make(
         config = image_config.squashed(config, step, layer.diff_id)
     else:
         config = image_config.with_step(config, step, layer.diff_id if fresh else "")
-        descriptors = [*image.manifest["layers"], *descriptors]
+        descriptors = [*base.layers, *descriptors]
     return make.make(paths, config, descriptors, names, fresh=fresh, image_format=spec.image_format)

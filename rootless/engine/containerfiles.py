@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from rootless import log
-from rootless.engine import live, recover
+from rootless.engine import changes, live, recover
 from rootless.errors import InUseError, RlError, StoreError, describe_os_error
 from rootless.model.idmap import IdMaps
 from rootless.runtime import inside
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # For a container that is just being started or stopped, or that another `rl cp` is at.
 _PATIENCE = 10.0
 _PAUSE = 0.05
+_FUSE = "fuse-overlayfs"
 # Mounts of the kernel's below these are of no use to who copies.
 _KERNELS = ("/dev", "/proc", "/sys")
 
@@ -124,14 +125,18 @@ class ContainerFiles:
 
     def _request(self, root: dict[str, Any]) -> RootfsRequest:
         driver = root["driver"]
-        wants_program = driver == "fuse-overlayfs"
+        squash = changes.squash_of(self.record)
+        program = spawn.find(_FUSE, _FUSE) if driver == _FUSE else ""
+        if squash and driver == "overlay":
+            program = spawn.which(_FUSE) or ""
         return {
             "driver": driver,
             "path": containers.directory(self._paths, self.id),
             "layers": root["layers"],
-            "program": spawn.find(driver, driver) if wants_program else "",
+            "program": program,
             "uid_shift": _rows(root["shift"][0]),
             "gid_shift": _rows(root["shift"][1]),
+            "squash": squash,
         }
 
     def _binds(self) -> list[dict[str, Any]]:

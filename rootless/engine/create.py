@@ -10,13 +10,14 @@ from rootless.engine import plan_view, request
 from rootless.errors import BusyError, InUseError, RlError
 from rootless.kernel import proc
 from rootless.model import names
+from rootless.runtime.rootfs import SQUASH
 from rootless.store import containers, events, files, volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from rootless.engine.plan import Plan
+    from rootless.engine.plan import ImageFacts, Plan
     from rootless.net.drivers import Running
     from rootless.runtime.launch import Launch
     from rootless.store.paths import Paths
@@ -111,7 +112,7 @@ class Place:
             # Words of the command line may be bytes that are no UTF-8: out as they came in.
             content = text.encode(errors="surrogateescape")
             files.write_atomic(f"{self.directory}/{name}", content)
-        self._make_layers(plan.image.layers)
+        self._make_layers(plan.image)
 
     def _change_record(self, before: dict[str, Any]) -> None:
         """What others have changed since the look at `before`, such as the name, stays.
@@ -128,19 +129,27 @@ class Place:
         self._record = current
         self.name = str(current["name"])
 
-    def _make_layers(self, layers: list[str]) -> None:
-        if os.path.isdir(f"{self.directory}/upper"):
-            return  # by an earlier start
-        for name in ("l", "work", "merged", plan_view.FOLDER):
-            os.makedirs(f"{self.directory}/{name}", 0o700, exist_ok=True)
-        for number, layer in enumerate(layers):
+    def _make_layers(self, image: ImageFacts) -> None:
+        is_new = not os.path.isdir(f"{self.directory}/upper")
+        if is_new:
+            for name in ("l", "work", "merged", plan_view.FOLDER):
+                os.makedirs(f"{self.directory}/{name}", 0o700, exist_ok=True)
+        if is_new or image.file:
+            # Where an image file is mounted, another start may find it unpacked.
+            self._link_layers(image)
+        if is_new:
+            # Last, as a sign that all is there.
+            os.mkdir(f"{self.directory}/upper")
+            # mkdir(2) obeys the umask, but the upper directory is the container's "/".
+            os.chmod(f"{self.directory}/upper", 0o755)
+
+    def _link_layers(self, image: ImageFacts) -> None:
+        if image.squash:
+            os.makedirs(f"{self.directory}/{SQUASH}", 0o700, exist_ok=True)
+        for number, layer in enumerate(image.layers):
             link = f"{self.directory}/l/{number}"
             files.unlink_if_there(link)
             os.symlink(layer, link)
-        # Last, as a sign that all is there.
-        os.mkdir(f"{self.directory}/upper")
-        # mkdir(2) obeys the umask, but the upper directory is the container's "/".
-        os.chmod(f"{self.directory}/upper", 0o755)
 
     def _make_volumes(self, plan: Plan) -> list[tuple[str, str]]:
         copy_up = []
@@ -166,7 +175,8 @@ class Place:
         """
         pids = {
             "keeper": launch.keeper_pid, "init": launch.init_pid,
-            "server": launch.server_pid, "view": launch.view_pid, "network": network.pid,
+            **dict(zip(("server", "below"), launch.server_pids, strict=False)),
+            "view": launch.view_pid, "network": network.pid,
             "supervisor": launch.supervisor_pid,
         }  # fmt: skip
         state = {

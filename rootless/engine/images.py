@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # A passwd or group file beyond this is nobody's honest one.
 _MAX_FILE = 1 << 20
+# image-spec, image-layout.md; as model.reference has it.
+_LAYOUT = "oci:"
 
 
 def find(paths: Paths, text: str) -> StoredImage | None:
@@ -33,7 +35,7 @@ def obtain(paths: Paths, spec: ContainerSpec, progress: Progress | None) -> Stor
     text = spec.image or ""
     policy = spec.pull or "missing"
     if policy in ("missing", "never") and not spec.platform:
-        found = find(paths, text)
+        found = _of_layout(paths, text) if text.startswith(_LAYOUT) else find(paths, text)
         if found is not None:
             return found
         if resolve.is_whole_id(text):
@@ -50,6 +52,19 @@ def obtain(paths: Paths, spec: ContainerSpec, progress: Progress | None) -> Stor
     if image is None:
         raise NotFoundError(f"{text}: was removed just now", hint=f"rl pull {text}")
     return image
+
+
+def _of_layout(paths: Paths, text: str) -> StoredImage | None:
+    """The stored image that was brought from `oci:DIR`, if that still holds it."""
+    from rootless.image.source_oci import OciSource
+    from rootless.model import platform
+    from rootless.model import reference as references
+
+    place = references.parse_source(text)
+    if not isinstance(place, references.OciPath):
+        return None
+    found = resolve.find_local(paths, OciSource(place, platform.host()).digest)
+    return images.load(paths, found.descriptor) if found else None
 
 
 def facts_of(paths: Paths, image: StoredImage) -> ImageFacts:

@@ -104,6 +104,9 @@ def _size(path: str) -> int:
 def _image_size(paths: Paths, record: Record) -> int:
     from rootless.store import images
 
+    told = record.get("image_file") or {}
+    if "fingerprint" in told:
+        return os.stat(told["path"]).st_size if os.path.isfile(told["path"]) else 0
     try:
         image = images.load(paths, {"digest": record["manifest"]})
         return images.size(paths, image)

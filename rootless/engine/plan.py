@@ -36,15 +36,30 @@ _MORE_IPC_MODES = ("shareable", "none")
 
 
 class ImageFacts:
-    """What a plan needs of the image: its config and two files of its root file system."""
+    """What a plan needs of the image: its config and two files of its root file system.
 
-    __slots__ = ("config", "group", "layers", "passwd")
+    file: what is remembered of an image that is a file or a directory, None for one of the store.
+    squash: as in a RootfsRequest.
+    """
 
-    def __init__(self, config: dict[str, Any], layers: list[str], passwd: str, group: str) -> None:
+    __slots__ = ("config", "file", "group", "layers", "passwd", "squash")
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        layers: list[str],
+        passwd: str,
+        group: str,
+        *,
+        file: dict[str, str] | None = None,
+        squash: tuple[str, str] | None = None,
+    ) -> None:
         self.config = config
         self.layers = layers
         self.passwd = passwd
         self.group = group
+        self.file = file
+        self.squash = squash
 
 
 class Place:
@@ -116,7 +131,7 @@ class _Choices:
             "" if joined_container(spec.userns) else spec.userns,
             facts.maps, facts.uid, facts.gid, taken_ranges,
         )  # fmt: skip
-        self.driver = _driver(spec, facts, place, self.namespace)
+        self.driver = _driver(spec, image, facts, place, self.namespace)
         self.hostname = (joined.hostname if joined else "") or _hostname(
             spec, facts, place, new_network=network.new_namespace
         )
@@ -209,11 +224,21 @@ def _sources(
     return {**own, **(joined.files or {})} if joined else own
 
 
-def _driver(spec: ContainerSpec, facts: HostFacts, place: Place, namespace: UserNamespace) -> str:
+def _driver(
+    spec: ContainerSpec,
+    image: ImageFacts,
+    facts: HostFacts,
+    place: Place,
+    namespace: UserNamespace,
+) -> str:
     if spec.rootfs:
         return "directory"
     shifts = bool(namespace.shift.uids)
-    return storage.choose(spec.storage_driver, facts, place.directory, shifts=shifts)
+    driver = storage.choose(spec.storage_driver, facts, place.directory, shifts=shifts)
+    if image.squash and driver == "fuse-overlayfs" and not spec.storage_driver and not shifts:
+        # One program less between the container and its files, where the kernel can.
+        return "overlay"
+    return driver
 
 
 def _to_give(

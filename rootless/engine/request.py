@@ -97,6 +97,7 @@ def _lasting(spec: ContainerSpec, made: Plan, image: StoredImage | None) -> dict
         "image": image.name if image else spec.rootfs or spec.image or "",
         "image_id": image.image_id if image else "",
         "manifest": image.manifest_digest if image else "",
+        "image_file": made.image.file,
         "command": made.document["process"]["args"],
         "created": time.time(),
         "restart_count": 0,
@@ -126,6 +127,7 @@ def root_of(made: Plan) -> dict[str, Any]:
         "layers": len(made.image.layers),
         "shift": [shift.uids, shift.gids],
         "inner_maps": [inner.uids, inner.gids] if inner else None,
+        "squash": made.image.squash[1] if made.image.squash else "",
     }
 
 
@@ -191,9 +193,10 @@ def build(
             "driver": made.driver,
             "path": made.place.directory,
             "layers": len(made.image.layers),
-            "program": host.fuse_overlayfs if made.driver == "fuse-overlayfs" else "",
+            "program": _program(made, host),
             "uid_shift": made.namespace.shift.uids,
             "gid_shift": made.namespace.shift.gids,
+            "squash": made.image.squash,
         },
         "inner_maps": (inner.uids, inner.gids) if inner else None,
         "cgroup": cgroup,
@@ -219,6 +222,12 @@ def build(
         "remove": remove,
         "discard": spec.remove,
     }
+
+
+def _program(made: Plan, host: HostFacts) -> str:
+    """fuse-overlayfs where it is wanted, or may be."""
+    wanted = made.driver == "fuse-overlayfs" or (made.driver == "overlay" and made.image.squash)
+    return host.fuse_overlayfs if wanted else ""
 
 
 def _most_cpus(spec: ContainerSpec) -> int:

@@ -75,7 +75,8 @@ def _effects(
         f"user namespace: uids {outside_ranges(maps.uids)}; gids {outside_ranges(maps.gids)}"
     )
     count = len(made.image.layers)
-    shown = image.name if image else made.document["root"]["path"]
+    told = made.image.file
+    shown = image.name if image else told["path"] if told else made.document["root"]["path"]
     lines.append(f"root file system: {made.driver}, {count} layer{'s' * (count != 1)} of {shown}")
     lines += network.describe()
     lines += [describe_mount(one) for one in made.document["mounts"]]

@@ -96,8 +96,8 @@ class Start:
         return int(self._record.get("starts", 0)) if self._record else 0
 
     def _image(self, progress: Progress | None) -> tuple[StoredImage | None, ImageFacts]:
-        if self._record is None or self.spec.rootfs:
-            return find_image(self.paths, self.spec, progress, pull=True)
+        if self._record is None or self.spec.rootfs or self._record.get("image_file"):
+            return find_image(self.paths, self.spec, progress, pull=True, before=self._record)
         # Of the very image that it was made of, whatever its name means now.
         found = images.find(self.paths, self._record["image_id"])
         if found is None:
@@ -250,11 +250,23 @@ def remove_namesake(where: Paths, name: str) -> None:
 
 
 def find_image(
-    where: Paths, spec: ContainerSpec, progress: Progress | None, *, pull: bool
+    where: Paths,
+    spec: ContainerSpec,
+    progress: Progress | None,
+    *,
+    pull: bool,
+    before: dict[str, Any] | None = None,
 ) -> tuple[StoredImage | None, ImageFacts]:
-    """The image of `spec` (None for a --rootfs) and what a plan needs of it. Raises RlError."""
+    """The image of `spec` (None for a file or a directory) and what a plan needs of it.
+
+    before: the record of a container that was made of it. Raises RlError.
+    """
     if spec.rootfs:
         return None, images.facts_of_directory(spec.rootfs)
+    if spec.image and spec.image.startswith("/"):
+        from rootless.engine import image_files
+
+        return None, image_files.facts_of(where, spec.image, before)
     if not pull:
         present = images.find(where, spec.image or "")
         if present is None:

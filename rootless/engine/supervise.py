@@ -154,7 +154,7 @@ class Supervisor:
         if message[0] == messages.EXITED:
             self._status = message[1]
         elif message[0] == messages.DRIVER_DIED:
-            log.warn(f"the container's file system died (fuse-overlayfs: {message[1]})")
+            log.warn(f"the container's file system died ({message[1]})")
         elif message[0] == messages.OOM:
             self._on_oom(message[1])
 

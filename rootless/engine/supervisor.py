@@ -174,7 +174,7 @@ class Supervisor:
         elif message[0] == messages.OOM:
             self._try_to_note(lambda: self._ending.note_oom(message[1]))
         elif message[0] == messages.DRIVER_DIED:
-            words = f"the container's file system died (fuse-overlayfs: {message[1]})"
+            words = f"the container's file system died ({message[1]})"
             self._try_to_note(lambda: self._update(error=words))
         elif message[0] == messages.FAILED:
             error = messages.failure_of(message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless.errors import RlError
-from rootless.image import remove, transfer
+from rootless.image import remove, transfer, unsquash
 from rootless.store import blobs, buildcache, guard, images, layers, lists, trees
 from rootless.tools import idmap
 
@@ -22,8 +22,8 @@ def prune(paths: Paths, *, everything: bool, in_use: InUse) -> tuple[list[str], 
 
     That is: dangling images, or with `everything` all images, except those that `in_use` names
     containers of and those in a manifest list, and what builds have left for later ones; blobs and
-    layers without an image; downloads and layers that were given up. What other processes are
-    working on stays, or is fetched again by them.
+    layers without an image; downloads and layers that were given up; unpacked image files that no
+    container uses. What other processes are working on stays, or is fetched again by them.
     """
     if not os.path.isdir(paths.tmp):
         return [], 0
@@ -36,7 +36,8 @@ def prune(paths: Paths, *, everything: bool, in_use: InUse) -> tuple[list[str], 
     lines += [f"Deleted: {digest}" for digest in remove.prune_unreferenced(paths)]
     layers.sweep(paths)
     freed = sum(size for path, size in before.items() if not os.path.lexists(path))
-    return lines, freed + transfer.sweep(paths, 0)
+    trees_gone, given_back = unsquash.prune(paths)
+    return lines + trees_gone, freed + given_back + transfer.sweep(paths, 0)
 
 
 def _prune_images(paths: Paths, *, everything: bool, in_use: InUse) -> list[str]:

@@ -91,6 +91,11 @@ class OciSource(LocalSource):
                              hint=f"rl pull oci:{place.directory}:{min(names - {''})}")  # fmt: skip
         return media.choose(entries, platform, str(place))
 
+    @property
+    def digest(self) -> str:
+        """Of the image's manifest, or of its index of several platforms."""
+        return self._root.digest
+
     def root(self) -> tuple[bytes, str]:
         """See Source."""
         return self.manifest(self._root.digest)[0], self._root.media_type

@@ -92,6 +92,9 @@ class TarWriter:
 
     def add(self, parent: int, name: str, shown: str) -> None:
         """Write `name` of the directory `parent`, with all below it, as `shown`. Raises OSError."""
+        if self._device < 0:
+            # The directory's: on an overlay of several file systems other files have other numbers.
+            self._device = os.fstat(parent).st_dev
         self._walk(self._child(parent, name, shown), shown)
 
     def add_open(self, fd: int, shown: str) -> None:

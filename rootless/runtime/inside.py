@@ -191,6 +191,10 @@ class Inside:
         while self.receive() != _DONE:
             pass
 
+    def kill(self) -> None:
+        """End it, and all that it has started, where nothing that it reads or writes would."""
+        self._child.kill()
+
     def close(self) -> None:
         """Wait for its end; the caller has closed the streams that it reads or writes."""
         if not self._report.closed:

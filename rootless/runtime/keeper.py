@@ -130,7 +130,7 @@ def _run_init(
     _close_setup_side(setup, stdio)
     init_fd = os.pidfd_open(init_pid)
     now = time.monotonic_ns()
-    helpers = (made.server_pid, services.view_pid)
+    helpers = (made.server_pids, services.view_pid)
     control.send(messages.INIT, init_pid, helpers, now, fds=[init_fd])
     watch = _oom_watch(request, init_pid)
     stays = _watch(control, init_pid, init_fd, made, watch, services, has_orphans=has_orphans)
@@ -174,7 +174,7 @@ def _end_orphans(
             Group(request["cgroup"]["top"]).kill()
         except OSError:
             pass  # one by one, then
-    orphans.end(made.server_pid if made else 0, *services.pids())
+    orphans.end(*(made.server_pids if made else ()), *services.pids())
     if root is not None:
         orphans.end_in_root(root)
 
@@ -240,24 +240,29 @@ def _watch(
 
     Returns whether the launcher is still there.
     """
-    watched = [init_fd, control.fd]
-    server_fd = os.pidfd_open(made.server_pid) if made.server_pid else -1
-    if server_fd >= 0:
-        watched.append(server_fd)
-    spared = (init_pid, made.server_pid)
+    servers = {os.pidfd_open(pid): pid for pid in made.server_pids}
+    watched = [init_fd, control.fd, *servers]
+    spared = (init_pid, *made.server_pids)
     ready = _wait(control, watched, spared, oom_watch, services, has_orphans=has_orphans)
     if init_fd not in ready:
-        if server_fd in ready:
-            _tell(control, messages.DRIVER_DIED, made.complaint())
+        _tell_of_dead(control, made, servers, ready)
         signals.pidfd_send_signal(init_fd, signals.SIGKILL)
         # It may wait for one of the services, also on its way out.
         _wait(control, [init_fd], spared, oom_watch, services, has_orphans=has_orphans)
     status = os.waitpid(init_pid, 0)[1]
-    if init_fd in ready and server_fd >= 0 and _looks_like_a_dead_server(status):
+    if init_fd in ready and servers and _looks_like_a_dead_server(status):
         # About to be seen as dead: a process closes its files before its end is reported.
-        if wait_readable([server_fd], _MOMENT_MS):
-            _tell(control, messages.DRIVER_DIED, made.complaint())
+        _tell_of_dead(control, made, servers, wait_readable([*servers], _MOMENT_MS))
     return _tell(control, messages.EXITED, status, time.monotonic_ns())
+
+
+def _tell_of_dead(
+    control: Channel, made: rootfs.Rootfs, servers: dict[int, int], ready: list[int]
+) -> None:
+    for fd, pid in servers.items():
+        if fd in ready:
+            _tell(control, messages.DRIVER_DIED, made.complaint(pid))
+            return
 
 
 def _wait(

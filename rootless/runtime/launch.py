@@ -56,7 +56,8 @@ class Launch:
         self.init_pid = 0
         self._init_fd = -1
         self._is_let_go = False
-        self.server_pid = self.view_pid = 0
+        self.server_pids: list[int] = []
+        self.view_pid = 0
         self.times: list[tuple[str, int]] = []
 
     def _fork_supervisor(self, supervise: Callable[[channel.Channel], None]) -> None:
@@ -114,7 +115,7 @@ class Launch:
         """The pid of the container's first process, in our pid namespace."""
         message, fds = self._control_message(messages.INIT)
         self.init_pid = message[1]
-        self.server_pid, self.view_pid = message[2]
+        self.server_pids, self.view_pid = message[2]
         # By descriptor: the pid itself may be somebody else's once the keeper has reaped it.
         self._init_fd = fds[0]
         self.times.append(("root file system mounted, init forked", message[3]))
@@ -174,7 +175,7 @@ class Launch:
             if received[0][0] == messages.FAILED:
                 return messages.failure_of(received[0])
             if received[0][0] == messages.DRIVER_DIED:
-                return RuntimeSetupError(f"fuse-overlayfs: {received[0][1]}")
+                return RuntimeSetupError(received[0][1])
         return RuntimeSetupError("the container's first process ended before the command ran")
 
     @property

@@ -53,7 +53,8 @@ if TYPE_CHECKING:
         driver: fuse-overlayfs, overlay, vfs or directory. path: the container's directory, with
         `l/0` (topmost) and up naming the layers, `upper`, `work` and `merged`. layers: how many;
         for the driver "directory" one, the tree itself. program: fuse-overlayfs, "" for another
-        driver. shifts: from ids on disk to shown ids.
+        driver; with "overlay": to be used where that cannot be. shifts: from ids on disk to shown
+        ids. squash: squashfuse_ll and the file that is the lowest layer, None without one.
         """
 
         driver: str
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         program: str
         uid_shift: IdMap
         gid_shift: IdMap
+        squash: tuple[str, str] | None
 
     class CgroupRequest(TypedDict):
         """The container's control group, made and limited; the keeper is in it already.

@@ -35,6 +35,8 @@ class Paths:
         self.blobs = f"{root}/blobs/sha256"
         # Unpacked layers, shared by all images: layers/HEX_OF_DIFF_ID/diff.
         self.layers = f"{root}/layers"
+        # Image files where they cannot be mounted (image.unsquash): a tree for each.
+        self.unpacked = f"{root}/unpacked"
         self.containers = f"{root}/containers"
         # One symbolic link for each container name; the target is the container's id.
         self.names = f"{root}/names"

@@ -271,6 +271,7 @@ def run(
     *,
     stdin: bytes = b"",
     env: Mapping[str, str] | None = None,
+    die_with_parent: int = 0,
 ) -> Completed:
     """Run `argv` to its end with `stdin` (at most a pipe's 64 KiB) and collect both outputs.
 
@@ -282,7 +283,9 @@ def run(
         os.write(write_end, stdin)
         os.close(write_end)
         write_end = -1
-        code = spawn(argv, env=env, stdin=read_end, stdout=out, stderr=err).wait()
+        code = spawn(
+            argv, env=env, stdin=read_end, stdout=out, stderr=err, die_with_parent=die_with_parent
+        ).wait()
         return Completed(code, _contents(out), _contents(err))
     finally:
         for fd in (read_end, write_end, out, err):

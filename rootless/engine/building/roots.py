@@ -40,6 +40,7 @@ def prepare(folder: str, trees: list[str]) -> RootfsRequest:
         "program": host.fuse_overlayfs if driver == "fuse-overlayfs" else "",
         "uid_shift": (),
         "gid_shift": (),
+        "squash": None,
     }
 
 
@@ -51,7 +52,7 @@ def prepare_plain(folder: str) -> RootfsRequest:
     os.symlink(f"{folder}/tree", f"{folder}/l/0")
     return {
         "driver": "directory", "path": folder, "layers": 1, "program": "",
-        "uid_shift": (), "gid_shift": (),
+        "uid_shift": (), "gid_shift": (), "squash": None,
     }  # fmt: skip
 
 
