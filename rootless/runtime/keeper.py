@@ -261,7 +261,7 @@ def _tell_of_dead(
 ) -> None:
     for fd, pid in servers.items():
         if fd in ready:
-            _tell(control, messages.DRIVER_DIED, made.complaint(pid))
+            _tell(control, messages.DRIVER_DIED, made.obituary(pid))
             return
 
 

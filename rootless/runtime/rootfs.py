@@ -64,9 +64,14 @@ class Rootfs:
             # Nothing is ever written there.
             self._below.kill()
 
-    def complaint(self, pid: int) -> str:
-        """The last words of a server that died."""
-        return next((one.complaint() for one in self._servers if one.pid == pid), "")
+    def complaint(self) -> str:
+        """The last words of the topmost server."""
+        return self._servers[0].complaint() if self._servers else ""
+
+    def obituary(self, pid: int) -> str:
+        """The name and the last words of the server `pid`, which died."""
+        found = (f"{one.name}: {one.complaint()}" for one in self._servers if one.pid == pid)
+        return next(found, "")
 
 
 def make(request: RootfsRequest) -> Rootfs:

@@ -44,10 +44,9 @@ class Server:
         libc.umount2(self.mount_point, libc.MNT_DETACH)
 
     def complaint(self) -> str:
-        """Its name, and the last line that it wrote to its standard error."""
+        """What it wrote to its standard error, the last line."""
         text = os.pread(self._complaints, 65536, 0).decode(errors="replace")
-        words = spawn.last_words(text, besides=("unknown argument ignored",))
-        return f"{self.name}: {words}"
+        return spawn.last_words(text, besides=("unknown argument ignored",))
 
 
 def start(command: list[str], name: str, mount_point: str, flags: int = 0) -> Server:

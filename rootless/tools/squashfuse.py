@@ -27,6 +27,7 @@ def mount(program: str, path: str, mount_point: str) -> fuse_server.Server:
     except OSError as error:
         server.kill()
         raise RuntimeSetupError(
-            f"{path}: cannot be mounted: {server.complaint()}", hint=f"unsquashfs -s {path}"
+            f"{path}: cannot be mounted: {PROGRAM}: {server.complaint()}",
+            hint=f"unsquashfs -s {path}",
         ) from error
     return server

@@ -51,6 +51,17 @@ def test_a_start_imports_nothing_heavy(rl: Any, busybox_image: str, flags: list[
     assert not modules & set(OF_SYSINFO.split())
 
 
+def test_a_file_imports_nothing_heavy_either(rl: Any, busybox_image: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "box.sqsh")
+    rl("image", "squash", "-q", busybox_image, path)
+    modules = imported(rl, "run", "--rm", path, "true")
+    assert "rootless.image.squashfile" in modules
+    denied = HEAVY.split() + ALSO_HEAVY.split()
+    assert [name for name in denied if any(f"{m}.".startswith(f"{name}.") for m in modules)] == []
+    assert not [name for name in imported(rl, "run", "--rm", busybox_image, "true")
+                if "squash" in name or name.endswith("image_files")]  # fmt: skip
+
+
 def test_sysinfo_is_paid_for_by_those_who_ask(rl: Any, busybox_image: str) -> None:
     modules = imported(rl, "run", "--rm", "--net", "none", "--sysinfo", busybox_image, "true")
     assert set(OF_SYSINFO.split()) <= modules

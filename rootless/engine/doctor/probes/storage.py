@@ -104,7 +104,7 @@ def _inside(driver: str, folder: str, program: str) -> str:
     keeper.leave_mounts_of_host()
     made = rootfs.make({
         "driver": driver, "path": folder, "layers": 1, "program": program,
-        "uid_shift": (), "gid_shift": (),
+        "uid_shift": (), "gid_shift": (), "squash": None,
     })  # fmt: skip
     try:
         return _use(made.path)
