@@ -240,10 +240,30 @@ def _install_streams(streams: Sequence[int | None]) -> None:
 
 
 def command_of_rl() -> list[str]:
-    """How this rl was started, up to its own words; an absolute path first."""
+    """How this rl was started, up to its own words; an absolute path first.
+
+    A script that names its interpreter is executed itself, as it was: security modules go by that
+    (decision 0035).
+    """
     import sys
 
-    return [sys.executable, *sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]]
+    words = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1]
+    script = os.path.abspath(words[-1])
+    if len(words) > 1 and _first_line(script) == b" ".join(map(os.fsencode, words[:-1])):
+        return [script]
+    return [sys.executable, *words[1:]]
+
+
+def _first_line(path: str) -> bytes:
+    """What stands behind the `#!` of an executable file; b"" for any other."""
+    if not os.access(path, os.X_OK):
+        return b""
+    try:
+        with open(path, "rb") as file:
+            line = file.readline(4096)
+    except OSError:
+        return b""
+    return b" ".join(line[2:].split()) if line.startswith(b"#!") else b""
 
 
 def become_rl(*words: str) -> NoReturn:

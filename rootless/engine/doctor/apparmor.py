@@ -33,9 +33,8 @@ def commands() -> str:
 
 def own_script() -> str:
     """The file that was executed, "" where that was Python with rl as a module."""
-    words = spawn.command_of_rl()[1:]
-    script = words[-1] if words else ""
-    return os.path.realpath(script) if os.path.isfile(script) else ""
+    words = spawn.command_of_rl()
+    return os.path.realpath(words[0]) if len(words) == 1 else ""
 
 
 def is_roots(script: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import pytest
 
 from rootless.errors import HostError
 from rootless.tools import spawn
+
+CHECKOUT = Path(__file__).parents[3]
 
 
 def shell(script: str) -> spawn.Completed:
@@ -128,3 +132,17 @@ def test_only_a_session_of_its_own_keeps_the_signals_of_the_terminal_away(alone:
     finally:
         child.kill()
         child.wait()
+
+
+@pytest.mark.parametrize("is_executed", [True, False], ids=["the script", "python with it"])
+def test_rl_is_started_again_as_it_was(tmp_path: Path, is_executed: bool) -> None:
+    """As the kernel executes a script, its path stands behind the words of its first line."""
+    script = tmp_path / "rl"
+    script.write_text(
+        f"#!{sys.executable} -IS\nimport sys\nsys.path.append({str(CHECKOUT)!r})\n"
+        "from rootless.tools import spawn\nprint(spawn.command_of_rl())\n"
+    )
+    script.chmod(0o755)
+    command = [str(script)] if is_executed else [sys.executable, str(script)]
+    done = subprocess.run([*command, "run", "-it"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{command}\n"
