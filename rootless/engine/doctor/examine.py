@@ -22,7 +22,7 @@ from rootless.engine.doctor import (
     storage,
     store,
 )
-from rootless.engine.doctor.finding import BROKEN, REDUCED, Finding, works
+from rootless.engine.doctor.finding import BROKEN, Finding, works
 from rootless.engine.doctor.probes import groups as look_groups
 from rootless.engine.doctor.probes import ids as look_ids
 from rootless.engine.doctor.probes import namespaces as look_namespaces
@@ -31,26 +31,24 @@ from rootless.engine.doctor.probes import registries as look_registries
 from rootless.engine.doctor.probes import storage as look_storage
 from rootless.engine.doctor.probes import store as look_store
 from rootless.engine.doctor.report import Area, Report
-from rootless.errors import RlError, describe_os_error
-from rootless.model.registries import Endpoint
+from rootless.errors import describe_os_error
 from rootless.tools import idmap, timely
 
 # All together stay below two seconds, what a host without a network says as well.
 _SECONDS = 1.5
-_REGISTRY = "registry "
+_NETWORK_SECONDS = 1.2
 _NETWORK = "network "
+# Where a probe itself comes to nothing, which is mostly a file system that does not answer.
+_MEANINGS = {
+    "store": "the file system of the store, or of the home directory, does not answer",
+    "registries": "the configuration in the home directory cannot be read",
+}
 
 
 def examine() -> Report:
     """Look at the host that this is. Raises nothing that the host is to blame for."""
-    asked = _questions()
-    endpoints, refused = _endpoints()
-    for one in endpoints:
-        asked[_REGISTRY + one.domain] = functools.partial(look_registries.look, one)
-    told = timely.ask(asked, _SECONDS)
-    judge = _Judge(told)
-    areas = [*judge.areas(), Area("registries", "Registries", judge.registries(endpoints, refused))]
-    return Report(os.uname().nodename, idmap.user_name(), os.geteuid(), areas)
+    judge = _Judge(timely.ask(_questions(), _SECONDS))
+    return Report(os.uname().nodename, idmap.user_name(), os.geteuid(), judge.areas())
 
 
 def _questions() -> dict[str, Callable[[], Any]]:
@@ -61,17 +59,12 @@ def _questions() -> dict[str, Callable[[], Any]]:
         # The drivers are tried where the store is.
         "store": lambda: look_store.look(lambda root, place: look_storage.look(root, place, pid)),
         "limits": look_groups.look,
+        # A configuration in a home that does not answer must not keep us either.
+        "registries": functools.partial(look_registries.look, _NETWORK_SECONDS),
     }
     for name in look_network.DRIVERS:
         asked[_NETWORK + name] = functools.partial(look_network.look, name)
     return asked
-
-
-def _endpoints() -> tuple[list[Endpoint], str]:
-    try:
-        return look_registries.endpoints(), ""
-    except RlError as error:
-        return [], error.message
 
 
 class _Judge:
@@ -82,7 +75,7 @@ class _Judge:
         self._obstacle = _obstacle(told["namespaces"], told["ids"])
 
     def areas(self) -> list[Area]:
-        """All but the registries."""
+        """All of them."""
         untried = self._obstacle
         network_found = [] if untried else self._ask("network", network.judge)
         return [
@@ -92,6 +85,7 @@ class _Judge:
             self._storage(untried),
             Area("network", "Networks", network_found, untried),
             Area("limits", "Limits", self._ask("limits", groups.judge)),
+            Area("registries", "Registries", self._ask("registries", registries.judge)),
         ]
 
     def _storage(self, untried: str) -> Area:
@@ -102,26 +96,12 @@ class _Judge:
             "storage", "Root file systems", [] if untried else storage.judge(tried), untried
         )
 
-    def registries(self, endpoints: list[Endpoint], refused: str) -> list[Finding]:
-        """One finding for each; refused: why the configuration cannot be read."""
-        if refused:
-            return [Finding("registries", BROKEN, refused, "nothing can be pulled or run")]
-        return [finding for one in endpoints for finding in self._registry(one)]
-
-    def _registry(self, one: Endpoint) -> list[Finding]:
-        return self._ask(
-            _REGISTRY + one.domain, lambda facts: [registries.judge(one.domain, one.host, facts)]
-        )
-
     def _ask(self, name: str, judge: Callable[[Any], list[Finding]]) -> list[Finding]:
         told = self._networks() if name == "network" else self._told[name]
         if not isinstance(told, Exception):
             return judge(told)
         reason = describe_os_error(told) if isinstance(told, OSError) else str(told)
-        state, meaning = (REDUCED, "") if name.startswith(_REGISTRY) else (BROKEN, "")
-        if isinstance(told, timely.NoAnswer) and name == "store":
-            meaning = "the file system of the store does not answer"
-        return [Finding(name, state, reason, meaning)]
+        return [Finding(name, BROKEN, reason, _MEANINGS.get(name, ""))]
 
     def _networks(self) -> Any:
         told = {name: self._told[_NETWORK + name] for name in look_network.DRIVERS}

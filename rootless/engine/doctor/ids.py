@@ -14,7 +14,7 @@ _USUAL = 65536
 # With the user, who is 0, these reach up to 65535.
 _ENOUGH = 65535
 _NOTHING = "no container can run"
-ONE_ID = "containers have one user: all files are yours, and programs cannot become others"
+ONE_ID = "containers have one id: chown, su and their like are only acted out"
 _WHY_IDS = "ids for the users inside of this user's containers (subuid(5))"
 _WHY_HELPER = "the setuid helpers that map these ids (newuidmap(1))"
 

@@ -38,6 +38,8 @@ DEFAULTS: dict[str, Any] = {
     # The options of the file system that the home directory is on, and its own flags.
     "home": "size=200m",
     "home_flags": 0,
+    # Whether the home directory is on a file system that does not answer.
+    "home_hangs": False,
     # Limits of namespaces, by the name below /proc/sys/user: this namespace has its own.
     "limits": {},
     # Whether it is a container whose filter forbids user namespaces.
@@ -151,6 +153,12 @@ def bind(source: str, target: str) -> None:
 
 def make_home(home: Path, wishes: dict[str, Any]) -> None:
     home.mkdir()
+    if wishes["home_hangs"]:
+        fuse = os.open("/dev/fuse", os.O_RDWR)
+        os.set_inheritable(fuse, True)
+        options = f"fd={fuse},rootmode=40000,user_id={UID},group_id={UID},allow_other"
+        libc.mount("nobody", str(home), "fuse", 0, options)
+        return
     options = f"mode=700,uid={UID},gid={UID},{wishes['home']}"
     libc.mount("tmpfs", str(home), "tmpfs", wishes["home_flags"], options)
 

@@ -165,6 +165,15 @@ def test_programs_of_a_store_mounted_noexec_can_be_executed() -> None:
     assert "mounted noexec" in report["store"]["found"]
 
 
+def test_a_home_that_does_not_answer() -> None:
+    report = Host(home_hangs=True).doctor()
+    assert report["store"]["state"] == "broken" and report.code == 2
+    assert report["store"]["found"] == "no answer within 1.5 seconds"
+    assert "does not answer" in report["store"]["meaning"]
+    # All else is known.
+    assert report["user-namespaces"]["state"] == report["slirp4netns"]["state"] == "works"
+
+
 FORBIDDEN = [
     (
         {"limits": {"max_user_namespaces": 0}},

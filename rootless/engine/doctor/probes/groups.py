@@ -61,6 +61,8 @@ def _ask_manager() -> tuple[str, list[str] | None]:
         if absence is not None:
             raise absence
         return str(manager.read_property(_TOP, "ControlGroup", _SLICE)), None
+    except systemd.ManagerRefused:
+        return "", None  # an answer all the same
     except RlError as error:
         return "", [error.message, error.hint]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,12 +11,36 @@ from rootless.image import http, proxies, registries_config
 from rootless.image.session import Session
 from rootless.model.reference import Reference
 from rootless.model.registries import Endpoint
+from rootless.tools import timely
 
 _REPOSITORY = "library/any"
 
 
-def endpoints() -> list[Endpoint]:
-    """Where an image with a short name would be looked for. Raises RlError (odd configuration)."""
+def look(seconds: float) -> dict[str, Any]:
+    """The facts that `engine.doctor.registries` judges, found within `seconds`.
+
+    error: why the configuration cannot be read, "" where it can. registries: for each place that an
+    image with a short name would be looked for at: name and host; status: of the answer to /v2/, 0
+    without one (any will do); refused: why there is none; proxy: HOST:PORT, "" for a direct
+    connection.
+    """
+    try:
+        asked = _endpoints()
+    except RlError as error:
+        return {"error": error.message, "registries": []}
+    questions = {one.domain: functools.partial(_look, one) for one in asked}
+    answers = timely.ask(questions, seconds)
+    return {"error": "", "registries": [_row(one, answers[one.domain]) for one in asked]}
+
+
+def _row(endpoint: Endpoint, told: Any) -> dict[str, Any]:
+    row = {"name": endpoint.domain, "host": endpoint.host}
+    if isinstance(told, Exception):
+        return {**row, "status": 0, "refused": str(told), "proxy": ""}
+    return {**row, **told}
+
+
+def _endpoints() -> list[Endpoint]:
     configured = registries_config.load()
     found: dict[str, Endpoint] = {}
     for domain in configured.search:
@@ -27,11 +52,7 @@ def endpoints() -> list[Endpoint]:
     return list(found.values())
 
 
-def look(endpoint: Endpoint) -> dict[str, Any]:
-    """status: of the answer to /v2/, 0 without one (any will do); refused: why there is none.
-
-    proxy: HOST:PORT, "" for a direct connection.
-    """
+def _look(endpoint: Endpoint) -> dict[str, Any]:
     told: dict[str, Any] = {"status": 0, "refused": "", "proxy": ""}
     try:
         told["proxy"] = _proxy(endpoint.host)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,15 +58,25 @@ def test_no_letter_where_nothing_is_to_be_done() -> None:
     assert report(works("a", "")).letter() == ""
 
 
+def registry(**told: Any) -> Finding:
+    usual = {"name": "docker.io", "host": "registry-1.docker.io", "status": 0, "refused": "",
+             "proxy": ""}  # fmt: skip
+    (found,) = registries.judge({"error": "", "registries": [{**usual, **told}]})
+    return found
+
+
 def test_a_registry() -> None:
-    told = {"status": 401, "refused": "", "proxy": "proxy:3128"}
-    found = registries.judge("docker.io", "registry-1.docker.io", told)
+    found = registry(status=401, proxy="proxy:3128")
     assert (found.check, found.state) == ("registry docker.io", WORKS)
     assert found.found == "answers through the proxy proxy:3128 (HTTP 401)"
-    told = {"status": 0, "refused": "registry-1.docker.io: timed out", "proxy": ""}
-    found = registries.judge("docker.io", "registry-1.docker.io", told)
+    found = registry(refused="registry-1.docker.io: timed out")
     assert found.state == REDUCED and "rl load" in found.meaning
     assert found.fix is not None and found.fix.whom == YOU
+
+
+def test_a_configuration_of_registries_that_cannot_be_read() -> None:
+    (found,) = registries.judge({"error": "/etc/rl/registries.toml: …", "registries": []})
+    assert found.state == BROKEN
 
 
 def test_the_profile_of_the_usual_places_is_installed_as_it_is(
