@@ -136,7 +136,7 @@ def _addresses(record: Record) -> dict[str, str]:
     from rootless.net import drivers
 
     try:
-        driver = drivers.make(network.parse_network(record.get("network") or ""), [])
+        driver = drivers.make(network.parse_network(network.of_record(record)), [])
     except RlError:
         return {"host": "", "gateway": ""}
     return {"host": driver.container_address or "", "gateway": driver.gateway or ""}

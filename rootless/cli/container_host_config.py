@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rootless.model import network
 from rootless.model.container import DEFAULT_SHM_SIZE
 from rootless.model.logspec import JSON_FILE
 
@@ -83,7 +84,7 @@ def _bind(mount: Record) -> str:
 
 def _network(record: Record, spec: Record) -> dict[str, Any]:
     return {
-        "NetworkMode": record.get("network") or "default",
+        "NetworkMode": network.of_record(record) or "default",
         "PortBindings": port_bindings(spec.get("ports", [])),
         "PublishAllPorts": spec.get("publish_all", False),
         "Links": None,

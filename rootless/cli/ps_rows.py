@@ -126,7 +126,7 @@ class Row:
             "AutoRemove": bool(record.get("remove")),
             "Labels": record["labels"],
             "Mounts": [mount["destination"] for mount in record.get("mounts", [])],
-            "Networks": [network.driver_of(record.get("network") or "")],
+            "Networks": [network.driver_of(network.of_record(record))],
             "Ports": [_port(one) for one in self.published()],
         }
 
@@ -186,6 +186,6 @@ FIELDS: dict[str, Callable[[Row], Any]] = {
     "Labels": lambda row: ",".join(sorted(f"{k}={v}" for k, v in row.labels().items())),
     "Mounts": lambda row: ",".join(row.mounts()),
     "LocalVolumes": lambda row: str(len(_named_volumes(row.record))),
-    "Networks": lambda row: network.driver_of(row.record.get("network") or ""),
+    "Networks": lambda row: network.driver_of(network.of_record(row.record)),
     "HealthStatus": lambda row: _health(row.record),
 }

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import stat
 
+from rootless.engine import trials
 from rootless.model.mountspec import STANDARD_DEVICES
 from rootless.tools import idmap, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.model.idmap import IdMaps
+    from rootless.store.verdicts import Verdicts
+
+_FUSE = "/dev/fuse"
 
 
 class HostFacts:
@@ -18,7 +22,7 @@ class HostFacts:
 
     __slots__ = (
         "devices", "fuse_overlayfs", "gid", "has_fuse", "has_mqueue", "has_nodes", "has_pressure",
-        "has_time", "hostname", "maps", "resolv", "terminal_size", "uid", "user",
+        "has_time", "hostname", "maps", "resolv", "storage", "terminal_size", "uid", "user",
     )  # fmt: skip
 
     def __init__(
@@ -38,6 +42,7 @@ class HostFacts:
         has_time: bool,
         devices: list[str],
         user: str,
+        storage: dict[str, str] | None = None,
     ) -> None:
         self.uid = uid
         self.gid = gid
@@ -53,23 +58,32 @@ class HostFacts:
         self.has_time = has_time
         self.devices = devices
         self.user = user
+        # Driver → reason against it, "" for none; those that nobody has tried are missing.
+        self.storage = storage or {}
 
 
 def gather(
-    maps: IdMaps | None = None, *, devices: bool = False, terminal: bool = False
+    maps: IdMaps | None = None,
+    *,
+    verdicts: Verdicts | None = None,
+    devices: bool = False,
+    terminal: bool = False,
 ) -> HostFacts:
     """Look at the host, with `devices` also at its device nodes, with `terminal` at the user's.
 
+    verdicts: of the store whose drivers are tried, where that is not known yet; None for no try.
     fuse_overlayfs is "" where the program or /dev/fuse cannot be used. has_pressure: of PSI;
     has_time: the kernel has time namespaces."""
-    has_fuse = os.access("/dev/fuse", os.R_OK | os.W_OK)
+    has_fuse = _opens(_FUSE)
+    program = (spawn.which("fuse-overlayfs") or "") if has_fuse else ""
     return HostFacts(
         uid=os.geteuid(),
         gid=os.getegid(),
         maps=maps or idmap.canonical_maps(),
         hostname=os.uname().nodename,
         resolv=_read("/etc/resolv.conf"),
-        fuse_overlayfs=(spawn.which("fuse-overlayfs") or "") if has_fuse else "",
+        fuse_overlayfs=program,
+        storage=trials.storage(verdicts, program) if verdicts else {},
         has_fuse=has_fuse,
         terminal_size=_terminal_size() if terminal else None,
         user=idmap.user_name(),
@@ -79,6 +93,15 @@ def gather(
         has_time=os.path.exists("/proc/self/ns/time"),
         devices=_usable_devices() if devices else [],
     )
+
+
+def _opens(device: str) -> bool:
+    """By trying: a group of ours may not be allowed the device (EPERM), the kernel may lack it."""
+    try:
+        os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _read(path: str) -> str:

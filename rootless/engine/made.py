@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from rootless.engine import create as places
-from rootless.engine import facts, joining, lifecycle, live, plan, recover, request, start
+from rootless.engine import (
+    facts,
+    joining,
+    lifecycle,
+    live,
+    networks,
+    plan,
+    recover,
+    request,
+    start,
+    storage,
+)
 from rootless.engine.undo import Undo
 from rootless.errors import RlError, StoreError
-from rootless.store import containers, paths
+from rootless.store import containers, paths, verdicts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,19 +35,25 @@ def create(spec: ContainerSpec, progress: Progress | None) -> str:
     joined = _of_others(where, spec)
     start.obey_site(spec)
     image, image_facts = start.find_image(where, spec, progress, pull=True)
-    network = start.network_of(spec, image_facts)
+    known = verdicts.Verdicts(where)
+    network = networks.choose(spec, image_facts.config, known)
     if spec.replace and spec.name:
         start.remove_namesake(where, spec.name)
     with Undo() as undo:
         place = places.Place(where, containers.new_id())
         undo.callback(place.discard)
         place.claim(spec.name)
+        host = facts.gather(
+            verdicts=known if storage.is_open(spec) else None,
+            devices=spec.privileged,
+            terminal=spec.tty,
+        )
         made = plan.build(
-            spec, image_facts, facts.gather(devices=spec.privileged, terminal=spec.tty),
+            spec, image_facts, host,
             plan.Place(place.id, place.name, place.directory, where.volumes),
             network, start.taken_ranges(where), joined,
         )  # fmt: skip
-        record = request.record_of(spec, made, image)
+        record = request.record_of(spec, made, image, network=network)
         place.write(made, {**record, **request.NEVER_STARTED})
         place.write_config(made.document, start.seccomp_document(made))
         start.write_cidfile(spec, place.id)

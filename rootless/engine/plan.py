@@ -63,12 +63,17 @@ class ImageFacts:
 
 
 class Place:
-    """Where the container will live: its id, its name, its directory and the volumes' directory."""
+    """Where the container will live: its id, its name, its directory and the volumes' directory.
 
-    __slots__ = ("container_id", "directory", "name", "volumes")
+    driver: the storage driver of its earlier starts, "" for none."""
 
-    def __init__(self, container_id: str, name: str, directory: str, volumes: str) -> None:
+    __slots__ = ("container_id", "directory", "driver", "name", "volumes")
+
+    def __init__(
+        self, container_id: str, name: str, directory: str, volumes: str, driver: str = ""
+    ) -> None:
         self.container_id = container_id
+        self.driver = driver
         self.name = name
         self.directory = directory
         self.volumes = volumes
@@ -234,7 +239,9 @@ def _driver(
     if spec.rootfs:
         return "directory"
     shifts = bool(namespace.shift.uids)
-    driver = storage.choose(spec.storage_driver, facts, place.directory, shifts=shifts)
+    driver = storage.choose(
+        spec.storage_driver, facts, place.directory, shifts=shifts, before=place.driver
+    )
     if image.squash and driver == "fuse-overlayfs" and not spec.storage_driver and not shifts:
         # One program less between the container and its files, where the kernel can.
         return "overlay"

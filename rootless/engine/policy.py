@@ -110,6 +110,8 @@ def _choose_network(spec: ContainerSpec, policy: Policy) -> None:
         return
     driver = network.driver_of(spec.network)
     if driver in allowed:
+        if not {"pasta", "host"}.issubset(allowed):
+            spec.network = spec.network or driver  # by its name, so that no other takes its place
         return
     if spec.network:
         hint = f"rl run --network {allowed[0]} …"

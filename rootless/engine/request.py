@@ -34,6 +34,8 @@ OF_A_START = frozenset(
         "stop_requested",
         "auto_range",
         "mounts",
+        "root",
+        "network_used",
     )
 )
 # What a record says of a container that was made and not started.
@@ -46,13 +48,15 @@ def record_of(
     image: StoredImage | None,
     before: dict[str, Any] | None = None,
     *,
+    network: Driver,
     watched: bool = False,
 ) -> dict[str, Any]:
     """The container's record at its start (store.containers keeps it). before: the one so far.
 
     watched: whether somebody will check its health.
     """
-    record = {**_lasting(spec, made, image), **(before or {}), **_of_this_start(spec, made, before)}
+    ours = _of_this_start(spec, made, before, network)
+    record = {**_lasting(spec, made, image), **(before or {}), **ours}
     return {**record, "health": _health(record) if watched else None}
 
 
@@ -74,7 +78,7 @@ def _health_check(spec: ContainerSpec, config: dict[str, Any]) -> dict[str, Any]
 
 
 def _of_this_start(
-    spec: ContainerSpec, made: Plan, before: dict[str, Any] | None
+    spec: ContainerSpec, made: Plan, before: dict[str, Any] | None, network: Driver
 ) -> dict[str, Any]:
     return {
         "status": "running",
@@ -87,6 +91,8 @@ def _of_this_start(
         "stop_requested": False,
         "auto_range": _auto_range(spec, made.namespace.inner),
         "mounts": _mounts(spec, made),
+        "root": root_of(made),
+        "network_used": network.name if network.is_instead else "",
     }
 
 
@@ -110,7 +116,6 @@ def _lasting(spec: ContainerSpec, made: Plan, image: StoredImage | None) -> dict
         "stop_signal": spec.stop_signal,
         "log_driver": spec.log_driver,
         "log_opts": spec.log_opts,
-        "root": root_of(made),
         "stop_timeout": spec.stop_timeout,
         "restart": spec.restart,
         "spec": spec_document.to_document(spec),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from rootless.engine import create, facts, plan, start
+from rootless.engine import create, facts, networks, plan, start, storage
 from rootless.engine.ending import Ending
 from rootless.engine.grouping import Grouping
 from rootless.engine.start import Start
 from rootless.engine.timeline import Timeline
 from rootless.engine.undo import Undo
-from rootless.store import containers, paths
+from rootless.store import containers, paths, verdicts
 from rootless.tools import spawn
 
 TYPE_CHECKING = False
@@ -42,11 +42,16 @@ def describe(spec: ContainerSpec, joined: Joined | None = None) -> tuple[dict[st
         containers.directory(where, container_id),
         where.volumes,
     )
-    network = start.network_of(spec, image_facts)
+    known = verdicts.Verdicts(where)
+    network = networks.choose(spec, image_facts.config, known)
     made = plan.build(
         spec,
         image_facts,
-        facts.gather(devices=spec.privileged, terminal=spec.tty),
+        facts.gather(
+            verdicts=known if storage.is_open(spec) else None,
+            devices=spec.privileged,
+            terminal=spec.tty,
+        ),
         place,
         network,
         start.taken_ranges(where),

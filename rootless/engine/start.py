@@ -6,15 +6,12 @@ import os
 import time
 
 from rootless import config, log
-from rootless.engine import answered, create, facts, images, plan, request
+from rootless.engine import answered, create, facts, images, networks, plan, request, storage
 from rootless.engine.grouping import Grouping
 from rootless.engine.undo import Undo
 from rootless.errors import EXIT_ENGINE, NotFoundError, RlError, UsageError
-from rootless.model import network as network_model
-from rootless.model import ports as port_model
-from rootless.net import drivers
 from rootless.runtime import seccomp
-from rootless.store import containers, files, paths
+from rootless.store import containers, files, paths, verdicts
 from rootless.tools import idmap
 
 TYPE_CHECKING = False
@@ -73,12 +70,14 @@ class Start:
         spec = self.spec
         maps = idmap.canonical_maps()
         self.launch.request_maps(maps)
-        host = facts.gather(maps, devices=spec.privileged, terminal=spec.tty)
+        known = verdicts.Verdicts(self.paths)
+        tried = known if storage.is_open(spec) else None
+        host = facts.gather(maps, verdicts=tried, devices=spec.privileged, terminal=spec.tty)
         _say_what_is_reduced(maps)
         image, image_facts = self._image(progress)
         self.timeline.mark("image found")
         self._built_for = str(image.config.get("architecture", "")) if image else ""
-        self._network = network_of(spec, image_facts)
+        self._network = networks.choose(spec, image_facts.config, known)
         self._network.check()
         with Undo() as undo:
             undo.callback(self.place.discard)
@@ -94,6 +93,10 @@ class Start:
     def _number(self) -> int:
         """Which start of the container it is, from 0."""
         return int(self._record.get("starts", 0)) if self._record else 0
+
+    @property
+    def _driver_before(self) -> str:
+        return str(self._record["root"]["driver"]) if self._record and self._number else ""
 
     def _image(self, progress: Progress | None) -> tuple[StoredImage | None, ImageFacts]:
         if self._record is None or self.spec.rootfs or self._record.get("image_file"):
@@ -120,7 +123,9 @@ class Start:
         self, host: HostFacts, image: StoredImage | None, image_facts: ImageFacts
     ) -> None:
         spec, place = self.spec, self.place
-        where = plan.Place(place.id, place.name, place.directory, self.paths.volumes)
+        where = plan.Place(
+            place.id, place.name, place.directory, self.paths.volumes, self._driver_before
+        )
         with _auto_range_lock(self.paths, spec):
             # Files are kept with the image's ids: another start may have another range.
             taken = taken_ranges(self.paths)
@@ -130,7 +135,11 @@ class Start:
             add_cgroups_path(made, self.grouping)
             self._has_no_root = made.namespace.has_no_root
             watched = self.launch.supervisor_pid > 0
-            record = request.record_of(spec, made, image, self._record, watched=watched)
+            record = request.record_of(
+                spec, made, image, self._record, watched=watched, network=self._network
+            )
+            if made.driver == storage.VFS and not self._number:
+                storage.tell_cost(image_facts.layers)
             copy_up = place.fill(made, record)
         document = seccomp_document(made)
         cache = self.paths.cache
@@ -213,6 +222,8 @@ class Start:
         """It did not come to run, or what follows it failed: take back what runs, note why."""
         self.launch.abandon()
         self.grouping.discard()
+        if not isinstance(error, UsageError):
+            verdicts.forget(self.paths)
         self._note_failure(error)
 
     def _note_failure(self, error: BaseException) -> None:
@@ -295,15 +306,6 @@ def _auto_range_lock(where: Paths, spec: ContainerSpec) -> Undo:
         lock.acquire()
         held.callback(lock.release)
     return held
-
-
-def network_of(spec: ContainerSpec, image: ImageFacts) -> Driver:
-    """The network driver that `spec` asks for. Raises UsageError."""
-    ports = list(spec.ports)
-    if spec.publish_all:
-        ports += port_model.exposed_ports(image.config)
-    choice = network_model.parse_network(spec.network)
-    return drivers.make(choice, ports, dns=spec.dns)
 
 
 def taken_ranges(where: Paths) -> list[tuple[int, int]]:

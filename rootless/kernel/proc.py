@@ -32,10 +32,16 @@ def host() -> str:
     return os.environ.get("RL_HOST") or os.uname().nodename
 
 
+_boot_id = ""
+
+
 def boot_id() -> str:
     """The kernel's name for this boot."""
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        return file.read().strip()
+    global _boot_id
+    if not _boot_id:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            _boot_id = file.read().strip()
+    return _boot_id
 
 
 def open_pidfd(pid: int, started: int) -> int:

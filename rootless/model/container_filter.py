@@ -81,7 +81,7 @@ class ContainerFilter:
         )
 
     def _takes_surroundings(self, record: Record) -> bool:
-        driver = network.driver_of(record.get("network") or "")
+        driver = network.driver_of(network.of_record(record))
         targets = [mount.get("destination") for mount in record.get("mounts", [])]
         places = [*record.get("mounted_volumes", []), *targets]
         return self._filters.fits(

@@ -11,6 +11,10 @@ from rootless.model.digits import number
 from rootless.model.ports import is_address
 from rootless.model.value import Value
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 DEFAULT_DRIVER = "slirp4netns"
 _SHORT_ID = 12
 _DOCKERS_NAMES = ("", "bridge", "default", "private")
@@ -65,6 +69,11 @@ def parse_network(text: str) -> NetworkChoice:
     if name in _OPTIONS:
         return NetworkChoice(name, _parse_options(name, rest, text))
     raise UsageError(f"--network {text}: no such network; there is {_EXISTING}")
+
+
+def of_record(record: dict[str, Any]) -> str:
+    """The `--network` that a container has, by its record: the wish, or what it got instead."""
+    return str(record.get("network_used") or record.get("network") or "")
 
 
 def driver_of(text: str) -> str:

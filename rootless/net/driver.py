@@ -21,6 +21,7 @@ class Driver:
     loopback_by_us: whether the runtime has to bring `lo` up (kernel.netdev).
     container_address: the container's IPv4 address, None without one.
     gateway: the address that leads out, None without one.
+    is_instead: whether another one, which does not work here, would have been the choice.
     host_alias: the address under which the container reaches the host, None when it does not.
     has_own_resolver: whether a resolver that the driver brings along, if it does, is wanted.
     """
@@ -33,6 +34,7 @@ class Driver:
     gateway: str | None = None
     host_alias: str | None = None
     has_own_resolver = True
+    is_instead = False
     # Whether the container's network goes on when the process that starts it has ended: somebody
     # else holds copies of Running.fds() then.
     outlives_caller = False

@@ -13,5 +13,9 @@ def check_tun(path: str = TUN) -> None:
     """Raises HostError where the user cannot open it, with the command that changes that."""
     if not os.path.exists(path):
         raise HostError(f"{path}: no such device", hint=f"sudo modprobe tun; ls -l {path}")
-    if not os.access(path, os.R_OK | os.W_OK):
-        raise HostError(f"{path}: permission denied", hint=f"sudo chmod 0666 {path}")
+    try:
+        # A control group may not be allowed the device, the kernel may lack its module.
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise HostError(f"{path}: {reason}", hint=f"sudo chmod 0666 {path}") from error

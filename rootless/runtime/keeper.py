@@ -98,7 +98,7 @@ def _take_joined(request: Request, fds: list[int]) -> list[int]:
 def leave_mounts_of_host() -> None:
     """Be in a mount namespace of our own. Raises HostError where we may not."""
     try:
-        libc.unshare(libc.CLONE_NEWNS)
+        namespaces.unshare(libc.CLONE_NEWNS)
     except PermissionError as error:
         # Ubuntu, from 23.10 on: AppArmor lets everybody make one, but without its capabilities.
         from rootless.tools import userns_forbidden

@@ -10,6 +10,7 @@ import errno
 import os
 
 from rootless.cgroup import group
+from rootless.errors import HostError
 from rootless.kernel import libc
 
 TYPE_CHECKING = False
@@ -29,6 +30,12 @@ _OWN = {
     "ipc": libc.CLONE_NEWIPC,
     "cgroup": libc.CLONE_NEWCGROUP,
 }
+# namespaces(7), "The /proc/sys/user directory": max_NAME_namespaces.
+_LIMITS = {
+    libc.CLONE_NEWNS: "mnt", libc.CLONE_NEWNET: "net", libc.CLONE_NEWUTS: "uts",
+    libc.CLONE_NEWIPC: "ipc", libc.CLONE_NEWCGROUP: "cgroup", libc.CLONE_NEWPID: "pid",
+    libc.CLONE_NEWTIME: "time",
+}  # fmt: skip
 
 
 def enter(namespaces: list[Namespace]) -> None:
@@ -40,7 +47,7 @@ def enter(namespaces: list[Namespace]) -> None:
             flags |= flag
         elif flag:
             _join(namespace, flag)
-    libc.unshare(flags)
+    unshare(flags)
     if flags & libc.CLONE_NEWNS:
         keep_mounts_inside()
 
@@ -149,7 +156,37 @@ def _enter(namespace: Namespace, flag: int) -> None:
     if "path" in namespace:
         _join(namespace, flag)
     else:
+        unshare(flag)
+
+
+def unshare(flags: int) -> None:
+    """unshare(2). Raises OSError, and HostError that names the limit where that is the reason."""
+    try:
+        libc.unshare(flags)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise _limit_reached(flags) from error
+
+
+def _limit_reached(flags: int) -> HostError:
+    """Each by itself: the files in /proc/sys/user show the limits of our own namespace, and the
+    one that is reached is of a namespace above it."""
+    wanted = [flag for flag in _LIMITS if flags & flag]
+    refused = [flag for flag in wanted if _is_refused(flag)]
+    limits = [f"user.max_{_LIMITS[flag]}_namespaces" for flag in refused or wanted]
+    return HostError(
+        f"namespaces: the limit {' or '.join(limits)} is reached",
+        hint=" ".join(("sudo sysctl", *(f"{name}=28633" for name in limits))),
+    )
+
+
+def _is_refused(flag: int) -> bool:
+    try:
         libc.unshare(flag)
+    except OSError:
+        return True
+    return False
 
 
 def _join(namespace: Namespace, flag: int) -> None:

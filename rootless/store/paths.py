@@ -55,6 +55,8 @@ class Paths:
         self.events = f"{self.running}.events/journal"
         # What runs in them by `rl exec` (store.execs).
         self.execs = f"{self.running}.execs"
+        # Which drivers work here (store.verdicts).
+        self.verdicts = f"{self.running}.drivers"
         # Where images are mounted: a directory for each, by its id (engine.image_mounts).
         self.mounts = f"{self.running}.mounts"
         # What can be made anew at any time, such as compiled seccomp programs.

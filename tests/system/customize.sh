@@ -50,4 +50,5 @@ systemctl --quiet mask systemd-networkd-wait-online.service systemd-resolved.ser
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
     e2scrub_reap.service fstrim.timer man-db.timer systemd-tmpfiles-clean.timer \
     serial-getty@ttyS0.service getty@tty1.service
-systemctl --quiet disable lxcfs # the tests that want it start it
+# The tests that want them start them.
+systemctl --quiet disable lxcfs nfs-server rpcbind.service rpcbind.socket nfs-client.target

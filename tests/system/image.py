@@ -37,6 +37,8 @@ PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "dbus-user-session", "libpam-systemd", "udev", "kmod",
     "iproute2", "openssh-server", "zstd",
 )  # fmt: skip
+# A home on a network file system: the guest serves it to itself.
+SERVERS = ("nfs-kernel-server",)
 # What the view of /proc is shown to, and what it is compared with.
 READERS = ("procps", "htop", "python3", "default-jre-headless", "nodejs", "lxcfs")
 USERS = ("rl-linger", "rl-su", "rl-ssh")
@@ -247,7 +249,7 @@ def _hooks(stage: str, commands: tuple[str, ...]) -> list[str]:
 def _packages(release: Release) -> list[str]:
     """All of them at once, and by the outer apt, which alone may know how to reach a mirror."""
     rows = (line.split("#")[0].split() for line in PACKAGE_LIST.read_text().splitlines())
-    return [*PACKAGES, *READERS, release.kernel_package, *(row[0] for row in rows if row)]
+    return [*PACKAGES, *SERVERS, *READERS, release.kernel_package, *(row[0] for row in rows if row)]
 
 
 def _make_disk(work: Path, image: Image) -> None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 
 from rootless import config, log
+from rootless.engine import facts, networks, storage
 from rootless.engine.building import contexts, squashing, stage, state
 from rootless.engine.building.workshop import Workshop
 from rootless.image import make, tag
 from rootless.model import image_config, platform
 from rootless.model.dockerfile import stages
 from rootless.store import blobs, files
+from rootless.store.verdicts import Verdicts
 from rootless.tools import workers
 
 TYPE_CHECKING = False
@@ -49,8 +51,16 @@ def build(paths: Paths, spec: BuildSpec, progress: Progress, show: Show) -> Made
     blobs.ensure_layout(paths)
     for folder in (paths.root, paths.tmp, paths.build):
         files.make_dirs(folder)
+    _say_what_is_reduced(paths, spec)
     with contexts.opened(paths, spec) as context:
         return _Build(paths, spec, context, progress, show).run(names)
+
+
+def _say_what_is_reduced(paths: Paths, spec: BuildSpec) -> None:
+    """Once, here, and not by each of the forks."""
+    known = Verdicts(paths)
+    storage.choose("", facts.gather(verdicts=known), paths.root, shifts=False)
+    networks.choose(spec.container, {}, known)
 
 
 class _Build:

@@ -99,7 +99,7 @@ def _write(
 
 def upper_of(folder: str) -> str:
     """Where `copy` has written."""
-    return f"{folder}/root/upper"
+    return roots.upper_of(f"{folder}/root")
 
 
 def materialise(folder: str, source: Source, changes: Changes, use: Use) -> str:

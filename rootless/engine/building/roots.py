@@ -10,7 +10,11 @@ import os
 
 from rootless.engine import facts, storage
 from rootless.errors import RlError, describe_os_error
+from rootless.image import tree_changes
 from rootless.runtime import inside, rootfs
+from rootless.store import paths
+from rootless.store.verdicts import Verdicts
+from rootless.tools import idmap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,14 +29,16 @@ _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 def prepare(folder: str, trees: list[str]) -> RootfsRequest:
     """Make the directory `folder` for a mount of `trees` (topmost first) with an upper one."""
-    for name in ("", "/l", "/upper", "/work", "/merged"):
+    for name in ("", "/l", "/work", "/merged"):
         os.mkdir(folder + name, 0o700)
-    os.chmod(f"{folder}/upper", 0o755)
     lowers = trees or [empty_tree(folder)]
     for number, tree in enumerate(lowers):
         os.symlink(tree, f"{folder}/l/{number}")
-    host = facts.gather()
+    host = facts.gather(verdicts=Verdicts(paths.discover()))
     driver = storage.choose("", host, folder, shifts=False)
+    if driver != storage.VFS:
+        os.mkdir(f"{folder}/upper")
+        os.chmod(f"{folder}/upper", 0o755)
     return {
         "driver": driver,
         "path": folder,
@@ -42,6 +48,16 @@ def prepare(folder: str, trees: list[str]) -> RootfsRequest:
         "gid_shift": (),
         "squash": None,
     }
+
+
+def upper_of(folder: str) -> str:
+    """What was written on top, once the work in it is done. Raises OSError."""
+    upper = f"{folder}/upper"
+    if not os.path.isdir(upper):
+        # The driver vfs: all of it is one copy.
+        lowers = [f"{folder}/l/{number}" for number in range(len(os.listdir(f"{folder}/l")))]
+        idmap.call(lambda: tree_changes.fill(f"{folder}/merged", lowers, upper))
+    return upper
 
 
 def prepare_plain(folder: str) -> RootfsRequest:

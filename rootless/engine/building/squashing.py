@@ -28,7 +28,7 @@ def squash(shop: Workshop, now: State) -> None:
             request = roots.prepare(folder, below)
             # What hides names in these layers removes them here, and the mount hides them again.
             roots.work_in(request, roots.sender(lambda _: _applied(new, f"{folder}/merged")))
-            return shop.write(writer, f"{folder}/upper", below)
+            return shop.write(writer, roots.upper_of(folder), below)
 
     before = now.config
     old = base.config if base is not None else {}

@@ -15,7 +15,7 @@ from rootless.errors import BusyError, InUseError
 from rootless.model import names
 from rootless.store import containers, files
 from rootless.store.paths import Paths
-from tests.unit.engine.plans import CONTAINER_ID, plan_of, spec_of
+from tests.unit.engine.plans import CONTAINER_ID, network, plan_of, spec_of
 
 OTHER = "f" * 64
 
@@ -128,7 +128,10 @@ def test_discard_takes_everything_back_but_what_others_may_use(store: Paths) -> 
     Path(store.volumes, "before/_data/precious").touch()
     place = claimed(store, "web")
     made = plan_of("-v", "before:/b", "-v", "named:/n", "-v", "/anonymous")
-    place.fill(made, {**request.record_of(spec_of(), made, None), "id": CONTAINER_ID})
+    place.fill(
+        made,
+        {**request.record_of(spec_of(), made, None, network=network("none")), "id": CONTAINER_ID},
+    )
     assert len(os.listdir(store.volumes)) == 3, "the anonymous one was there to be taken back"
     place.discard()
     left = [path for path in everything(store.root) if not path.startswith(store.locks)]

@@ -166,11 +166,47 @@ def test_storage_driver(words: str, driver: str) -> None:
     assert made.document["root"]["path"] == root
 
 
-def test_without_fuse_native_overlay_is_the_choice_unless_ids_are_shifted() -> None:
-    assert plan_of(fuse_overlayfs="").driver == "overlay"
+@pytest.mark.parametrize(
+    ("changes", "driver"),
+    [
+        ({"fuse_overlayfs": ""}, "overlay"),
+        ({"has_fuse": False, "fuse_overlayfs": ""}, "overlay"),
+        ({"storage": {"fuse-overlayfs": "broken", "overlay": ""}}, "overlay"),
+        ({"storage": {"fuse-overlayfs": "broken", "overlay": "EINVAL", "vfs": ""}}, "vfs"),
+        ({"storage": {"fuse-overlayfs": ""}}, "fuse-overlayfs"),
+    ],
+)
+def test_the_first_driver_that_works_is_the_choice_unless_ids_are_shifted(
+    changes: dict[str, Any], driver: str
+) -> None:
+    assert plan_of(**changes).driver == driver
+    if driver == "fuse-overlayfs":
+        return
     for words in (["--storage-driver", "fuse-overlayfs"], ["--userns", "keep-id"]):
-        with pytest.raises(HostError, match="fuse-overlayfs: not installed"):
-            plan_of(*words, fuse_overlayfs="")
+        with pytest.raises(HostError, match=r"fuse-overlayfs: (not installed|/dev/fuse|broken)"):
+            plan_of(*words, **changes)
+
+
+def test_no_driver_at_all() -> None:
+    storage = {"fuse-overlayfs": "broken", "overlay": "EINVAL", "vfs": "noexec"}
+    with pytest.raises(HostError, match=r"broken; native overlay: EINVAL; vfs: noexec"):
+        plan_of(storage=storage)
+
+
+def test_a_copy_is_only_made_for_a_container_that_has_written_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    storage = {"fuse-overlayfs": "broken", "overlay": "EINVAL", "vfs": ""}
+
+    def started_with(driver: str) -> None:
+        before = plan.Place(CONTAINER_ID, "brisk_heron", "/store/containers/1", "/v", driver)
+        monkeypatch.setattr(plans, "place", lambda: before)
+
+    started_with("fuse-overlayfs")
+    with pytest.raises(HostError, match=r"the container's storage driver does not work: .*EINVAL"):
+        plan_of(storage=storage)
+    started_with("vfs")
+    assert plan_of().driver == "vfs"
 
 
 def test_fuse_overlayfs_is_not_led_below_a_colon(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,11 +67,21 @@ def test_other_networks_are_refused(rules: Callable[[str], None], wished: str) -
     assert caught.value.hint == "rl run --network host …"
 
 
-def test_the_default_network_stays_where_it_is_allowed(rules: Callable[[str], None]) -> None:
-    rules('networks = ["none", "slirp4netns"]')
+@pytest.mark.parametrize(
+    ("allowed", "outcome"),
+    [
+        (["none", "slirp4netns"], "slirp4netns"),
+        (["slirp4netns", "host"], "slirp4netns"),
+        (["slirp4netns", "pasta", "host"], ""),
+    ],
+)
+def test_the_default_network_is_named_where_what_takes_its_place_is_not_allowed(
+    rules: Callable[[str], None], allowed: list[str], outcome: str
+) -> None:
+    rules(f"networks = {allowed}")
     wish = spec()
     policy.enforce(wish)
-    assert wish.network == ""
+    assert wish.network == outcome
 
 
 def test_bind_sources(rules: Callable[[str], None], tmp_path: Path) -> None:

@@ -186,16 +186,25 @@ def test_after_an_error_in_the_middle_of_the_set_up(
     assert leftovers.everything() == {} and leftovers.volumes() == []
 
 
-@pytest.mark.parametrize("program", ["fuse-overlayfs", "slirp4netns", "newuidmap"])
+@pytest.mark.parametrize(
+    ("program", "flag"),
+    [
+        # Unless they are named, others take their places: tests/user/rungs.
+        ("fuse-overlayfs", "--storage-driver=fuse-overlayfs"),
+        ("slirp4netns", "--network=slirp4netns"),
+        ("newuidmap", "--pull=missing"),
+    ],
+)
 def test_after_a_helper_that_fails(
-    rl: Rl, busybox_image: str, leftovers: Leftovers, work: Path, program: str
+    rl: Rl, busybox_image: str, leftovers: Leftovers, work: Path, program: str, flag: str
 ) -> None:
     fake = work / program
     fake.write_text("#!/bin/sh\necho fake: out of order >&2\nexit 3\n")
     fake.chmod(0o755)
     done = rl(
-        "run", "--rm", busybox_image, "true", code=125, env={"PATH": f"{work}:{rl.env['PATH']}"}
-    )
+        "run", "--rm", flag, busybox_image, "true", code=125,
+        env={"PATH": f"{work}:{rl.env['PATH']}"},
+    )  # fmt: skip
     assert "out of order" in done.stderr
     assert leftovers.everything() == {}
 
