@@ -10,8 +10,8 @@ PACKAGE = "squashfs-tools"
 # What a user namespace cannot make, whoever asks: device nodes, and owners that it has not.
 _DEVICE = "create_inode: failed to create "
 _OWNER = "set_attributes: failed to change uid and gids on "
-# Where a compressor has levels; mksquashfs's own choice for zstd, 15, takes eight times as long as
-# this one for files that are a tenth smaller.
+# Where a compressor has levels; mksquashfs's own choice for zstd, 15, takes ten times as long as
+# this one for files that are an eighth smaller.
 _LEVELS = {"zstd": 3}
 # Bytes of memory for its caches: a quarter of the machine's, as it would take, is not ours.
 _MEMORY = "512M"

@@ -1,8 +1,8 @@
 """`./dev bench`: tables of medians, ours beside podman, bubblewrap, crun and LXCFS, all in one run.
 
 No value fails anything: a time-out in a test says more about the machine than about the program.
-Give names of rows to measure only those: start, none, fifty, pull, push, commit, build, memory,
-detached, view, logs, ps, steps.
+Give names of rows to measure only those: start, none, file, fifty, pull, push, commit, build,
+memory, detached, view, logs, ps, steps.
 Only on request: scope, which boots the virtual machine of the system tests.
 """
 
@@ -50,6 +50,7 @@ from rootless.tools import idmap
 ROWS = (
     "start",
     "none",
+    "file",
     "fifty",
     "pull",
     "push",
@@ -138,6 +139,28 @@ class Bench:
         measures |= self._sandboxes()
         values = self._median_ms(self.rounds, measures)
         print_row("run --rm --net none IMAGE true", "ms", values, "0.50")
+
+    def file(self) -> None:
+        """A start from one squashfs file, beside one from layers; and the making of such a file."""
+        ours = next((engine for engine in self.engines if engine.name == "rl"), None)
+        if ours is None:
+            return
+        file, large = str(self.place / "image.sqsh"), self.registry.push_many_files()
+        seconds(ours.squash(self.image, file))
+        starts = {"layers": self.image, "file": file}
+        values = self._median_ms(
+            self.rounds,
+            {name: partial(seconds, ours.run(word, "true")) for name, word in starts.items()},
+        )
+        if values.keys() == starts.keys():
+            ratio = values["file"] / values["layers"]
+            goal = f"1.50 of ours from layers, is {ratio:.2f}"
+            print_row("run --rm FILE.sqsh true", "ms", {"rl": values["file"]}, goal)
+        seconds(ours.pull(large))
+        making = {"rl": partial(seconds, ours.squash(large, file))}
+        values = interleaved(3, making, report)
+        print_row("image squash, 25,000 files, 200 MB", "s", values, "")
+        seconds(ours.forget(large))
 
     def _sandboxes(self) -> dict[str, Callable[[], float]]:
         rootfs = self.place / "rootfs"

@@ -51,6 +51,10 @@ class Rl:
     def forget(self, image: str) -> Command:
         return [*self.argv, "rmi", "-f", image], self.env
 
+    def squash(self, image: str, file: str) -> Command:
+        """Make `file` of the image, anew."""
+        return [*self.argv, "image", "squash", "--force", "-q", image, file], self.env
+
     def close(self) -> None:
         pass
 
