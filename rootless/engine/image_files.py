@@ -64,6 +64,11 @@ def _of_squash(paths: Paths, found: SquashFile) -> ImageFacts:
     program, problem = squashfuse_of_host()
     if not program:
         return _unpacked(paths, found, problem)
+    if found.ids > 1 and idmap.canonical_maps().is_single:
+        log.notice(
+            f"{found.path}: files in it that are not root's can be read, but not changed"
+            " (rl image squash, on a host without subordinate ids, makes one without such files)"
+        )
     squash = (program, found.path)
     passwd, group = found.passwd, found.group
     if passwd is None or group is None:

@@ -40,8 +40,9 @@ def enforce(spec: ContainerSpec, *, with_binds: bool = True) -> None:
         for mount in spec.mounts:
             if mount.kind == mountspec.BIND:
                 _check_source(mount.source, policy.bind_sources)
-        if spec.rootfs:
-            _check_source(spec.rootfs, policy.bind_sources)
+        folder = spec.rootfs or spec.image or ""
+        if folder.startswith("/") and os.path.isdir(folder):
+            _check_source(folder, policy.bind_sources, flag="")
     if policy.max_memory or policy.max_cpus:
         if spec.limits == BEST_EFFORT:
             raise _refusal("--limits best-effort", "limits hold here or nothing runs")
@@ -119,10 +120,10 @@ def _choose_network(spec: ContainerSpec, policy: Policy) -> None:
     spec.network = allowed[0]
 
 
-def _check_source(source: str, allowed: tuple[str, ...]) -> None:
+def _check_source(source: str, allowed: tuple[str, ...], *, flag: str = "-v ") -> None:
     real = os.path.realpath(source)
     if not any(_is_in(real, os.path.realpath(folder)) for folder in allowed):
-        raise _refusal(f"-v {source}", f"bind_sources: {', '.join(allowed)}")
+        raise _refusal(f"{flag}{source}", f"bind_sources: {', '.join(allowed)}")
 
 
 def _is_in(path: str, folder: str) -> bool:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 # What the progress is called: the bar is for what is read.
 _SHOWN = "squashfs"
 _INTERVAL_MS = 200
+# strerror(3) of ENOSPC and EDQUOT, in what mksquashfs says among other things.
+_FULL = ("No space left on device", "Disk quota exceeded")
 _EPOCH = "SOURCE_DATE_EPOCH"
 
 
@@ -217,7 +219,9 @@ def _run(command: list[str], root: int, fd: int, send: Send) -> str:
         send(_bytes_read(child.pid))
     if child.wait() == 0:
         return ""
-    return spawn.last_words(os.pread(complaints, 65536, 0).decode(errors="replace"))
+    words = os.pread(complaints, 65536, 0).decode(errors="replace")
+    causes = [line for line in words.splitlines() if any(one in line for one in _FULL)]
+    return causes[0] if causes else spawn.last_words(words)
 
 
 def _bytes_read(pid: int) -> int:
@@ -242,7 +246,7 @@ def _follow(there: inside.Inside, progress: Progress) -> None:
     finally:
         there.close()
     if value:
-        full = "No space left" in value or "quota" in value.lower()
+        full = any(one in value for one in _FULL)
         raise OSError(errno.ENOSPC if full else errno.EIO, f"mksquashfs: {value}")
 
 

@@ -19,7 +19,8 @@ _VERSION = 1
 
 
 class SquashFile:
-    """An image file. path: absolute. fingerprint: other content, another one. size: bytes.
+    """An image file. path: absolute. fingerprint: other content, another one. size: bytes. ids: how
+    many users and groups own what is in it.
 
     image_id and name are what the file says of itself, "" for one that another program made; config
     is the whole image configuration, passwd and group the image's own files, None where the file
@@ -27,8 +28,8 @@ class SquashFile:
     """
 
     __slots__ = (
-        "compression", "config", "fingerprint", "group", "image_id", "name", "passwd", "path",
-        "size",
+        "compression", "config", "fingerprint", "group", "ids", "image_id", "name", "passwd",
+        "path", "size",
     )  # fmt: skip
 
     def __init__(self, path: str, fd: int) -> None:
@@ -47,6 +48,7 @@ class SquashFile:
                 f"{path}: is cut short: has {self.size} of {block.end} bytes", f"ls -l {path}"
             )
         self.compression = block.compression
+        self.ids = block.ids
         told = _read_section(fd, block.section) or {}
         self.config: dict[str, Any] = _of_type(told.get("config"), dict) or {}
         config_types.check(self.config, f"{path}: configuration")

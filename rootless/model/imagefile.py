@@ -36,16 +36,17 @@ def is_path(word: str) -> bool:
 
 
 class Superblock:
-    """compression: mksquashfs's name of it, "" for an unknown one. end: where the file system ends;
-    section: where our section begins, if there is one."""
+    """compression: mksquashfs's name of it, "" for an unknown one. ids: how many users and groups
+    own its files. end: where the file system ends; section: where ours begins, if there is one."""
 
-    __slots__ = ("compression", "end", "section")
+    __slots__ = ("compression", "end", "ids", "section")
 
     def __init__(self, data: bytes) -> None:
         """data: the file's first SUPERBLOCK_SIZE bytes. Raises ValueError: what is wrong."""
         if len(data) < SUPERBLOCK_SIZE or not data.startswith(_MAGIC):
             raise ValueError("is not a squashfs file")
         number = _number(data, 20, 2)
+        self.ids = _number(data, 26, 2)
         major, minor = _number(data, 28, 2), _number(data, 30, 2)
         if (major, minor) != (4, 0):
             raise ValueError(f"is squashfs version {major}.{minor}, not 4.0")

@@ -97,6 +97,10 @@ def test_bind_sources(rules: Callable[[str], None], tmp_path: Path) -> None:
             policy.enforce(spec(mounts=[MountSpec("bind", str(source), "/x")]))
     with pytest.raises(UsageError, match="not allowed here"):
         policy.enforce(ContainerSpec(rootfs=str(outside)))
+    with pytest.raises(UsageError, match=f"^{outside}: not allowed here"):
+        policy.enforce(ContainerSpec(image=str(outside)))
+    policy.enforce(ContainerSpec(image=str(inside)))
+    policy.enforce(ContainerSpec(image="busybox"))
 
 
 def test_limits_are_filled_in(rules: Callable[[str], None]) -> None:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from rootless.engine import squash
+from rootless.errors import InUseError, RlError
+from rootless.image.progress import Silent
 from tests.user.conftest import Rl
 from tests.user.run.conftest import wait_until
 
@@ -164,6 +167,24 @@ def test_nothing_is_left_of_one_that_is_ended(
     rl("image", "ls")
     rl("system", "prune", "-f")
     assert os.listdir(rl.paths.tmp) == []
+
+
+def test_where_files_without_a_name_cannot_be_made(
+    rl: Rl, busybox_image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on network file systems: EISDIR is what kernels say that do not know O_TMPFILE."""
+    monkeypatch.setattr(os, "O_TMPFILE", os.O_DIRECTORY)
+    spec = squash.SquashSpec(busybox_image, str(tmp_path / "i.sqsh"))
+    size = squash.squash(rl.paths, spec, Silent())
+    assert (tmp_path / "i.sqsh").stat().st_size == size
+    assert os.listdir(tmp_path) == ["i.sqsh"]
+    with pytest.raises(InUseError):
+        squash.squash(rl.paths, spec, Silent())
+    spec.force, spec.compression = True, "no-such-compression"
+    with pytest.raises(RlError, match="mksquashfs: "):
+        squash.squash(rl.paths, spec, Silent())
+    assert (tmp_path / "i.sqsh").stat().st_size == size
+    assert os.listdir(tmp_path) == ["i.sqsh"]
 
 
 def running(folder: Path) -> list[str]:

@@ -312,6 +312,28 @@ def test_a_file_that_cannot_be_unpacked(store: Paths, file: Path) -> None:
     assert os.listdir(store.unpacked) == os.listdir(store.tmp) == []
 
 
+def test_a_kernel_without_overlay_for_users(rl: Rl, file: Path) -> None:
+    """fuse-overlayfs takes its place, for a container that does not run, too."""
+    rl.argv = [
+        sys.executable, "-IS", "-c",
+        f"import sys; sys.path += {[str(CHECKOUT), *sys.path[-1:]]!r}\n"
+        "from rootless.kernel import libc\n"
+        "real = libc.mount\n"
+        "def mount(source, target, kind, *more):\n"
+        "    if kind == 'overlay':\n"
+        "        raise PermissionError(1, 'Operation not permitted')\n"
+        "    real(source, target, kind, *more)\n"
+        "libc.mount = mount\n"
+        "from rootless.cli.main import main; main()",
+    ]  # fmt: skip
+    script = "echo x >/new; grep ' / ' /proc/mounts | cut -d ' ' -f 1"
+    done = rl("run", "--name=c", "--net=none", str(file), "sh", "-c", script)
+    assert done.stdout == "fuse-overlayfs\n"
+    assert rl("cp", "c:/new", "-").stdout.count("x\n") == 1
+    assert rl("diff", "c").stdout == "A /new\n"
+    rl("rm", "c")
+
+
 def test_neither_program(without: Rl, file: Path) -> None:
     code = without.argv[3].replace(
         "from rootless.cli",
