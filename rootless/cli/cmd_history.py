@@ -122,7 +122,8 @@ def tree(parsed: Parsed) -> int:
     places = paths.discover()
     image = _image(places, parsed.arguments[0])
     layers = image_history.tree(places, image)
-    names = [one.name for one in images.list_all(places) if one.image_id == image.image_id]
+    visible = images.list_visible(places)
+    names = [one.name for one, _ in visible if one.image_id == image.image_id]
     if parsed.text("format") == "json":
         output.write_json(_document(image, names, layers))
         return 0

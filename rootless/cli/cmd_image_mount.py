@@ -35,7 +35,7 @@ def _list(parsed: Parsed, places: Paths) -> None:
 
     mounted = image_mounts.everything(places)
     names: dict[str, list[str]] = {}
-    for image in images.list_all(places) if mounted else ():
+    for image, _ in images.list_visible(places) if mounted else ():
         names.setdefault(image.image_id, []).extend([image.name] if image.name else [])
     if parsed.text("format") == "json":
         documents = [

@@ -50,7 +50,8 @@ def show(parsed: Parsed) -> int:
     recover.tidy(places)
     repository = (parsed.arguments or [""])[0]
     wanted = image_rows.Filter(parsed.all("filter"), repository, lambda text: _born(places, text))
-    rows = [image_rows.row_of(places, image) for image in images.list_all(places)]
+    visible = images.list_visible(places)
+    rows = [image_rows.row_of(places, image, read_only=is_other) for image, is_other in visible]
     rows = [row for row in rows if wanted.takes(row)]
     rows.sort(key=lambda row: (-row.created_seconds, row.repository, row.tag))
     if parsed.flag("quiet"):
@@ -80,6 +81,8 @@ def _write(parsed: Parsed, rows: list[image_rows.Row]) -> None:
     columns = ["Repository", "Tag", "ID", "CreatedSince", "Size"]
     if parsed.flag("digests"):
         columns.insert(2, "Digest")
+    if any(row.read_only for row in rows):
+        columns.append("ReadOnly")
     views = [image_rows.Shown(row, now, full=full).view() for row in rows]
     if parsed.flag("noheading") and not parsed.text("format"):
         output.write_rows(templates.cells(columns, views))
@@ -153,7 +156,8 @@ def document(places: Paths, text: str) -> dict[str, Any]:
     from rootless.store import images
 
     image = images.load(places, resolve.require(places, text).descriptor)
-    return image_rows.inspect_document(places, image, images.list_all(places))
+    everything = [other for other, _ in images.list_visible(places)]
+    return image_rows.inspect_document(places, image, everything)
 
 
 PULL = Signature(
@@ -182,7 +186,7 @@ LIST = Signature(
         flag("--no-trunc", "Show whole ids"),
         flag("-n --noheading", "No heading"),
         templates.LIST_FORMAT,
-        repeat("-f --filter", "KEY=VALUE", "reference, dangling, label, label!, before, since"),
+        repeat("-f --filter", "KEY=VALUE", "reference, dangling, readonly, label, label!, …"),
     ),
     (Argument("REPOSITORY", 0, 1),),
 )

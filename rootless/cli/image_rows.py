@@ -19,21 +19,25 @@ if TYPE_CHECKING:
 _NONE = "<none>"
 KEYS = {
     "reference": "PATTERN", "dangling": "true|false", "label": "KEY[=VALUE]",
-    "label!": "KEY[=VALUE]", "before": "IMAGE", "since": "IMAGE",
+    "label!": "KEY[=VALUE]", "readonly": "true|false", "before": "IMAGE", "since": "IMAGE",
 }  # fmt: skip
 HEADS = {
     "ID": "IMAGE ID", "Repository": "REPOSITORY", "Tag": "TAG", "Digest": "DIGEST",
     "CreatedSince": "CREATED", "CreatedAt": "CREATED AT", "Size": "SIZE",
     "Containers": "CONTAINERS", "SharedSize": "SHARED SIZE", "UniqueSize": "UNIQUE SIZE",
+    "ReadOnly": "R/O",
 }  # fmt: skip
 
 
 class Row:
-    """One name of an image, or a dangling image."""
+    """One name of an image, or a dangling image. read_only: of an additional store."""
 
-    __slots__ = ("created", "digest", "image_id", "labels", "name", "repository", "size", "tag")
+    __slots__ = (
+        "created", "digest", "image_id", "labels", "name", "read_only", "repository", "size", "tag",
+    )  # fmt: skip
 
-    def __init__(self, image: StoredImage, size: int) -> None:
+    def __init__(self, image: StoredImage, size: int, *, read_only: bool = False) -> None:
+        self.read_only = read_only
         self.name = image.name
         self.repository, self.tag = split_name(image.name)
         self.digest = image.manifest_digest
@@ -61,15 +65,16 @@ class Row:
             "Digest": self.digest,
             "Created": self.created,
             "Size": self.size,
+            "ReadOnly": self.read_only,
             "Labels": self.labels,
         }
 
 
-def row_of(paths: Paths, image: StoredImage) -> Row:
-    """The row of `image`."""
+def row_of(paths: Paths, image: StoredImage, *, read_only: bool = False) -> Row:
+    """The row of `image`. read_only: it is of an additional store."""
     from rootless.store import images
 
-    return Row(image, images.size(paths, image))
+    return Row(image, images.size(paths, image), read_only=read_only)
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -114,6 +119,7 @@ FIELDS: dict[str, Callable[[Shown], Any]] = {
     "Containers": lambda shown: "N/A",
     "SharedSize": lambda shown: "N/A",
     "UniqueSize": lambda shown: "N/A",
+    "ReadOnly": lambda shown: "true" if shown.row.read_only else "false",
 }
 
 
@@ -128,6 +134,7 @@ class Filter:
     ) -> None:
         self._filters = Filters(words, KEYS, "rl images")
         self._dangling = self._filters.boolean("dangling")
+        self._read_only = self._filters.boolean("readonly")
         self._patterns = [*([repository] if repository else []), *self._filters.values("reference")]
         self._before = [born(word) for word in self._filters.values("before") if born]
         self._since = [born(word) for word in self._filters.values("since") if born]
@@ -135,6 +142,8 @@ class Filter:
     def takes(self, row: Row) -> bool:
         """Whether `row` is to be shown."""
         if self._dangling is not None and self._dangling != (not row.name):
+            return False
+        if self._read_only is not None and self._read_only != row.read_only:
             return False
         seconds = row.created_seconds
         return (

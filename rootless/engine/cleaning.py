@@ -145,7 +145,7 @@ def reset(paths: Paths, *, force: bool) -> None:
 def _remove_all(paths: Paths) -> None:
     recover.remove_trees(
         [paths.names, paths.containers, paths.volumes, paths.build, paths.lists, paths.index,
-         paths.unpacked,
+         paths.unpacked, paths.frames, paths.shared_mark,
          paths.oci_layout,
          os.path.dirname(paths.blobs), paths.layers, paths.tmp, paths.locks, paths.running,
          os.path.dirname(paths.events), paths.execs, paths.mounts]

@@ -10,6 +10,7 @@ from rootless.engine.plan import ImageFacts
 from rootless.errors import EXIT_ENGINE, NotFoundError, UsageError
 from rootless.image import resolve
 from rootless.store import images
+from rootless.store import layers as layer_trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,11 +75,17 @@ def facts_of(paths: Paths, image: StoredImage) -> ImageFacts:
         raise UsageError(f"{image.name}: is an image for {operating_system}, not for linux")
     config = image.config.get("config")
     layers = image.layer_diffs(paths)
+    is_shared = layer_trees.is_any_shared(layers)
+    if is_shared:
+        from rootless.image import frames
+
+        layers = frames.add(paths, layers)
     return ImageFacts(
         config if isinstance(config, dict) else {},
         layers,
         read_in_layers(layers, "etc/passwd"),
         read_in_layers(layers, "etc/group"),
+        shared=is_shared,
     )
 
 

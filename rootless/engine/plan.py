@@ -39,10 +39,11 @@ class ImageFacts:
     """What a plan needs of the image: its config and two files of its root file system.
 
     file: what is remembered of an image that is a file or a directory, None for one of the store.
-    squash: as in a RootfsRequest.
+    squash: as in a RootfsRequest. shared: a layer is of a store of several users, where
+    fuse-overlayfs alone shows owners.
     """
 
-    __slots__ = ("config", "file", "group", "layers", "passwd", "squash")
+    __slots__ = ("config", "file", "group", "layers", "passwd", "shared", "squash")
 
     def __init__(
         self,
@@ -53,7 +54,9 @@ class ImageFacts:
         *,
         file: dict[str, str] | None = None,
         squash: tuple[str, str] | None = None,
+        shared: bool = False,
     ) -> None:
+        self.shared = shared
         self.config = config
         self.layers = layers
         self.passwd = passwd
@@ -240,7 +243,12 @@ def _driver(
         return "directory"
     shifts = bool(namespace.shift.uids)
     driver = storage.choose(
-        spec.storage_driver, facts, place.directory, shifts=shifts, before=place.driver
+        spec.storage_driver,
+        facts,
+        place.directory,
+        shifts=shifts,
+        before=place.driver,
+        shared=image.shared,
     )
     if image.squash and driver == "fuse-overlayfs" and not spec.storage_driver and not shifts:
         # One program less between the container and its files, where the kernel can.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FUSE, OVERLAY, VFS = STORAGE_DRIVERS
 _HINT = "sudo apt-get install fuse-overlayfs"
 _DEVICE_HINT = "sudo modprobe fuse; sudo chmod 0666 /dev/fuse"
+_NOT_SHARED = "shows no owners of a shared store's files"
 _MIB = 1 << 20
 
 
@@ -26,12 +27,21 @@ def is_open(spec: ContainerSpec) -> bool:
     return not spec.rootfs and spec.storage_driver not in (OVERLAY, VFS)
 
 
-def choose(asked: str, facts: HostFacts, folder: str, *, shifts: bool, before: str = "") -> str:
+def choose(
+    asked: str,
+    facts: HostFacts,
+    folder: str,
+    *,
+    shifts: bool,
+    before: str = "",
+    shared: bool = False,
+) -> str:
     """The driver: the one asked for, else the first that works.
 
     folder: where the writable layer will be. shifts: files must be shown with other ids, which
     fuse-overlayfs alone can do. before: the driver of earlier starts, whose files are there.
-    Raises UsageError, HostError. Pure.
+    shared: owners stand beside the files (image.publishing), which the kernel's overlay does not
+    read. Raises UsageError, HostError. Pure.
     """
     if asked and asked not in STORAGE_DRIVERS:
         raise UsageError(
@@ -43,6 +53,9 @@ def choose(asked: str, facts: HostFacts, folder: str, *, shifts: bool, before: s
     if shifts and asked in (OVERLAY, VFS):
         log.notice(f"--userns needs shifted ids: storage driver fuse-overlayfs instead of {asked}")
         asked = FUSE
+    if shared and asked == OVERLAY:
+        log.notice(f"the image is of a shared store: fuse-overlayfs instead of {asked}")
+        asked = ""
     if asked in (OVERLAY, VFS):
         return asked
     problem, hint = _obstacle(facts, folder)
@@ -50,7 +63,7 @@ def choose(asked: str, facts: HostFacts, folder: str, *, shifts: bool, before: s
         return FUSE
     if asked or shifts:
         raise HostError(f"fuse-overlayfs: {problem}", hint=hint)
-    return _instead(facts, problem, hint, before)
+    return _instead(facts, problem, hint, before, shared=shared)
 
 
 def _obstacle(facts: HostFacts, folder: str) -> tuple[str, str]:
@@ -65,8 +78,8 @@ def _obstacle(facts: HostFacts, folder: str) -> tuple[str, str]:
     return facts.storage.get(FUSE, ""), f"{facts.fuse_overlayfs} --version"
 
 
-def _instead(facts: HostFacts, problem: str, hint: str, before: str) -> str:
-    against = facts.storage.get(OVERLAY, "")
+def _instead(facts: HostFacts, problem: str, hint: str, before: str, *, shared: bool) -> str:
+    against = _NOT_SHARED if shared else facts.storage.get(OVERLAY, "")
     if not against:
         log.notice(f"fuse-overlayfs: {problem}; native overlay is used instead ({hint})")
         return OVERLAY
@@ -85,6 +98,8 @@ def tell_cost(trees: Sequence[str]) -> None:
     """Warn of what a copy of the layers costs. trees: their `diff` directories."""
     count = size = 0
     for tree in trees:
+        if not tree.endswith("/diff"):
+            continue  # directories alone (image.frames)
         try:
             found = _info(f"{os.path.dirname(tree)}/layer.json")
             count, size = count + int(found["files"]), size + int(found["size"])

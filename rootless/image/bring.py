@@ -119,7 +119,7 @@ class Bringer:
 
     def _unpack_blob(self, layer: Descriptor, diff_id: str) -> bool:
         """Unpack from the blob that is here; False when that turned out to be damaged."""
-        path = self._paths.blob(layer.digest)
+        path = self._paths.found_blob(layer.digest)
         try:
             self._unpack_file(path, layer, diff_id)
         except ImageError:

@@ -66,7 +66,7 @@ class TreeLayer:
 
 def tree(paths: Paths, image: StoredImage) -> list[TreeLayer]:
     """The layers of `image`, lowest first, and what the store's other images share of them."""
-    everything = images.list_all(paths)
+    everything = [other for other, _ in images.list_visible(paths)]
     found = []
     for count, diff_id in enumerate(image.diff_ids, start=1):
         layer = TreeLayer(diff_id, _size(paths, diff_id))

@@ -111,11 +111,11 @@ class Unpackers:
         maps = idmap.canonical_maps()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         workspace = layers.Workspace(paths)
-        owner = os.getpid()
+        owner, is_shared = os.getpid(), paths.is_shared
 
         def work() -> None:
             ours.close()
-            _serve(theirs, maps, owner)
+            _serve(theirs, maps, owner, publish=is_shared)
 
         workers: list[Child] = []
         unpackers = cls(paths, workspace, workers, ours)
@@ -167,8 +167,11 @@ class Unpackers:
         self.close()
 
 
-def _serve(requests: socket.socket, maps: IdMaps, owner: int) -> None:
-    """A worker's life: jobs until the parent closes its end or dies."""
+def _serve(requests: socket.socket, maps: IdMaps, owner: int, *, publish: bool) -> None:
+    """A worker's life: jobs until the parent closes its end or dies.
+
+    publish: the layers are for all users.
+    """
     libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != owner:
         return
@@ -182,7 +185,7 @@ def _serve(requests: socket.socket, maps: IdMaps, owner: int) -> None:
             return
         source_fd, reply_fd = descriptors
         diff_id, media_type, directory = marshal.loads(message)
-        outcome = _outcome_of(source_fd, diff_id, media_type, directory, maps)
+        outcome = _outcome_of(source_fd, diff_id, media_type, directory, maps, publish=publish)
         os.close(source_fd)
         with socket.socket(fileno=reply_fd) as reply:
             _send(reply, outcome)
@@ -197,11 +200,11 @@ def _send(reply: socket.socket, outcome: tuple[str, Any]) -> None:
 
 
 def _outcome_of(
-    source_fd: int, diff_id: str, media_type: str, directory: str, maps: IdMaps
+    source_fd: int, diff_id: str, media_type: str, directory: str, maps: IdMaps, *, publish: bool
 ) -> tuple[str, Any]:
     failure: RlError
     try:
-        return ("ok", _unpack(source_fd, diff_id, directory, maps))
+        return ("ok", _unpack(source_fd, diff_id, directory, maps, publish=publish))
     except RlError as error:
         error.message = f"layer {diff_id} ({media_type}): {error.message}"
         failure = error
@@ -215,7 +218,7 @@ def _outcome_of(
 
 
 def _unpack(
-    source_fd: int, diff_id: str, directory: str, maps: IdMaps
+    source_fd: int, diff_id: str, directory: str, maps: IdMaps, *, publish: bool
 ) -> tuple[int, int, list[str]]:
     os.mkdir(directory, 0o755)
     tree = f"{directory}/diff"
@@ -223,6 +226,10 @@ def _unpack(
     summary = unpack.unpack(source_fd, tree, maps)
     if summary.diff_id != diff_id:
         raise ImageError(f"its content has the digest {summary.diff_id}, not the expected one")
+    if publish:
+        from rootless.image import publishing
+
+        publishing.publish(tree)
     document = {"size": summary.size, "files": summary.files, "notes": summary.notes}
     files.write_atomic(f"{directory}/layer.json", json.dumps(document).encode())
     return summary.size, summary.files, summary.notes

@@ -150,7 +150,7 @@ class LayerWriter:
         return f"{self._workspace.path}/{os.getpid()}-{self._count}"
 
     def _carry_out(self, work: _Work, place: str, media_type: str) -> NewLayer:
-        owner = os.getpid()
+        owner, work.is_shared = os.getpid(), self._paths.is_shared
         try:
             report = idmap.call(lambda: work.carry_out(owner))
         except OSError as error:
@@ -164,6 +164,7 @@ class _Work:
     def __init__(self, directory: str, compression: str) -> None:
         self.directory = directory
         self.compression = compression
+        self.is_shared = False
         self.tree = f"{directory}/diff"
 
     def carry_out(self, owner: int) -> Report:
@@ -184,6 +185,10 @@ class _Work:
         finally:
             stream.close()
             os.close(blob)
+        if self.is_shared:
+            from rootless.image import publishing
+
+            publishing.publish(self.tree)
         document = {"size": size, "files": count, "notes": notes}
         files.write_atomic(f"{self.directory}/layer.json", json.dumps(document).encode())
         return stream.diff_id, stream.digest, stream.size, size, count, notes

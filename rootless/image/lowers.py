@@ -11,6 +11,7 @@ import os
 import stat
 
 from rootless.image import whiteouts
+from rootless.model import statmark
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,13 +61,35 @@ def find(folders: list[int], name: str) -> tuple[os.stat_result | None, list[int
             continue
         if whiteouts.is_whiteout(info) or (first is not None and not stat.S_ISDIR(info.st_mode)):
             break
-        first = first or info
+        first = first or as_marked(info, f"/proc/self/fd/{folder}/{name}")
         if not stat.S_ISDIR(info.st_mode):
             break
         found.append(os.open(name, _FOLDER, dir_fd=folder))
         if whiteouts.is_opaque(found[-1]) or whiteouts.is_opaque(folder):
             break
     return first, found
+
+
+def as_marked(info: os.stat_result, path: str) -> os.stat_result:
+    """With the owner and the mode that a layer of a shared store has beside the file.
+
+    No archive and no container can bring a layer such an attribute (unpack, layer_walk).
+    """
+    if not (stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode)):
+        return info
+    try:
+        value = os.getxattr(path, statmark.NAME, follow_symlinks=False)
+    except OSError:
+        return info
+    mark = statmark.parse(value)
+    if mark is None:
+        return info
+    uid, gid, mode = mark
+    return os.stat_result(
+        (stat.S_IFMT(info.st_mode) | mode, info.st_ino, info.st_dev, info.st_nlink, uid, gid,
+         info.st_size, int(info.st_atime), int(info.st_mtime), int(info.st_ctime)),
+        {"st_mtime_ns": info.st_mtime_ns, "st_rdev": info.st_rdev},
+    )  # fmt: skip
 
 
 class Places:

@@ -96,7 +96,7 @@ class OpenBlobs:
 
 
 def _open(paths: Paths, digest: str, size: int) -> Blob:
-    path = paths.blob(digest)
+    path = paths.found_blob(digest)
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless.errors import RlError
-from rootless.image import remove, transfer, unsquash
+from rootless.image import frames, remove, transfer, unsquash
 from rootless.store import blobs, buildcache, guard, images, layers, lists, trees
 from rootless.tools import idmap
 
@@ -33,6 +33,7 @@ def prune(paths: Paths, *, everything: bool, in_use: InUse) -> tuple[list[str], 
         with guard.removing(paths):
             buildcache.forget_steps(paths)
         buildcache.forget_mounts(paths)
+        frames.prune(paths)
     lines += [f"Deleted: {digest}" for digest in remove.prune_unreferenced(paths)]
     layers.sweep(paths)
     freed = sum(size for path, size in before.items() if not os.path.lexists(path))

@@ -150,7 +150,7 @@ def _origins(
 ) -> dict[str, list[str]]:
     """For each blob the repositories of the same registry that may have it."""
     origins: dict[str, list[str]] = {}
-    for image in images.list_all(paths):
+    for image, _ in images.list_visible(paths):
         if not image.name or image.name.startswith(f"{target.repository}:"):
             continue
         place = _place_of(image.name)

@@ -28,6 +28,7 @@ def rmi(paths: Paths, text: str, *, force: bool, in_use: InUse) -> list[str]:
     """
     with guard.removing(paths):
         found = resolve.require(paths, text)
+        refuse_others(paths, found, text)
         doomed = _meant(paths, found, text, force=force)
         names = [name for digest in doomed for name in _names_of(paths, digest)]
         if found.is_by_name and len(names) > 1:
@@ -47,6 +48,17 @@ def rmi(paths: Paths, text: str, *, force: bool, in_use: InUse) -> list[str]:
         for image in doomed.values():
             _refuse_if_used(image, text, in_use)
         return [line for one in doomed.items() for line in delete(paths, *one)]
+
+
+def refuse_others(paths: Paths, found: LocalImage, text: str) -> None:
+    """Raises InUseError for an image of an additional store, which nobody changes from here."""
+    if found.descriptor in index.entries(paths):
+        return
+    homes = [one.root for one in paths.additional if found.descriptor in index.entries(one)]
+    raise InUseError(
+        f"{text}: is in the read-only store {', '.join(homes)}",
+        hint="rl images --filter readonly=false",
+    )
 
 
 def _meant(

@@ -60,9 +60,9 @@ def find_local(paths: Paths, text: str, platform: Platform | None = None) -> Loc
     text: a name, the digest of a manifest, or an image id or its first digits (at least three).
     Raises UsageError when it can be none of these or begins several ids, StoreError when the
     store's index is damaged. A damaged image is found by name and digest, to be removed or mended.
-    An `oci:DIR` is never in the store.
+    An `oci:DIR` is never in the store. Images of additional stores are found after the own ones.
     """
-    found = _find(paths, index.entries(paths), text)
+    found = _find(paths, [entry for entry, _ in index.visible(paths)], text)
     return found if found is None or _fits(found, platform) else None
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from rootless.errors import NotFoundError, UsageError
-from rootless.image import registries_config, resolve
+from rootless.image import registries_config, remove, resolve
 from rootless.model import reference as references
 from rootless.model.registries import LOCAL_DOMAIN
-from rootless.store import events, guard, index
+from rootless.store import blobs, events, guard, index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def tag(paths: Paths, text: str, targets: list[str]) -> None:
     names = [new_name(target) for target in targets]
     # Also before the lock is taken, for which there is no place before the first pull.
     resolve.require(paths, text)
+    blobs.ensure_layout(paths)
     with guard.adding(paths):
         found = resolve.require(paths, text)
         for name in names:
@@ -54,6 +55,7 @@ def untag(paths: Paths, text: str, names: list[str]) -> list[str]:
     resolve.require(paths, text)
     with guard.adding(paths):
         found = resolve.require(paths, text)
+        remove.refuse_others(paths, found, text)
         of_it = [name for name, entry in index.names(paths)
                  if entry.get("digest") == found.manifest_digest]  # fmt: skip
         chosen = [_own(paths, name, found, of_it) for name in names] if names else of_it

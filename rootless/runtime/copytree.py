@@ -14,10 +14,11 @@ import stat
 
 from rootless.image import whiteouts
 from rootless.kernel import mounts
+from rootless.model import statmark
 from rootless.store import trees
 
 # Marks of overlay file systems, meaningless in a plain tree.
-_MARKS = ("user.overlay.", "user.fuseoverlayfs.", "trusted.overlay.")
+_MARKS = ("user.overlay.", "user.fuseoverlayfs.", "user.containers.", "trusted.overlay.")
 _CHUNK = 1 << 20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Descriptors kept to make hard links of; what has more links than that is copied again.
@@ -45,7 +46,7 @@ def copy_from_root(root_fd: int, path: str, target: str) -> None:
 
 def _merge(source: int, target: str, *, is_layer: bool) -> None:
     target_fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    merge = _Merge(is_layer=is_layer)
+    merge = _Merge(is_layer=is_layer, is_marked=statmark.NAME in os.listxattr(source))
     try:
         merge.directory(source, target_fd)
     finally:
@@ -55,10 +56,14 @@ def _merge(source: int, target: str, *, is_layer: bool) -> None:
 
 
 class _Merge:
-    """One copy; remembers inodes so that hard links stay links. is_layer: marks hide names."""
+    """One copy; remembers inodes so that hard links stay links.
 
-    def __init__(self, *, is_layer: bool) -> None:
+    is_layer: marks hide names. is_marked: it is a layer as image.publishing makes them.
+    """
+
+    def __init__(self, *, is_layer: bool, is_marked: bool) -> None:
         self._is_layer = is_layer
+        self._is_marked = is_marked
         self._seen: dict[tuple[int, int], int] = {}
 
     def close(self) -> None:
@@ -87,15 +92,20 @@ class _Merge:
             self._file(source, target, name)
         elif stat.S_ISLNK(info.st_mode):
             os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
-            os.chown(name, info.st_uid, info.st_gid, dir_fd=target, follow_symlinks=False)
+            self._own(target, name, info)
             times = (info.st_atime_ns, info.st_mtime_ns)
             os.utime(name, ns=times, dir_fd=target, follow_symlinks=False)
         elif stat.S_ISFIFO(info.st_mode):
             os.mkfifo(name, stat.S_IMODE(info.st_mode), dir_fd=target)
-            os.chown(name, info.st_uid, info.st_gid, dir_fd=target, follow_symlinks=False)
+            self._own(target, name, info)
             os.utime(name, ns=(info.st_atime_ns, info.st_mtime_ns), dir_fd=target)
         # A whiteout (character device 0:0) has done its work; other devices and sockets are no
         # content.
+
+    def _own(self, target: int, name: str, info: os.stat_result) -> None:
+        # Those of a shared store show the overflow id here, and belong to root there.
+        if not self._is_marked:
+            os.chown(name, info.st_uid, info.st_gid, dir_fd=target, follow_symlinks=False)
 
     def _folder(self, source: int, target: int, name: str) -> None:
         try:
@@ -161,12 +171,28 @@ def _copy_range(reader: int, writer: int, start: int, end: int) -> None:
 
 def _copy_attributes(source: int, target: int) -> None:
     info = os.fstat(source)
-    os.fchown(target, info.st_uid, info.st_gid)
-    os.fchmod(target, stat.S_IMODE(info.st_mode))
-    for name in os.listxattr(source):
+    names = os.listxattr(source)
+    uid, gid, mode = info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode)
+    mark = statmark.parse(os.getxattr(source, statmark.NAME)) if statmark.NAME in names else None
+    if mark is not None:
+        mode = mark[2]
+        _own_if_mapped(target, mark[0], mark[1])
+    else:
+        os.fchown(target, uid, gid)
+    os.fchmod(target, mode)
+    for name in names:
         if not name.startswith(_MARKS):
             os.setxattr(target, name, os.getxattr(source, name))
     os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+
+def _own_if_mapped(target: int, uid: int, gid: int) -> None:
+    """Of a layer of a shared store, whose owner may have had ids that this user has not."""
+    try:
+        os.fchown(target, uid, gid)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
 
 
 def _remove(folder: int, name: str) -> None:

@@ -25,17 +25,35 @@ _EMPTY_INDEX = (
 
 
 def ensure_layout(paths: Paths) -> None:
-    """Create the directories and the two files of an empty store where they are missing."""
+    """Create the directories and the two files of an empty store where they are missing.
+
+    Raises StoreError, also for a private store that the site lists as one for everybody.
+    """
     if os.path.exists(paths.oci_layout) and os.path.isdir(paths.tmp):
+        if paths.is_listed and not paths.is_shared:
+            raise StoreError(
+                f"{paths.root}: is listed in additional_image_stores, but was made before that,"
+                " with files that only their owner can read",
+                hint=f"rl system reset --force; rm -r {paths.root}; and pull the images again",
+            )
         return
     log.effect(f"create the store {paths.root}")
-    for folder in (paths.root, paths.blobs, paths.layers, paths.tmp, paths.locks):
-        files.make_dirs(folder)
+    _make_folders(paths)
     with files.Lock(f"{paths.locks}/index"):
         if not os.path.exists(paths.index):
             files.write_atomic(paths.index, _EMPTY_INDEX)
     # The mark of a layout comes last: it promises everything else.
     files.write_atomic(paths.oci_layout, _LAYOUT)
+
+
+def _make_folders(paths: Paths) -> None:
+    if paths.is_listed:
+        for folder in (paths.root, f"{paths.root}/blobs", paths.blobs, paths.layers):
+            files.make_dirs(folder, mode=0o755)
+        os.chmod(paths.root, 0o755)
+        files.write_atomic(paths.shared_mark, b"")
+    for folder in (paths.root, paths.blobs, paths.layers, paths.tmp, paths.locks):
+        files.make_dirs(folder)
 
 
 def check_digest(digest: object) -> str:
@@ -51,7 +69,7 @@ def check_digest(digest: object) -> str:
 def has(paths: Paths, digest: str, size: int | None = None) -> bool:
     """Whether the blob is present and, where `size` (bytes) is known, of that size."""
     try:
-        info = os.stat(paths.blob(check_digest(digest)))
+        info = os.stat(paths.found_blob(check_digest(digest)))
     except FileNotFoundError:
         return False
     return size is None or info.st_size == size
@@ -61,16 +79,22 @@ def adopt(paths: Paths, partial_path: str, digest: str) -> None:
     """Rename `partial_path`, a file that the caller has verified, to the blob `digest`."""
     target = paths.blob(check_digest(digest))
     try:
+        if paths.is_shared:
+            os.chmod(partial_path, 0o644)
         os.rename(partial_path, target)
     except OSError as error:
         raise files.explain(error, target) from error
 
 
 def write(paths: Paths, data: bytes) -> str:
-    """Store `data` and return its digest; storing it again changes nothing."""
+    """Store `data` and return its digest; storing it again changes nothing.
+
+    What an additional store has is stored all the same: an image's documents are small.
+    """
     digest = digests.of(data)
-    if not has(paths, digest, len(data)):
-        files.write_atomic(paths.blob(digest), data)
+    path = paths.blob(digest)
+    if not os.path.exists(path) or os.stat(path).st_size != len(data):
+        files.write_atomic(path, data)
     return digest
 
 
@@ -81,16 +105,17 @@ def read(paths: Paths, digest: str) -> bytes:
     """
     data = read_trusted(paths, digest)
     if digests.of(data) != digest:
-        raise StoreError(f"{paths.blob(digest)}: damaged, its content has another digest")
+        raise StoreError(f"{paths.found_blob(digest)}: damaged, its content has another digest")
     return data
 
 
 def read_trusted(paths: Paths, digest: str) -> bytes:
     """The content of a blob as it is on disk: for the start path, where no hash is loaded.
 
-    It was verified when it came in, and only this user can write to the store.
+    It was verified when it came in, and only this user can write to the store, or whom the site
+    trusts to fill an additional one.
     """
-    path = paths.blob(check_digest(digest))
+    path = paths.found_blob(check_digest(digest))
     try:
         with open(path, "rb", buffering=0) as file:
             return file.read()

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 def adding(paths: Paths) -> files.Lock:
     """A context manager: nothing is removed meanwhile; others may add."""
+    if paths.additional:
+        # Whose images may be all that there is, without a store of one's own.
+        files.make_dirs(paths.locks)
     return files.Lock(f"{paths.locks}/store", shared=True)
 
 

@@ -87,6 +87,12 @@ def list_all(paths: Paths) -> list[StoredImage]:
     return [image for image in images if image is not None]
 
 
+def list_visible(paths: Paths) -> list[tuple[StoredImage, bool]]:
+    """As `list_all`, and the images of additional stores, which are told by True."""
+    found = ((_load_or_warn(paths, entry), is_other) for entry, is_other in index.visible(paths))
+    return [(image, is_other) for image, is_other in found if image is not None]
+
+
 def size(paths: Paths, image: StoredImage) -> int:
     """Bytes in the image's files, layers that it shares with others included."""
     total = 0

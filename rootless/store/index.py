@@ -43,6 +43,21 @@ def entries(paths: Paths) -> list[Descriptor]:
     )
 
 
+def visible(paths: Paths) -> list[tuple[Descriptor, bool]]:
+    """What commands show and find: the own descriptors, then those of additional stores that no
+    name or manifest of ours hides; and whether it is another store's."""
+    found = [(entry, False) for entry in entries(paths)]
+    for other in paths.additional:
+        names_taken = {name_of(entry) for entry, _ in found}
+        digests_taken = {entry.get("digest") for entry, _ in found}
+        found += [
+            (entry, True)
+            for entry in entries(other)
+            if (name_of(entry) or entry.get("digest")) not in names_taken | digests_taken
+        ]
+    return found
+
+
 def name_of(descriptor: Descriptor) -> str:
     """The full name, empty for a dangling image."""
     name = (descriptor.get("annotations") or {}).get(REF_NAME, "")

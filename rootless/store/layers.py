@@ -14,6 +14,7 @@ from rootless import log
 from rootless.errors import StoreError
 from rootless.model import jsontext
 from rootless.store import blobs, files, trees
+from rootless.store.paths import Paths
 from rootless.tools import idmap
 
 TYPE_CHECKING = False
@@ -21,20 +22,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from rootless.store.paths import Paths
-
 _KIND = "unpack-"
 _LOCK = ".lock"
 
 
 def has(paths: Paths, diff_id: str) -> bool:
     """Whether the layer is there, which means complete."""
-    return os.path.isdir(paths.layer(blobs.check_digest(diff_id)))
+    return os.path.isdir(paths.found_layer(blobs.check_digest(diff_id)))
+
+
+def is_any_shared(trees: Iterable[str]) -> bool:
+    """Whether one of the layers' trees is of a store that several users read."""
+    # ROOT/layers/HEX/diff, as Paths has it.
+    roots = {tree.rpartition("/layers/")[0] for tree in trees}
+    return any(os.path.exists(Paths(root, "").shared_mark) for root in roots if root)
 
 
 def info(paths: Paths, diff_id: str) -> dict[str, Any]:
     """`layer.json`: "size" (bytes in files), "files" (entries), "notes" (what was left out)."""
-    path = f"{paths.layer(blobs.check_digest(diff_id))}/layer.json"
+    path = f"{paths.found_layer(blobs.check_digest(diff_id))}/layer.json"
     try:
         with open(path, "rb", buffering=0) as file:
             document = jsontext.loads(file.read())

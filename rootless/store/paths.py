@@ -17,6 +17,8 @@ from rootless.store import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rootless.model.site import Site
 
 # Where a private directory is for who has no session: the first, unless somebody else has made it.
@@ -24,11 +26,19 @@ _RUNTIMES = ("/tmp/rl-{0}", "/dev/shm/rl-{0}", "/var/tmp/rl-{0}.run")
 
 
 class Paths:
-    """The layout of one store; nothing is created until it is needed."""
+    """The layout of one store; nothing is created until it is needed.
 
-    def __init__(self, root: str, runtime: str) -> None:
+    additional: roots of other users' stores, which are read where this one lacks something.
+    """
+
+    def __init__(self, root: str, runtime: str, additional: Sequence[str] = ()) -> None:
         self.root = root
         self.runtime = runtime
+        self.additional = [Paths(other, runtime) for other in additional]
+        # The site lists this store among those that everybody reads.
+        self.is_listed = False
+        # Says that it is one: layers are as image.publishing makes them.
+        self.shared_mark = f"{root}/shared"
         # An OCI image layout (image-spec, image-layout.md), readable by any tool that knows it.
         self.oci_layout = f"{root}/oci-layout"
         self.index = f"{root}/index.json"
@@ -43,6 +53,8 @@ class Paths:
         self.volumes = f"{root}/volumes"
         # What builds leave for later builds (store.buildcache).
         self.build = f"{root}/build"
+        # Directories of layers of additional stores (image.frames).
+        self.frames = f"{root}/frames"
         # Manifest lists that are not pushed yet (store.lists).
         self.lists = f"{root}/lists"
         # Work in progress, on the same file system as the rest so that rename(2) works.
@@ -62,23 +74,53 @@ class Paths:
         # What can be made anew at any time, such as compiled seccomp programs.
         self.cache = f"{runtime}/cache"
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other users read this store."""
+        return os.path.exists(self.shared_mark)
+
     def blob(self, digest: str) -> str:
-        """The blob with `digest` ("sha256:…"), present or not."""
+        """Where the blob with `digest` ("sha256:…") is in this store, or would be."""
         return f"{self.blobs}/{digest.partition(':')[2]}"
 
     def layer(self, diff_id: str) -> str:
-        """The directory of the unpacked layer; the tree itself is in `diff` below it."""
+        """Where the unpacked layer's directory is in this store; the tree is in `diff` below it."""
         return f"{self.layers}/{diff_id.partition(':')[2]}"
+
+    def found_blob(self, digest: str) -> str:
+        """The blob to read: of an additional store where this one lacks it."""
+        return self._found(self.blob(digest), [other.blob(digest) for other in self.additional])
+
+    def found_layer(self, diff_id: str) -> str:
+        """The layer's directory to read, as `found_blob`."""
+        return self._found(self.layer(diff_id), [other.layer(diff_id) for other in self.additional])
+
+    def _found(self, own: str, others: list[str]) -> str:
+        if not others or os.path.exists(own):
+            return own
+        return next((path for path in others if os.path.exists(path)), own)
 
     def layer_diff(self, diff_id: str) -> str:
         """The root of the unpacked layer's tree: what overlay mounts take as a lowerdir."""
-        return f"{self.layer(diff_id)}/diff"
+        return f"{self.found_layer(diff_id)}/diff"
 
 
 def discover() -> Paths:
     """The paths of the calling user. Raises StoreError when there is no place for them."""
     site = _site()
-    return Paths(_find_root(site), find_runtime())
+    if site is None:
+        return Paths(_find_root(None), find_runtime())
+    root = _find_root(site)
+    found = Paths(root, find_runtime(), _shared(site, root))
+    found.is_listed = root in site.additional
+    return found
+
+
+def _shared(site: Site, own: str) -> list[str]:
+    """The roots of the additional stores that are there."""
+    # A store for everybody must not lack what another one has.
+    others = [] if own in site.additional else site.additional
+    return [root for root in others if os.path.exists(Paths(root, "").shared_mark)]
 
 
 def _site() -> Site | None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+from rootless.model import statmark
+from rootless.model.idmap import parse_map, size_of
 from rootless.tools import fuse_server, spawn
 
 TYPE_CHECKING = False
@@ -30,6 +34,7 @@ def mount(
     options = f"lowerdir={':'.join(lowerdirs)},upperdir={upperdir},workdir={workdir}"
     options += "" if acls else ",noacl"
     options += _shift_option("uidmapping", uid_shift) + _shift_option("gidmapping", gid_shift)
+    options += _squash_option(lowerdirs)
     return fuse_server.start([program, "-f", "-o", options], "fuse-overlayfs", mount_point)
 
 
@@ -45,6 +50,25 @@ def serve(program: str, folder: str, lowerdirs: list[str], fuse: int) -> None:
         [program, "-f", "-o", options, f"/dev/fd/{fuse}"],
         pass_fds=(fuse,), own_session=True, cwd=folder,
     )  # fmt: skip
+
+
+def _squash_option(lowerdirs: list[str]) -> str:
+    """Nothing, but for layers of a shared store in a namespace with a single id: everything is
+    root's then. fuse-overlayfs would show the owners that are kept beside the files, and the kernel
+    lets nobody write to what belongs to an id that is not mapped."""
+    if not any(map(_is_marked, lowerdirs)):
+        return ""
+    with open("/proc/self/uid_map") as file:
+        is_single = size_of(parse_map(file.read())) == 1
+    return ",squash_to_root" if is_single else ""
+
+
+def _is_marked(tree: str) -> bool:
+    try:
+        os.getxattr(tree, statmark.NAME)
+    except OSError:
+        return False
+    return True
 
 
 def _shift_option(name: str, shift: IdMap) -> str:

@@ -12,7 +12,7 @@ from rootless.engine import facts, storage
 from rootless.errors import RlError, describe_os_error
 from rootless.image import tree_changes
 from rootless.runtime import inside, rootfs
-from rootless.store import paths
+from rootless.store import layers, paths
 from rootless.store.verdicts import Verdicts
 from rootless.tools import idmap
 
@@ -35,7 +35,7 @@ def prepare(folder: str, trees: list[str]) -> RootfsRequest:
     for number, tree in enumerate(lowers):
         os.symlink(tree, f"{folder}/l/{number}")
     host = facts.gather(verdicts=Verdicts(paths.discover()))
-    driver = storage.choose("", host, folder, shifts=False)
+    driver = storage.choose("", host, folder, shifts=False, shared=layers.is_any_shared(lowers))
     if driver != storage.VFS:
         os.mkdir(f"{folder}/upper")
         os.chmod(f"{folder}/upper", 0o755)

@@ -161,4 +161,5 @@ class _Running:
             config, trees,
             engine_images.read_in_layers(trees, "etc/passwd"),
             engine_images.read_in_layers(trees, "etc/group"),
+            shared=layers.is_any_shared(trees),
         )  # fmt: skip

@@ -7,6 +7,7 @@ import time
 from rootless.engine.building import state as states
 from rootless.engine.building.state import State
 from rootless.errors import RlError
+from rootless.image import frames
 from rootless.image.layer_writer import LayerWriter
 from rootless.model import image_config, platform
 from rootless.model.container import ContainerSpec
@@ -99,7 +100,8 @@ class Workshop:
 
     def trees(self, state: State) -> list[str]:
         """The unpacked layers of `state`, topmost first, each once."""
-        return [self.paths.layer_diff(one) for one in dict.fromkeys(reversed(state.diff_ids))]
+        found = [self.paths.layer_diff(one) for one in dict.fromkeys(reversed(state.diff_ids))]
+        return frames.add(self.paths, found)
 
     # Steps.
 
