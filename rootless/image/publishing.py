@@ -13,7 +13,7 @@ import os
 import stat
 
 from rootless.errors import StoreError
-from rootless.model import statmark
+from rootless.model import ownermark, statmark
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -46,7 +46,8 @@ def _publish_entry(folder: int, name: str) -> None:
 
 
 def _publish_open(fd: int, info: os.stat_result, mode: int) -> None:
-    value = statmark.text(info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode))
+    uid, gid = _owner(fd, info)
+    value = statmark.text(uid, gid, stat.S_IMODE(info.st_mode))
     try:
         os.setxattr(fd, statmark.NAME, value, os.XATTR_CREATE)
     except FileExistsError:
@@ -59,3 +60,12 @@ def _publish_open(fd: int, info: os.stat_result, mode: int) -> None:
     # Takes away set-id bits and file capabilities, which of the real root's files would be real.
     os.fchown(fd, 0, 0)
     os.fchmod(fd, mode)
+
+
+def _owner(fd: int, info: os.stat_result) -> tuple[int, int]:
+    """Also where who fills the store has a single id, and the image's owner stands beside."""
+    try:
+        mark = ownermark.parse(os.getxattr(fd, ownermark.NAME))
+    except OSError:
+        mark = None
+    return (mark.uid, mark.gid) if mark is not None else (info.st_uid, info.st_gid)

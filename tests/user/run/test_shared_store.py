@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from rootless.image import publishing
+from rootless.model import ownermark
 from rootless.model.idmap import IdMaps
 from rootless.tools import idmap
 from tests.user.run import site_config
@@ -279,3 +281,12 @@ def test_file_capabilities_do_not_go_public(rl: Any, short_dir: Path) -> None:
     rl("pull", "-q", image, env={"RL_ROOT": f"{short_dir}/images"})
     (found,) = (short_dir / "images").glob("layers/*/diff/ping")
     assert os.listxattr(found) == ["user.containers.override_stat"]
+
+
+def test_owners_that_a_build_with_a_single_id_has_noted(short_dir: Path) -> None:
+    (short_dir / "t").mkdir()
+    (short_dir / "t/f").write_text("x")
+    os.setxattr(short_dir / "t/f", ownermark.NAME, b"33:34:0644")
+    idmap.call(lambda: publishing.publish(f"{short_dir}/t"))
+    assert os.getxattr(short_dir / "t/f", "user.containers.override_stat") == b"33:34:0644"
+    assert os.getxattr(short_dir / "t", "user.containers.override_stat")[:4] == b"0:0:"
