@@ -48,6 +48,13 @@ def works(check: str, found: str) -> Finding:
     return Finding(check, WORKS, found)
 
 
+def open_device(path: str, module: str, container: str) -> str:
+    """The command that lets users open the device `path`; container: what this runs in, if any."""
+    if container:
+        return f"{container if container == 'podman' else 'docker'} run --device {path} …"
+    return f"sudo modprobe {module}; sudo chmod 0666 {path}"
+
+
 def worst(states: list[str]) -> str:
     """The worst of `states`, WORKS without any."""
     return max(states, key=STATES.index, default=WORKS)

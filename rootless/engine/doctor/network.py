@@ -6,7 +6,15 @@ import errno
 import os
 
 from rootless.engine.doctor import namespaces
-from rootless.engine.doctor.finding import ADMINISTRATOR, BROKEN, REDUCED, Finding, Fix, works
+from rootless.engine.doctor.finding import (
+    ADMINISTRATOR,
+    BROKEN,
+    REDUCED,
+    Finding,
+    Fix,
+    open_device,
+    works,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +22,7 @@ if TYPE_CHECKING:
 
 _DEFAULT, _OTHER = "slirp4netns", "pasta"
 _WHY = "networks for containers"
-_TUN_COMMAND = "sudo modprobe tun; sudo chmod 0666 /dev/net/tun"
+_TUN = "/dev/net/tun"
 _PACKAGES = {"slirp4netns": "slirp4netns", "pasta": "passt"}
 
 
@@ -23,7 +31,7 @@ def judge(told: dict[str, dict[str, Any]]) -> list[Finding]:
     facts = told[_DEFAULT]
     if facts["namespace"]:
         return [_namespace(facts)]
-    return [_tun(facts["tun"]), _first(told), _second(told), _ports(facts["lowest_port"])]
+    return [_tun(facts), _first(told), _second(told), _ports(facts["lowest_port"])]
 
 
 def _namespace(facts: dict[str, Any]) -> Finding:
@@ -37,13 +45,14 @@ def _namespace(facts: dict[str, Any]) -> Finding:
     return Finding("network-namespace", BROKEN, found, "rl run needs --network host", fix)
 
 
-def _tun(problem: str) -> Finding:
+def _tun(facts: dict[str, Any]) -> Finding:
+    problem = facts["tun"]
     if not problem:
-        return works("dev-net-tun", "/dev/net/tun can be opened")
+        return works("dev-net-tun", f"{_TUN} can be opened")
     return Finding(
-        "dev-net-tun", REDUCED, f"/dev/net/tun: {problem.lower()}",
+        "dev-net-tun", REDUCED, f"{_TUN}: {problem.lower()}",
         "containers have no network of their own",
-        Fix(ADMINISTRATOR, f"{_WHY}: the tun device", _TUN_COMMAND),
+        Fix(ADMINISTRATOR, f"{_WHY}: the tun device", open_device(_TUN, "tun", facts["container"])),
     )  # fmt: skip
 
 
@@ -81,4 +90,7 @@ def _install(name: str, facts: dict[str, Any]) -> Fix | None:
 
 
 def _ports(lowest: int | None) -> Finding:
-    return works("ports", f"can be published from {1024 if lowest is None else lowest} on")
+    lowest = 1024 if lowest is None else lowest
+    if lowest <= 1:
+        return works("ports", "all can be published")
+    return works("ports", f"can be published from {lowest} on")

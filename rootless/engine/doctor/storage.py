@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from rootless.engine.doctor.finding import ADMINISTRATOR, BROKEN, REDUCED, Finding, Fix, works
+from rootless.engine.doctor.finding import (
+    ADMINISTRATOR,
+    BROKEN,
+    REDUCED,
+    Finding,
+    Fix,
+    open_device,
+    works,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,7 +18,6 @@ if TYPE_CHECKING:
 
 _WHY_FUSE = "FUSE for users, so that containers share the files of their image"
 _WHY_PROGRAM = "fuse-overlayfs, so that containers share the files of their image"
-_DEVICE = "sudo modprobe fuse; sudo chmod 0666 /dev/fuse"
 _PACKAGE = "sudo apt-get install fuse-overlayfs"
 _NAMES = {
     "fuse-overlayfs": "fuse-overlayfs", "overlay": "the kernel's overlay", "vfs": "plain copies"
@@ -49,7 +56,7 @@ def _device(facts: dict[str, Any]) -> Finding:
     return Finding(
         "dev-fuse", REDUCED, f"/dev/fuse: {facts['device'].lower()}",
         f"{_instead(facts)}; {_NO_SHIFT}; {_NO_VIEW}",
-        Fix(ADMINISTRATOR, _WHY_FUSE, _DEVICE),
+        Fix(ADMINISTRATOR, _WHY_FUSE, open_device("/dev/fuse", "fuse", facts["container"])),
     )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ def look(name: str) -> dict[str, Any]:
     told: dict[str, Any] = {
         "path": spawn.which(name) or "",
         "version": "",
+        "container": confinement.container(),
         "tun": _tun(),
         "refused": None,
         "namespace": 0,

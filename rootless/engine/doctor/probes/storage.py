@@ -11,7 +11,7 @@ from rootless.errors import RlError, describe_os_error
 from rootless.kernel import libc, signals
 from rootless.runtime import keeper, rootfs
 from rootless.store import trees
-from rootless.tools import idmap, spawn
+from rootless.tools import confinement, idmap, spawn
 
 DRIVERS = ("fuse-overlayfs", "overlay", "vfs")
 _PROGRAM = "/bin/true"
@@ -28,6 +28,7 @@ def look(root: str, place: str, pid: int) -> dict[str, Any]:
     folder = folder_for(root, place, pid)
     host = facts.gather()
     told: dict[str, Any] = {
+        "container": confinement.container(),
         "device": _device(),
         "program": spawn.which("fuse-overlayfs") or "",
         "version": _version(),

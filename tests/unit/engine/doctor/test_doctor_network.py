@@ -10,7 +10,7 @@ from rootless.engine.doctor.finding import WORKS, Finding
 def driver(name: str, **changed: Any) -> dict[str, Any]:
     usual: dict[str, Any] = {
         "path": f"/usr/bin/{name}", "version": "1.2.0", "tun": "", "refused": None,
-        "namespace": 0, "most": 5000, "lowest_port": 1024,
+        "container": "", "namespace": 0, "most": 5000, "lowest_port": 1024,
     }  # fmt: skip
     return {**usual, **changed}
 

@@ -12,7 +12,7 @@ MISSING = "No such file or directory"
 def judge(**changed: Any) -> dict[str, Finding]:
     usual: dict[str, Any] = {
         "device": "", "program": "/usr/bin/fuse-overlayfs", "version": "1.10", "tried": ALL,
-        "chosen": "fuse-overlayfs", "refused": "",
+        "chosen": "fuse-overlayfs", "refused": "", "container": "",
     }  # fmt: skip
     return {finding.check: finding for finding in storage.judge({**usual, **changed})}
 
@@ -41,6 +41,11 @@ def test_no_device() -> None:
     assert command(device) == "sudo modprobe fuse; sudo chmod 0666 /dev/fuse"
     # The program is there, nothing is to be done about it.
     assert found["fuse-overlayfs"].state == WORKS
+
+
+def test_who_started_the_container_gives_it_the_device() -> None:
+    found = judge(device=MISSING, container="podman")["dev-fuse"]
+    assert command(found) == "podman run --device /dev/fuse …"
 
 
 def test_no_program() -> None:
