@@ -29,7 +29,7 @@ _NO_VIEW = "/proc in containers shows the host's memory and CPUs"
 
 def judge(facts: dict[str, Any]) -> list[Finding]:
     """facts: of probes.storage."""
-    return [_driver(facts), _device(facts), _program(facts), _overlay(facts)]
+    return [_driver(facts), _device(facts), _program(facts), _overlay(facts), _squash(facts)]
 
 
 def _usable(facts: dict[str, Any]) -> list[str]:
@@ -91,3 +91,10 @@ def _overlay(facts: dict[str, Any]) -> Finding:
             "native-overlay", REDUCED, f"cannot be mounted: {problem}", _instead(facts)
         )  # fmt: skip
     return works("native-overlay", f"not here, and not needed ({problem})")
+
+
+def _squash(facts: dict[str, Any]) -> Finding:
+    program, problem = facts["squash"]
+    if program:
+        return works("squashfuse", f"{program}: image files (FILE.sqsh) are mounted")
+    return works("squashfuse", f"image files (FILE.sqsh) are unpacked first: {problem}")

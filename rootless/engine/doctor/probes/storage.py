@@ -6,7 +6,7 @@ import os
 import shutil
 from typing import Any
 
-from rootless.engine import facts, storage
+from rootless.engine import facts, image_files, storage
 from rootless.errors import RlError, describe_os_error
 from rootless.kernel import libc, signals
 from rootless.runtime import keeper, rootfs
@@ -23,7 +23,7 @@ def look(root: str, place: str, pid: int) -> dict[str, Any]:
     """The facts that `engine.doctor.storage` judges; arguments: as of `folder_for`.
 
     tried: for each driver why it does not work, "" where it does. chosen: what a run takes, or
-    refused: why it takes none.
+    refused: why it takes none. squash: of engine.image_files.squashfuse_of_host.
     """
     folder = folder_for(root, place, pid)
     host = facts.gather()
@@ -32,6 +32,7 @@ def look(root: str, place: str, pid: int) -> dict[str, Any]:
         "device": _device(),
         "program": spawn.which("fuse-overlayfs") or "",
         "version": _version(),
+        "squash": list(image_files.squashfuse_of_host()),
         "tried": {},
     }
     try:

@@ -13,6 +13,7 @@ def judge(**changed: Any) -> dict[str, Finding]:
     usual: dict[str, Any] = {
         "device": "", "program": "/usr/bin/fuse-overlayfs", "version": "1.10", "tried": ALL,
         "chosen": "fuse-overlayfs", "refused": "", "container": "",
+        "squash": ["/usr/bin/squashfuse_ll", ""],
     }  # fmt: skip
     return {finding.check: finding for finding in storage.judge({**usual, **changed})}
 
@@ -53,6 +54,12 @@ def test_no_program() -> None:
     assert found["dev-fuse"].state == WORKS
     assert found["fuse-overlayfs"].state == REDUCED
     assert command(found["fuse-overlayfs"]) == "sudo apt-get install fuse-overlayfs"
+
+
+def test_files_as_images_run_without_a_mount_too() -> None:
+    assert judge()["squashfuse"].found.startswith("/usr/bin/squashfuse_ll: ")
+    found = judge(squash=["", "squashfuse_ll is not installed"])["squashfuse"]
+    assert found.state == WORKS and "are unpacked first: squashfuse_ll is not" in found.found
 
 
 def test_copies_are_told_as_what_they_cost() -> None:
