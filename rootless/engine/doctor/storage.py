@@ -97,4 +97,6 @@ def _squash(facts: dict[str, Any]) -> Finding:
     program, problem = facts["squash"]
     if program:
         return works("squashfuse", f"{program}: image files (FILE.sqsh) are mounted")
-    return works("squashfuse", f"image files (FILE.sqsh) are unpacked first: {problem}")
+    # Without what helps, which stands where it is needed.
+    reason = problem.partition(" (")[0]
+    return works("squashfuse", f"image files (FILE.sqsh) are unpacked first: {reason}")
