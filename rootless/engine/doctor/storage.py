@@ -96,7 +96,7 @@ def _overlay(facts: dict[str, Any]) -> Finding:
 def _squash(facts: dict[str, Any]) -> Finding:
     program, problem = facts["squash"]
     if program:
-        return works("squashfuse", f"{program}: image files (FILE.sqsh) are mounted")
+        return works("squashfuse", f"{program}: FILE.sqsh is mounted")
     # Without what helps, which stands where it is needed.
     reason = problem.partition(" (")[0]
-    return works("squashfuse", f"image files (FILE.sqsh) are unpacked first: {reason}")
+    return works("squashfuse", f"FILE.sqsh is unpacked first: {reason}")

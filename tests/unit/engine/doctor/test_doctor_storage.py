@@ -59,7 +59,7 @@ def test_no_program() -> None:
 def test_files_as_images_run_without_a_mount_too() -> None:
     assert judge()["squashfuse"].found.startswith("/usr/bin/squashfuse_ll: ")
     found = judge(squash=["", "squashfuse_ll is not installed"])["squashfuse"]
-    assert found.state == WORKS and "are unpacked first: squashfuse_ll is not" in found.found
+    assert found.state == WORKS and "is unpacked first: squashfuse_ll is not" in found.found
 
 
 def test_copies_are_told_as_what_they_cost() -> None:
