@@ -10,7 +10,12 @@ from rootless.cli.options import Parsed, Signature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+
+    from rootless.engine.facts import HostFacts
+    from rootless.store.paths import Paths
+    from rootless.store.verdicts import Verdicts
 
 # Written here and in pyproject.toml: asking importlib.metadata costs 40 ms.
 VERSION = "0.1.0"
@@ -54,17 +59,12 @@ def info(parsed: Parsed) -> int:
 
 
 def _gather() -> dict[str, dict[str, Any]]:
-    from rootless.engine import facts, storage
-    from rootless.errors import HostError
     from rootless.model.idmap import outside_ranges, size_of
-    from rootless.store import containers, index, paths
+    from rootless.store import containers, index, paths, verdicts
 
     places = paths.discover()
-    host = facts.gather()
-    try:
-        driver = storage.choose("", host, places.containers, shifts=False)
-    except HostError as error:
-        driver = f"none: {error.message}"
+    known = verdicts.Verdicts(places)
+    host = _look(known)
     return {
         "rl": {"version": VERSION, "python": sys.executable},
         "store": {
@@ -75,7 +75,7 @@ def _gather() -> dict[str, dict[str, Any]]:
             "containers": len(containers.all_ids(places)),
             "running": len(containers.live_ids(places)),
         },
-        "drivers": {"storage": driver, "network": _network()},
+        "drivers": _drivers(places, host, known),
         "helpers": {name: _helper(name) for name in _HELPERS},
         "host": {
             "kernel": os.uname().release,
@@ -118,11 +118,44 @@ def _helper(name: str) -> str:
     return f"{version} ({path})" if version else path
 
 
-def _network() -> str:
-    from rootless.tools import spawn
+def _look(known: Verdicts) -> HostFacts:
+    from rootless.engine import facts
+    from rootless.errors import StoreError
 
-    path = spawn.which("slirp4netns")
-    return f"slirp4netns ({path})" if path else "none: slirp4netns is not installed"
+    try:
+        return facts.gather(verdicts=known)
+    except StoreError:
+        # Nothing can be tried in a store that cannot be written to, which may be looked at.
+        return facts.gather()
+
+
+def _drivers(places: Paths, host: HostFacts, known: Verdicts) -> dict[str, str]:
+    """What a run without flags would use, with the reason where it is not the first choice."""
+    from rootless.cgroup import choice
+    from rootless.engine import networks, storage
+
+    groups = choice.choose()
+    return {
+        "storage": _or_none(lambda: storage.choose("", host, places.containers, shifts=False)),
+        "network": _or_none(lambda: networks.describe(known)),
+        "cgroups": f"{groups.manager} ({groups.reason})" if groups.reason else groups.manager,
+        "ids": _ids(host),
+    }
+
+
+def _or_none(find: Callable[[], str]) -> str:
+    from rootless.errors import HostError
+
+    try:
+        return find()
+    except HostError as error:
+        return f"none: {error.message}"
+
+
+def _ids(host: HostFacts) -> str:
+    if not host.maps.is_single:
+        return "root of this namespace" if host.uid == 0 else "subordinate ids"
+    return "one id: no subordinate ids, or no newuidmap"
 
 
 VERSION_COMMAND = Signature(version, "Show the version.", (templates.FORMAT,))

@@ -11,14 +11,10 @@ from rootless.net import drivers
 from rootless.runtime import namespaces
 from rootless.tools import idmap
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from rootless.store.paths import Paths
-
 _MADE = b"made"
 
 
-def run(driver: str, paths: Paths) -> str:
+def run(driver: str, runtime_dir: str) -> str:
     """The reason why `driver` (slirp4netns, pasta) does not work here, "" if it does.
 
     Raises HostError without user namespaces.
@@ -30,7 +26,7 @@ def run(driver: str, paths: Paths) -> str:
         network = drivers.make(NetworkChoice(driver), [])
         network.check()
         where = f"/proc/{namespace.pid}/ns"
-        running = network.start(f"{where}/user", f"{where}/net", runtime_dir=paths.runtime)
+        running = network.start(f"{where}/user", f"{where}/net", runtime_dir=runtime_dir)
         try:
             running.wait_ready()
         finally:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # What users write, or leave out, who want any network that there is.
 _ANY = ("", "default")
 # In this order; each lets a container keep its network to itself.
-_ISOLATING = (network_model.DEFAULT_DRIVER, "pasta")
+ISOLATING = (network_model.DEFAULT_DRIVER, "pasta")
 # The start of a reason that holds for both.
 _NAMESPACES = "namespaces:"
 _HINTS = {
@@ -43,14 +43,9 @@ def choose(spec: ContainerSpec, config: dict[str, Any], verdicts: Verdicts) -> D
         ports += port_model.exposed_ports(config)
     if spec.network not in _ANY:
         return drivers.make(network_model.parse_network(spec.network), ports, dns=spec.dns)
-    refused: list[str] = []
-    for name in _ISOLATING:
-        reason = trials.network(verdicts, name)
-        if not reason:
-            return _found(name, ports, spec, refused)
-        refused.append(reason)
-        if reason.startswith(_NAMESPACES):
-            break
+    name, refused = _isolating(verdicts)
+    if name:
+        return _found(name, ports, spec, refused)
     demand = _demand(spec, ports)
     if demand:
         raise HostError(
@@ -58,6 +53,25 @@ def choose(spec: ContainerSpec, config: dict[str, Any], verdicts: Verdicts) -> D
             hint=_hint(refused),
         )
     return _host(spec, refused)
+
+
+def describe(verdicts: Verdicts) -> str:
+    """The driver of a container for which nobody asks for any, and why not a better one."""
+    name, refused = _isolating(verdicts)
+    return f"{name or 'host'} ({_text(refused)})" if refused else name
+
+
+def _isolating(verdicts: Verdicts) -> tuple[str, list[str]]:
+    """The first that works, "" without any, and why those before it do not."""
+    refused: list[str] = []
+    for name in ISOLATING:
+        reason = trials.network(verdicts, name)
+        if not reason:
+            return name, refused
+        refused.append(reason)
+        if reason.startswith(_NAMESPACES):
+            break
+    return "", refused
 
 
 def _found(name: str, ports: list[PortMapping], spec: ContainerSpec, refused: list[str]) -> Driver:

@@ -78,7 +78,7 @@ def network(verdicts: Verdicts, driver: str) -> str:
 
     log.effect(f"try the network driver {driver}")
     try:
-        return verdicts.put(driver, key, network_trial.run(driver, verdicts.paths))
+        return verdicts.put(driver, key, network_trial.run(driver, verdicts.paths.runtime))
     except HostError:
         return ""  # no user namespaces: the start itself says that better
 

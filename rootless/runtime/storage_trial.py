@@ -35,13 +35,17 @@ def run(paths: Paths, drivers: Sequence[str], program: str) -> list[tuple[str, s
     blobs.ensure_layout(paths)
     with layers.Workspace(paths) as workspace:
         try:
-            found: list[list[str]] = idmap.call(lambda: _run(workspace.path, drivers, program))
+            found: list[list[str]] = idmap.call(lambda: inside(workspace.path, drivers, program))
         except OSError as error:
             raise StoreError(f"{paths.root}: {error.strerror}") from error
     return [(driver, reason) for driver, reason in found]
 
 
-def _run(folder: str, drivers: Sequence[str], program: str) -> list[list[str]]:
+def inside(folder: str, drivers: Sequence[str], program: str) -> list[list[str]]:
+    """The trial in the directory `folder`, as root of the user namespace.
+
+    The calling process has a mount namespace of its own afterwards.
+    """
     libc.unshare(libc.CLONE_NEWNS)
     namespaces.keep_mounts_inside()
     found = []

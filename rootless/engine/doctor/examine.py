@@ -77,7 +77,7 @@ class _Judge:
     def areas(self) -> list[Area]:
         """All of them."""
         untried = self._obstacle
-        network_found = [] if untried else self._ask("network", network.judge)
+        network_found = [] if untried else network.judge(self._networks(), namespace=self._kind())
         return [
             Area("namespaces", "Kernel", [_python(), *self._ask("namespaces", self._namespaces)]),
             Area("ids", "Users and groups", self._ask("ids", self._ids)),
@@ -97,16 +97,21 @@ class _Judge:
         )
 
     def _ask(self, name: str, judge: Callable[[Any], list[Finding]]) -> list[Finding]:
-        told = self._networks() if name == "network" else self._told[name]
+        told = self._told[name]
         if not isinstance(told, Exception):
             return judge(told)
         reason = describe_os_error(told) if isinstance(told, OSError) else str(told)
         return [Finding(name, BROKEN, reason, _MEANINGS.get(name, ""))]
 
-    def _networks(self) -> Any:
+    def _networks(self) -> dict[str, dict[str, Any]]:
         told = {name: self._told[_NETWORK + name] for name in look_network.DRIVERS}
-        failed = (one for one in told.values() if isinstance(one, Exception))
-        return next(failed, told)
+        return {
+            name: look_network.unknown(str(one)) if isinstance(one, Exception) else one
+            for name, one in told.items()
+        }
+
+    def _kind(self) -> int:
+        return int(self._told["namespaces"]["kinds"]["network"])
 
     def _namespaces(self, facts: dict[str, Any]) -> list[Finding]:
         return namespaces.judge(facts, apparmor.commands())

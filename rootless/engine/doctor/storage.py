@@ -44,7 +44,7 @@ def _driver(facts: dict[str, Any]) -> Finding:
     if not problem and chosen == "vfs":
         return Finding("storage-driver", REDUCED, _NAMES[chosen], _COPIES)
     if not problem:
-        return works("storage-driver", f"{_NAMES[chosen]} (written to and executed from)")
+        return works("storage-driver", f"{_NAMES[chosen]} (tried where the store is)")
     others = _usable(facts)
     meaning = f"rl run needs --storage-driver {others[0]}" if others else "no container can run"
     return Finding("storage-driver", BROKEN, f"{_NAMES[chosen]}: {problem}", meaning)

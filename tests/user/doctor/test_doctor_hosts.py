@@ -262,3 +262,21 @@ def test_the_profile_for_apparmor_can_be_read_by_its_parser(tmp_path: Path) -> N
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("wishes", "driver", "told"),
+    [
+        ({}, "storage", "fuse-overlayfs"),
+        ({"devices": ["net/tun"]}, "storage", "overlay"),
+        ({}, "network", "slirp4netns"),
+        ({"without": ["/usr/bin/slirp4netns"]}, "network", "pasta (slirp4netns: not installed)"),
+        ({"limits": {"max_net_namespaces": 0}}, "network", "host (namespaces: the limit"),
+        ({}, "ids", "subordinate ids"),
+        ({"subids": ""}, "ids", "one id: "),
+        ({"empty": ["/sys/fs/cgroup"]}, "cgroups", "disabled (no cgroup file system is mounted)"),
+    ],
+)
+def test_info_tells_what_is_in_use(wishes: dict[str, Any], driver: str, told: str) -> None:
+    done = Host(**wishes).rl("info", "--format", "json")
+    assert json.loads(done.stdout)["drivers"][driver].startswith(told), done

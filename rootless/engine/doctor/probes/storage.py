@@ -1,22 +1,19 @@
-"""Each storage driver, mounted where the store is (or would be), and a program executed from it."""
+"""Each storage driver, mounted where the store is (or would be) and used, as a first start does."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from typing import Any
 
 from rootless.engine import facts, image_files, storage
 from rootless.errors import RlError, describe_os_error
 from rootless.kernel import libc, signals
-from rootless.runtime import keeper, rootfs
+from rootless.model.container import STORAGE_DRIVERS
+from rootless.runtime import storage_trial
 from rootless.store import trees
 from rootless.tools import confinement, idmap, spawn
 
-DRIVERS = ("fuse-overlayfs", "overlay", "vfs")
-_PROGRAM = "/bin/true"
-# In the layer: has to be there and executable through the mount.
-_NAME = "program"
+FUSE = STORAGE_DRIVERS[0]
 
 
 def look(root: str, place: str, pid: int) -> dict[str, Any]:
@@ -30,17 +27,16 @@ def look(root: str, place: str, pid: int) -> dict[str, Any]:
     told: dict[str, Any] = {
         "container": confinement.container(),
         "device": _device(),
-        "program": spawn.which("fuse-overlayfs") or "",
+        "program": spawn.which(FUSE) or "",
         "version": _version(),
         "squash": list(image_files.squashfuse_of_host()),
-        "tried": {},
     }
+    told["tried"] = {one: _try(one, folder, host.fuse_overlayfs) for one in STORAGE_DRIVERS}
+    host.storage = told["tried"]
     try:
         told["chosen"], told["refused"] = storage.choose("", host, folder, shifts=False), ""
     except RlError as error:
         told["chosen"], told["refused"] = "", error.message
-    for driver in DRIVERS:
-        told["tried"][driver] = _try(driver, folder, host.fuse_overlayfs)
     return told
 
 
@@ -63,7 +59,7 @@ def _device() -> str:
 
 
 def _version() -> str:
-    path = spawn.which("fuse-overlayfs")
+    path = spawn.which(FUSE)
     if path is None:
         return ""
     lines = spawn.run([path, "--version"]).stdout.decode(errors="replace").splitlines()
@@ -72,10 +68,10 @@ def _version() -> str:
 
 
 def _try(driver: str, folder: str, program: str) -> str:
-    if driver == "fuse-overlayfs" and not program:
+    if driver == FUSE and not program:
         return "not installed" if not spawn.which(driver) else "/dev/fuse cannot be used"
     try:
-        _fill(folder)
+        os.mkdir(folder, 0o700)
         return str(idmap.call(lambda: _inside(driver, folder, program)))
     except OSError as error:
         return describe_os_error(error)
@@ -93,33 +89,8 @@ def remove(folder: str) -> None:
         pass
 
 
-def _fill(folder: str) -> None:
-    for name in ("", "/l", "/l/0", "/upper", "/work", "/merged"):
-        os.mkdir(f"{folder}{name}", 0o700)
-    shutil.copyfile(_PROGRAM, f"{folder}/l/0/{_NAME}")
-    os.chmod(f"{folder}/l/0/{_NAME}", 0o755)
-
-
 def _inside(driver: str, folder: str, program: str) -> str:
-    """As the keeper does it. The mounts go with this process."""
+    """What a first start tries. The mounts go with this process."""
     libc.prctl(libc.PR_SET_PDEATHSIG, signals.SIGKILL)
-    keeper.leave_mounts_of_host()
-    made = rootfs.make({
-        "driver": driver, "path": folder, "layers": 1, "program": program,
-        "uid_shift": (), "gid_shift": (), "squash": None,
-    })  # fmt: skip
-    try:
-        return _use(made.path)
-    except OSError as error:
-        return made.complaint() if driver == "fuse-overlayfs" else describe_os_error(error)
-    finally:
-        made.unmount(discard=True)
-
-
-def _use(root: str) -> str:
-    """What a container does at least: write, and execute."""
-    with open(f"{root}/written", "w") as file:
-        file.write("x")
-    os.rename(f"{root}/{_NAME}", f"{root}/renamed")
-    code = spawn.spawn([f"{root}/renamed"]).wait()
-    return "" if code == 0 else f"a program in it cannot be executed (exit code {code})"
+    ((_, reason),) = storage_trial.inside(folder, [driver], program)
+    return reason
