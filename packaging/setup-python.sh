@@ -56,7 +56,12 @@ install_packages() { # role
 write_launcher() {
     case $venv in *[[:space:]]*) return 0 ;; esac # no #! line can name it: pip's launcher stays
     packages=$("$venv/bin/python3" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-    cat >"$venv/bin/rl.new" <<END
+    write_program rl main
+    write_program rl-oci oci_program
+}
+
+write_program() { # name module
+    cat >"$venv/bin/$1.new" <<END
 #!$venv/bin/python3 -IS
 import sys
 
@@ -67,12 +72,12 @@ from rootless import quickload
 
 quickload.install("$venv/rl.modules")
 
-from rootless.cli.main import main
+from rootless.cli.$2 import main
 
 main()
 END
-    chmod 0755 "$venv/bin/rl.new"
-    mv "$venv/bin/rl.new" "$venv/bin/rl"
+    chmod 0755 "$venv/bin/$1.new"
+    mv "$venv/bin/$1.new" "$venv/bin/$1"
 }
 
 # An environment made for the tests serves a run as well.

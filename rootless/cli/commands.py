@@ -85,6 +85,7 @@ ENTRIES = {
         ("untag", "cmd_tag", "UNTAG", "Take names from an image"),
         ("inspect", "cmd_inspect", "INSPECT", "Show containers and images as JSON"),
         ("events", "cmd_events", "EVENTS", "Tell what happens, as it happens"),
+        ("oci", "cmd_oci", "OCI", "Be the OCI runtime of another program"),
         ("info", "cmd_info", "INFO", "Show the store, the drivers and the host"),
         ("doctor", "cmd_doctor", "DOCTOR", "Tell what works on this host, and what would help"),
         ("version", "cmd_info", "VERSION_COMMAND", "Show the version"),

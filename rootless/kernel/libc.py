@@ -35,13 +35,17 @@ MS_NOSYMFOLLOW = 256
 MS_NOATIME = 1024
 MS_NODIRATIME = 2048
 MS_BIND = 4096
+MS_MOVE = 8192
 MS_REC = 16384
+MS_SILENT = 32768
 MS_UNBINDABLE = 1 << 17
 MS_PRIVATE = 1 << 18
 MS_SLAVE = 1 << 19
 MS_SHARED = 1 << 20
 MS_RELATIME = 1 << 21
+MS_I_VERSION = 1 << 23
 MS_STRICTATIME = 1 << 24
+MS_LAZYTIME = 1 << 25
 
 # linux/magic.h
 PROC_SUPER_MAGIC = 0x9FA0
@@ -89,6 +93,13 @@ MOUNT_ATTR_RDONLY = 0x1
 MOUNT_ATTR_NOSUID = 0x2
 MOUNT_ATTR_NODEV = 0x4
 MOUNT_ATTR_NOEXEC = 0x8
+MOUNT_ATTR_ATIME = 0x70  # the mask of the next three
+MOUNT_ATTR_RELATIME = 0x0
+MOUNT_ATTR_NOATIME = 0x10
+MOUNT_ATTR_STRICTATIME = 0x20
+MOUNT_ATTR_NODIRATIME = 0x80
+MOUNT_ATTR_IDMAP = 0x100000
+MOUNT_ATTR_NOSYMFOLLOW = 0x200000
 
 
 class _OpenHow(ctypes.Structure):
@@ -271,9 +282,11 @@ def move_mount(from_fd: int, from_path: str, to_fd: int, to_path: str, flags: in
     _check(result, to_path)
 
 
-def mount_setattr(dir_fd: int, path: str, flags: int, *, attr_set: int, attr_clr: int = 0) -> None:
-    """mount_setattr(2), without a change of propagation."""
-    attr = _MountAttr(attr_set, attr_clr, 0, 0)
+def mount_setattr(
+    dir_fd: int, path: str, flags: int, *, attr_set: int, attr_clr: int = 0, userns_fd: int = 0
+) -> None:
+    """mount_setattr(2), without a change of propagation. userns_fd: for MOUNT_ATTR_IDMAP."""
+    attr = _MountAttr(attr_set, attr_clr, 0, userns_fd)
     result = _libc.syscall(
         _SYS_MOUNT_SETATTR, dir_fd, _bytes(path), flags, ctypes.byref(attr), ctypes.sizeof(attr)
     )

@@ -50,15 +50,18 @@ def install(program: bytes, *, uninterrupted: bool = True) -> int:
     Needs CAP_SYS_ADMIN or no_new_privs. Raises OSError: EBUSY when there is a listener already,
     EINVAL where the kernel knows no such thing, with `uninterrupted` before Linux 5.19.
     """
+    flags = _FLAG_NEW_LISTENER | _FLAG_SPEC_ALLOW
+    return install_filter(program, flags | (_FLAG_WAIT_KILLABLE_RECV if uninterrupted else 0))
+
+
+def install_filter(program: bytes, flags: int) -> int:
+    """seccomp(2), SECCOMP_SET_MODE_FILTER; with SECCOMP_FILTER_FLAG_NEW_LISTENER the listener."""
 
     class SockFprog(ctypes.Structure):
         _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
 
     buffer = ctypes.create_string_buffer(program, len(program))
     fprog = SockFprog(len(program) // 8, ctypes.addressof(buffer))
-    flags = _FLAG_NEW_LISTENER | _FLAG_SPEC_ALLOW
-    if uninterrupted:
-        flags |= _FLAG_WAIT_KILLABLE_RECV
     return _check(_libc.syscall(_number(), _SET_MODE_FILTER, flags, ctypes.byref(fprog)))
 
 

@@ -24,7 +24,7 @@ _LIBRARY = "libseccomp.so.2"
 
 # seccomp.h of libseccomp, the values of linux/seccomp.h. The low 16 bits are the error number
 # (ERRNO) or the message (TRACE).
-_ACTIONS = {
+ACTIONS = {
     "SCMP_ACT_KILL": 0x00000000,
     "SCMP_ACT_KILL_THREAD": 0x00000000,
     "SCMP_ACT_KILL_PROCESS": 0x80000000,
@@ -35,9 +35,15 @@ _ACTIONS = {
     "SCMP_ACT_LOG": 0x7FFC0000,
     "SCMP_ACT_ALLOW": 0x7FFF0000,
 }
+# All that libseccomp may know; which of them it does, it is asked.
+_ARCHITECTURES = (
+    "X86", "X86_64", "X32", "ARM", "AARCH64", "LOONGARCH64", "M68K", "MIPS", "MIPS64", "MIPS64N32",
+    "MIPSEL", "MIPSEL64", "MIPSEL64N32", "PPC", "PPC64", "PPC64LE", "S390", "S390X", "PARISC",
+    "PARISC64", "RISCV64", "SHEB", "SH",
+)  # fmt: skip
 _WITH_NUMBER = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 
-_OPERATORS = {
+OPERATORS = {
     "SCMP_CMP_NE": 1,
     "SCMP_CMP_LT": 2,
     "SCMP_CMP_LE": 3,
@@ -87,6 +93,14 @@ def compile_filter(document: Mapping[str, Any]) -> bytes:
         library.seccomp_release(filter_)
 
 
+def architectures() -> list[str]:
+    """Those that a document may name (SCMP_ARCH_…). Raises HostError without libseccomp."""
+    library = _load()
+    names = [name for name in _ARCHITECTURES
+             if library.seccomp_arch_resolve_name(name.lower().encode())]  # fmt: skip
+    return [f"SCMP_ARCH_{name}" for name in names]
+
+
 def _load() -> ctypes.CDLL:
     try:
         library = ctypes.CDLL(_LIBRARY)
@@ -103,7 +117,7 @@ def _load() -> ctypes.CDLL:
 
 def _set_attributes(library: ctypes.CDLL, filter_: ctypes.c_void_p) -> None:
     # The library's own choice is to kill. ENOSYS is what a kernel without that ABI says.
-    bad_arch = _ACTIONS["SCMP_ACT_ERRNO"] | errno.ENOSYS
+    bad_arch = ACTIONS["SCMP_ACT_ERRNO"] | errno.ENOSYS
     _check(library.seccomp_attr_set(filter_, _ATTR_BAD_ARCH, ctypes.c_uint32(bad_arch)))
     # From 2.5 on; before, the program compares with one system call after the other. Slower only.
     library.seccomp_attr_set(filter_, _ATTR_OPTIMIZE, ctypes.c_uint32(_BINARY_TREE))
@@ -174,7 +188,7 @@ def _comparisons(args: Sequence[Mapping[str, Any]]) -> list[list[_Comparison]]:
     comparisons = [
         _Comparison(
             argument["index"],
-            _lookup(_OPERATORS, argument["op"], "operator"),
+            _lookup(OPERATORS, argument["op"], "operator"),
             argument["value"],
             argument.get("valueTwo", 0),
         )
@@ -191,7 +205,7 @@ def _default_action(document: Mapping[str, Any]) -> int:
 
 def _action(name: str, number: int | None) -> int:
     """The kernel's code of an action; EPERM where ERRNO has no number (runtime-spec)."""
-    code = _lookup(_ACTIONS, name, "action")
+    code = _lookup(ACTIONS, name, "action")
     if name not in _WITH_NUMBER:
         return code
     return code | (errno.EPERM if number is None else number) & 0xFFFF

@@ -42,10 +42,15 @@ from rootless.errors import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, TypedDict
+    from typing import Any, Protocol, TypedDict
 
-    from rootless.kernel.channel import Channel
     from rootless.model.idmap import IdMap
+
+    class Sender(Protocol):
+        """Whatever takes messages: a Channel, or who stands for one."""
+
+        def send(self, *message: Any) -> None:
+            """Send `message`. Raises OSError when nobody is there."""
 
     class RootfsRequest(TypedDict):
         """How the keeper makes the root file system.
@@ -129,7 +134,7 @@ DRIVER_DIED = "driver-died"
 OOM = "oom"
 
 
-def send_failure(channel: Channel, error: BaseException, doing: str) -> None:
+def send_failure(channel: Sender, error: BaseException, doing: str) -> None:
     """Tell the launcher that `error` ended the step `doing`; a gone launcher is no error."""
     if not isinstance(error, RlError):
         text = describe_os_error(error) if isinstance(error, OSError) else repr(error)

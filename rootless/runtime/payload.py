@@ -323,11 +323,16 @@ def _look_at(path: str) -> tuple[os.stat_result, bytes]:
         os.close(fd)
 
 
-def execute(path: str, process: dict[str, Any], setup: Channel) -> NoReturn:
-    """execve(2), with nothing of ours left open or ignored; a failure goes to `setup`."""
+def execute(
+    path: str, process: dict[str, Any], setup: messages.Sender, *, first_closed: int = 3
+) -> NoReturn:
+    """execve(2), with nothing of ours left open or ignored; a failure goes to `setup`.
+
+    first_closed: descriptors below it are the payload's.
+    """
     env = dict(entry.split("=", 1) for entry in process["env"])
     # Ours are close-on-exec already; the caller's shell may have left others open.
-    libc.close_on_exec_from(3)
+    libc.close_on_exec_from(first_closed)
     for number in range(1, signals.NSIG):
         if number not in (signals.SIGKILL, signals.SIGSTOP):
             try:

@@ -23,7 +23,7 @@ FLOORS = {
     "errors": 0, "log": 0, "config": 0, "quickload": 0, "quickload_writer": 0,
     "model": 1, "kernel": 2, "tools": 3, "store": 4, "image": 5, "net": 5, "cgroup": 5,
     "procview": 5,
-    "runtime": 6, "engine": 7, "cli": 8,
+    "runtime": 6, "oci": 7, "engine": 8, "cli": 9,
 }  # fmt: skip
 # The single modules of floor 0 may know those before them.
 GROUND = ["errors", "log", "config", "quickload", "quickload_writer"]
@@ -154,7 +154,7 @@ def breaches(forbidden: re.Pattern[str], allowed: tuple[str, ...]) -> list[str]:
     ("what", "allowed"),
     [
         (r"(ctypes|_ctypes|cffi)\b", ("kernel",)),
-        (r"os\.(fork|forkpty|exec\w+|posix_spawn\w*)$", ("tools", "runtime", "kernel")),
+        (r"os\.(fork|forkpty|exec\w+|posix_spawn\w*)$", ("tools", "runtime", "oci", "kernel")),
         (r"os\.(system|popen|spawn\w+)$|(subprocess|multiprocessing)\b|pty\.(fork|spawn)$", ()),
         (r"(http|urllib3|urllib\.request|requests|httpx|socketserver)\b", ("image.http",)),
         (r"ssl\b", ("image.http", "image.tls")),
@@ -278,6 +278,7 @@ def test_the_deny_list_sees_a_heavy_import() -> None:
 # tests/user/test_start_path.py.
 START_PATH = (
     "errors", "log", "config", "model", "kernel", "tools", "runtime", "net", "cgroup", "procview",
+    "oci",
 )  # fmt: skip
 # Imported inside functions, for what the usual start does not do.
 NOT_ON_IT = {

@@ -1,0 +1,263 @@
+"""The control group of a container that any caller describes: `linux.cgroupsPath` and the manager.
+
+cgroup v2 only. Without privileges and without delegation there is none, and a document that asks
+for limits is then refused, as one that asks for none is not (crun and runc do the same).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from rootless import log
+from rootless.cgroup import group as groups
+from rootless.cgroup import hierarchy as hierarchies
+from rootless.cgroup import resources as limits
+from rootless.errors import HostError, RlError, UsageError
+from rootless.kernel import signals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.cgroup.resources import Setting
+    from rootless.tools.systemd import Property
+
+SYSTEMD, CGROUPFS, DISABLED = "systemd", "cgroupfs", "disabled"
+MANAGERS = (CGROUPFS, SYSTEMD, DISABLED)
+_UNKNOWN = 2**64 - 1
+
+
+class Wish:
+    """What a document wants. slice_name, scope: for systemd. path: for cgroupfs, below the mount of
+    cgroup2 where it begins with "/", else below the caller's own group."""
+
+    __slots__ = ("manager", "path", "resources", "scope", "slice_name")
+
+    def __init__(self, document: dict[str, Any], manager: str, container_id: str) -> None:
+        linux = document["linux"]
+        self.manager = manager
+        self.path = str(linux.get("cgroupsPath") or "")
+        self.resources: dict[str, Any] = {
+            name: section
+            for name, section in linux["resources"].items()
+            if name in ("memory", "cpu", "pids", "blockIO", "unified") and section
+        }
+        self.slice_name, self.scope = "", ""
+        if manager == SYSTEMD:
+            self._read_systemd(container_id)
+
+    def _read_systemd(self, container_id: str) -> None:
+        """`slice:prefix:name`, as runc and crun have it."""
+        words = self.path.split(":")
+        if self.path and len(words) != 3:
+            raise UsageError(f"linux.cgroupsPath {self.path}: for systemd, slice:prefix:name")
+        self.slice_name, prefix, name = words if self.path else ("", "rl", container_id)
+        is_slice = name.endswith(".slice")
+        self.scope = name if is_slice else (f"{prefix}-{name}.scope" if prefix else f"{name}.scope")
+
+    @property
+    def settings(self) -> list[Setting]:
+        """The files to write."""
+        return limits.settings(self.resources)
+
+    @property
+    def needs_group(self) -> bool:
+        """Whether something was asked for that cannot be had without one."""
+        return any(not setting.optional for setting in self.settings)
+
+
+def make(wish: Wish, pid: int) -> str:
+    """Put the process `pid` into a group of the container's own, limited; its directory, "" where
+    there can be none. Raises RlError."""
+    hierarchy = hierarchies.discover()
+    if wish.manager == DISABLED or hierarchy.mode != hierarchies.V2:
+        return _without(wish, "no cgroup v2 of this host may be used")
+    try:
+        directory = _scope(wish, pid) if wish.manager == SYSTEMD else _directory(wish, pid)
+    except (OSError, HostError) as error:
+        return _without(wish, error.message if isinstance(error, RlError) else str(error))
+    try:
+        write(directory, wish.settings)
+    except BaseException:
+        remove(directory)
+        raise
+    return directory
+
+
+def _without(wish: Wish, reason: str) -> str:
+    if wish.needs_group:
+        first = next(setting for setting in wish.settings if not setting.optional)
+        raise HostError(
+            f"linux.resources ({first.flag}): {reason}", hint="rl-oci --systemd-cgroup …"
+        )
+    log.effect(f"no control group: {reason}")
+    return ""
+
+
+def _scope(wish: Wish, pid: int) -> str:
+    from rootless.tools import systemd
+
+    properties: list[Property] = [
+        ("Description", "s", f"OCI container {wish.scope}"),
+        ("Delegate", "b", True),
+        ("CollectMode", "s", "inactive-or-failed"),
+        ("TasksMax", "t", _UNKNOWN),
+    ]
+    if wish.slice_name:
+        properties.append(("Slice", "s", wish.slice_name))
+    properties += [(name, "t", value) for name, value in limits.weights(wish.resources).items()]
+    systemd.Manager(seconds=15.0).start_scope(wish.scope, [pid], properties).wait()
+    return hierarchies.directory(hierarchies.discover().mount, hierarchies.group_of(pid))
+
+
+def _directory(wish: Wish, pid: int) -> str:
+    hierarchy = hierarchies.discover()
+    if wish.path.startswith("/"):
+        base = hierarchy.mount
+    elif wish.path:
+        base = hierarchy.directory
+    else:
+        return ""  # nobody has named a place, and the caller's own group does for one
+    directory = os.path.normpath(f"{base}/{wish.path.lstrip('/')}")
+    if not directory.startswith(f"{base}/"):
+        raise UsageError(f"linux.cgroupsPath {wish.path}: leads out of {base}")
+    _make_dirs(base, directory)
+    groups.enter(directory, pid)
+    return directory
+
+
+def _make_dirs(base: str, directory: str) -> None:
+    """mkdir -p, with every controller that can be passed on."""
+    place = base
+    for name in directory[len(base) + 1 :].split("/"):
+        try:
+            names = groups.read(f"{place}/cgroup.controllers").split()
+            groups.pass_on(place, names)
+        except OSError as error:
+            log.effect(f"{place}: controllers: {error.strerror}")
+        place = f"{place}/{name}"
+        try:
+            os.mkdir(place, 0o755)
+        except FileExistsError:
+            pass
+
+
+def write(directory: str, settings: list[Setting]) -> None:
+    """Write `settings` into the group. Raises RlError that names the first that cannot be."""
+    if not directory:
+        if settings:
+            raise HostError("the container has no control group", hint="rl-oci --systemd-cgroup …")
+        return
+    for setting in settings:
+        if "." not in setting.file:
+            raise UsageError(
+                f"the specified key has not the form CONTROLLER.VALUE `{setting.file}`"
+            )
+        _write_one(directory, setting)
+
+
+def _write_one(directory: str, setting: Setting) -> None:
+    log.effect(f"write {setting.text!r} to {directory}/{setting.file}")
+    try:
+        groups.write(f"{directory}/{setting.file}", setting.text)
+    except OSError as error:
+        if setting.instead is not None and error.errno == errno.ENOENT:
+            _write_one(directory, setting.instead)
+        elif not setting.optional:
+            raise _refused(directory, setting, error) from error
+
+
+def _refused(directory: str, setting: Setting, error: OSError) -> HostError:
+    controller = setting.file.partition(".")[0]
+    available = hierarchies.read_words(f"{directory}/cgroup.controllers")
+    if controller not in (*available, "cgroup"):
+        return HostError(f"the requested cgroup controller `{controller}` is not available")
+    reason = (error.strerror or "").lower()
+    return HostError(f"write {setting.text!r} to {directory}/{setting.file}: {reason}")
+
+
+def join(directory: str, scope: str, pid: int) -> None:
+    """Move the process of an exec into the container's group, as far as that can be."""
+    if not directory:
+        return
+    try:
+        groups.enter(directory, pid)
+        return
+    except HostError as error:
+        if not scope:
+            log.effect(error.message)
+            return
+    from rootless.tools import systemd
+
+    try:
+        child = directory.partition(scope)[2]
+        systemd.Manager(seconds=5.0).attach(scope, child or "/", [pid])
+    except HostError as error:
+        log.effect(error.message)
+
+
+def kill(directory: str) -> None:
+    """SIGKILL all that is in the group and below it; also where the kernel has no cgroup.kill."""
+    if not directory:
+        return
+    try:
+        groups.write(f"{directory}/cgroup.kill", "1")
+    except OSError:
+        send(directory, signals.SIGKILL)
+
+
+def send(directory: str, number: int) -> None:
+    """Send a signal to all that is in the group and below it."""
+    for pid in groups.pids(directory):
+        try:
+            os.kill(pid, number)
+        except OSError:
+            continue
+
+
+def freeze(directory: str, *, frozen: bool) -> None:
+    """Stop or continue all of the group. Raises HostError."""
+    if not directory:
+        raise HostError("the container has no control group to be paused by")
+    try:
+        groups.write(f"{directory}/cgroup.freeze", "1" if frozen else "0")
+        _wait_for_freeze(directory, frozen=frozen)
+    except OSError as error:
+        raise HostError(f"{directory}: {error.strerror}") from error
+
+
+def _wait_for_freeze(directory: str, *, frozen: bool) -> None:
+    for _ in range(500):
+        state = groups.numbers(groups.read(f"{directory}/cgroup.events"))
+        if state.get("frozen") == int(frozen):
+            return
+        time.sleep(0.01)
+    raise HostError(f"{directory}: not {'frozen' if frozen else 'running'} after 5 s")
+
+
+def remove(directory: str) -> None:
+    """Remove the group and what the container has made below it; processes that are about to end
+    are waited for. A group that is gone is no error."""
+    if not directory:
+        return
+    for _ in range(100):
+        try:
+            _remove_tree(directory)
+            return
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                log.effect(f"rmdir {directory}: {error.strerror}")
+                return
+        time.sleep(0.01)
+
+
+def _remove_tree(directory: str) -> None:
+    for name in os.listdir(directory):
+        path = f"{directory}/{name}"
+        if os.path.isdir(path) and not os.path.islink(path):
+            _remove_tree(path)
+    os.rmdir(directory)

@@ -1,0 +1,261 @@
+"""What a `process` of a document asks for beside what every payload of rl's gets (runtime.payload).
+
+Split in two: what is done while the process still has the powers of the container's root, and what
+comes at the very end. Everything here runs with the container's files around: nothing is imported
+that `load` has not imported.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from rootless import log
+from rootless.errors import RlError, RuntimeSetupError, UsageError
+from rootless.kernel import libc, mounts, notify, scheduling, signals
+from rootless.model import user
+from rootless.model.resources import parse_list
+from rootless.runtime import payload
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from rootless.runtime.messages import Sender
+
+    Process = dict[str, Any]
+
+_MAX_PASSWD = 1 << 20
+SECCOMP_FLAGS = {
+    "SECCOMP_FILTER_FLAG_TSYNC": 1, "SECCOMP_FILTER_FLAG_LOG": 2,
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4, "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32,
+}  # fmt: skip
+_NEW_LISTENER = 8
+
+
+class Filter:
+    """The seccomp filter of a container. program: compiled, empty for none. listener: a connected
+    socket that gets the notification descriptor, -1 without; state: what is sent with it."""
+
+    __slots__ = ("flags", "listener", "program", "state")
+
+    def __init__(self, program: bytes, flags: int) -> None:
+        self.program = program
+        self.flags = flags
+        self.listener = -1
+        self.state: Process = {}
+
+
+def load(process: Process) -> None:
+    """Import what `process` needs, before its root is entered."""
+    payload.load_for(process)
+    from rootless.oci import fdsocket  # noqa: F401
+
+
+def begin(process: Process, *, new_keyring: bool, keep_terminal: int) -> None:
+    """Session, limits, streams, schedule. keep_terminal: the descriptor of a pseudo-terminal's
+    other side, -1 to keep the streams of the caller. Raises RlError."""
+    os.umask(process["user"].get("umask", 0o022))
+    if "oomScoreAdj" in process and process["oomScoreAdj"] is not None:
+        _set_oom_score(process["oomScoreAdj"])
+    if process.get("rlimits"):
+        from rootless.kernel import rlimits
+
+        rlimits.apply(process["rlimits"])
+    if new_keyring:
+        libc.join_new_session_keyring()
+    _schedule(process)
+    uid = process["user"]["uid"]
+    if keep_terminal < 0:
+        _give_streams(uid)
+        return
+    from rootless.kernel import pty
+
+    os.fchown(keep_terminal, uid, -1)
+    pty.make_controlling(keep_terminal)
+    for number in range(3):
+        os.dup2(keep_terminal, number)
+
+
+def _set_oom_score(score: int) -> None:
+    with open("/proc/self/oom_score_adj") as file:
+        if file.read().strip() != str(score):
+            payload.set_oom_score(score)
+
+
+def copy_oom_score(process: Process) -> None:
+    """For a process that joins a container: as near to the wish as our own session allows."""
+    score = process.pop("oomScoreAdj", None)
+    if score is not None:
+        try:
+            _set_oom_score(score)
+        except RlError as error:
+            log.effect(error.message)
+
+
+def _give_streams(uid: int) -> None:
+    """So that another user than root may open /dev/stdout again, as under the other runtimes."""
+    for fd in range(3) if uid else ():
+        try:
+            info = os.fstat(fd)
+            if stat.S_ISFIFO(info.st_mode) or os.isatty(fd):
+                os.fchown(fd, uid, -1)
+        except OSError:
+            continue  # not ours to give
+
+
+def _schedule(process: Process) -> None:
+    try:
+        if process.get("scheduler"):
+            _set_scheduler(process["scheduler"])
+        if process.get("ioPriority"):
+            wanted = process["ioPriority"]
+            kind = _choice(scheduling.IO_CLASSES, wanted.get("class"), "ioPriority.class")
+            scheduling.set_io_priority(kind, int(wanted.get("priority", 0)))
+    except OSError as error:
+        raise RuntimeSetupError(
+            f"process.scheduler or ioPriority: {(error.strerror or '').lower()}"
+        ) from error
+
+
+def _set_scheduler(wanted: dict[str, Any]) -> None:
+    policy = _choice(scheduling.POLICIES, wanted.get("policy"), "scheduler.policy")
+    flags = [
+        _choice(scheduling.FLAGS, name, "scheduler.flags") for name in wanted.get("flags") or ()
+    ]
+    numbers = {key: int(wanted.get(key) or 0) for key in
+               ("nice", "priority", "runtime", "deadline", "period")}  # fmt: skip
+    scheduling.set_scheduler(policy, flags=sum(flags), **numbers)
+
+
+def _choice(table: dict[str, int], name: Any, where: str) -> int:
+    if name not in table:
+        raise UsageError(f"config.json: {where}: {name!r} is unknown", hint=", ".join(table))
+    return table[name]
+
+
+def set_affinity(text: Any, where: str) -> None:
+    """Run on the CPUs of the list `text`; nothing where it is empty. Raises RlError."""
+    if not text:
+        return
+    cpus = parse_list(str(text))
+    if cpus is None:
+        raise UsageError(f"{where}: {text!r} is no list of CPUs")
+    try:
+        os.sched_setaffinity(0, cpus)
+    except OSError as error:
+        raise RuntimeSetupError(f"{where} {text}: {(error.strerror or '').lower()}") from error
+
+
+def set_personality(wanted: dict[str, Any] | None) -> None:
+    """`linux.personality`, which a filter of system calls may forbid later. Raises RlError."""
+    if not wanted:
+        return
+    if wanted.get("flags"):
+        raise UsageError("linux.personality.flags: none are defined")
+    scheduling.set_personality(_choice(scheduling.DOMAINS, wanted.get("domain"), "personality"))
+
+
+def set_memory_policy(wanted: dict[str, Any]) -> None:
+    """`linux.memoryPolicy`. Raises RlError."""
+    mode = _choice(scheduling.MEMORY_MODES, wanted.get("mode"), "memoryPolicy.mode")
+    for name in wanted.get("flags") or []:
+        mode |= _choice(scheduling.MEMORY_FLAGS, name, "memoryPolicy.flags")
+    nodes = parse_list(str(wanted["nodes"])) if wanted.get("nodes") else set()
+    if nodes is None:
+        raise UsageError(f"linux.memoryPolicy.nodes: {wanted['nodes']!r} is no list of nodes")
+    try:
+        scheduling.set_memory_policy(mode, nodes)
+    except OSError as error:
+        raise RuntimeSetupError(f"linux.memoryPolicy: {(error.strerror or '').lower()}") from error
+
+
+def add_home(process: Process, root_fd: int) -> None:
+    """HOME of the container's own /etc/passwd, where the environment has none."""
+    if any(entry.startswith("HOME=") for entry in process["env"]):
+        return
+    who = user.resolve(str(process["user"]["uid"]), read_text(root_fd, "/etc/passwd"), "")
+    process["env"].append(f"HOME={who.home or '/'}")
+
+
+def read_text(root_fd: int, path: str) -> str:
+    """The text of a regular file below the container's root, "" where there is none to be had."""
+    try:
+        fd = mounts.open_in_root(root_fd, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return ""
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return ""
+        return file.read(_MAX_PASSWD).decode(errors="replace")
+
+
+def find(process: Process, own: tuple[int, int] | None) -> str:
+    """Go to its directory, and find its program there. own: payload.own_interpreter().
+
+    Raises RuntimeSetupError in the words that callers look for.
+    """
+    payload.enter_directory(process["cwd"])
+    path = payload.find_executable(process["args"][0], process["env"])
+    payload.refuse_interpreter(path, own)
+    return path
+
+
+def become(
+    path: str, process: Process, filter_: Filter, report: Sender, *, keep_groups: bool, kept: int
+) -> NoReturn:
+    """Give up all powers and execute. kept: how many descriptors from 3 on are the payload's."""
+    if process.get("noNewPrivileges"):
+        payload.take_identity(process, keep_groups=keep_groups)
+        _install(filter_)
+    else:
+        # Without no_new_privs only a privileged process may install a filter (seccomp(2)).
+        _install(filter_)
+        payload.take_identity(process, keep_groups=keep_groups)
+    payload.execute(path, process, report, first_closed=3 + kept)
+
+
+def confine(process: Process) -> None:
+    """Change to the profile or the label at the exec. /proc has to be one to be believed.
+
+    Raises RuntimeSetupError.
+    """
+    if process.get("apparmorProfile"):
+        payload.confine_on_exec(process["apparmorProfile"])
+    if process.get("selinuxLabel"):
+        try:
+            with open("/proc/self/attr/exec", "w") as file:
+                file.write(process["selinuxLabel"])
+        except OSError as error:
+            raise RuntimeSetupError(
+                f"process.selinuxLabel {process['selinuxLabel']}: {(error.strerror or '').lower()}"
+            ) from error
+
+
+def _install(filter_: Filter) -> None:
+    if not filter_.program:
+        return
+    if filter_.listener < 0 and not filter_.flags:
+        libc.seccomp_set_mode_filter(filter_.program)
+        return
+    extra = _NEW_LISTENER if filter_.listener >= 0 else 0
+    try:
+        fd = notify.install_filter(filter_.program, filter_.flags | extra)
+    except OSError as error:
+        raise RuntimeSetupError(f"linux.seccomp: {(error.strerror or '').lower()}") from error
+    if extra:
+        _send_listener(filter_, fd)
+
+
+def _send_listener(filter_: Filter, fd: int) -> None:
+    """config-linux.md, "Container Process State"."""
+    from rootless.oci import fdsocket
+
+    fdsocket.send(filter_.listener, filter_.state, [fd])
+    os.close(fd)
+
+
+def restore_signals() -> None:
+    """What our own handling of keys has changed."""
+    for number in signals.FROM_TERMINAL:
+        signals.signal(number, signals.SIG_DFL)

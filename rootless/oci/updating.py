@@ -1,0 +1,35 @@
+"""`update`: new limits for a container that runs."""
+
+from __future__ import annotations
+
+from rootless.cgroup import resources as limits
+from rootless.errors import RlError
+from rootless.oci import cgroups
+from rootless.oci.statedir import STOPPED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.oci.statedir import Record
+    from rootless.tools.systemd import Property
+
+_KNOWN = ("memory", "cpu", "pids", "blockIO", "unified")
+
+
+def update(record: Record, wanted: dict[str, Any]) -> None:
+    """Write the limits of `wanted`, a linux.resources. Raises RlError."""
+    if record.state == STOPPED:
+        raise RlError(f"cannot update container {record.id}: it is {STOPPED}", "rl-oci list")
+    part = {name: section for name, section in wanted.items() if name in _KNOWN and section}
+    cgroups.write(record.status.get("cgroup", ""), limits.settings(part))
+    _tell_systemd(record.status.get("scope", ""), limits.weights(part))
+
+
+def _tell_systemd(scope: str, weights: dict[str, int]) -> None:
+    """Weights count between scopes, and a reload of systemd would put its own back."""
+    if scope and weights:
+        from rootless.tools import systemd
+
+        properties: list[Property] = [(name, "t", weight) for name, weight in weights.items()]
+        systemd.Manager().set_properties(scope, properties)
