@@ -206,12 +206,12 @@ def become(
 ) -> NoReturn:
     """Give up all powers and execute. kept: how many descriptors from 3 on are the payload's."""
     if process.get("noNewPrivileges"):
-        payload.take_identity(process, keep_groups=keep_groups)
+        payload.take_identity(process, keep_groups=keep_groups, has_one_id=False)
         _install(filter_)
     else:
         # Without no_new_privs only a privileged process may install a filter (seccomp(2)).
         _install(filter_)
-        payload.take_identity(process, keep_groups=keep_groups)
+        payload.take_identity(process, keep_groups=keep_groups, has_one_id=False)
     payload.execute(path, process, report, first_closed=3 + kept)
 
 
