@@ -22,6 +22,9 @@ _OTHERS = (*_ROOTS, "inheritable", "ambient")
 
 
 def _exec(parsed: Parsed) -> int:
+    from rootless.runtime import selfcopy
+
+    selfcopy.run_from_copy()
     record = lifecycle.find(root_of(parsed), parsed.arguments[0])
     options = running.Options(_process(parsed, record))
     options.detached = parsed.flag("detach")

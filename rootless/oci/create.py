@@ -16,6 +16,7 @@ from rootless.oci import (
     cgroups,
     document,
     fdsocket,
+    foreground,
     fork,
     hooks,
     init,
@@ -249,6 +250,8 @@ def _bring_up(made: Made, options: Options) -> None:
     _expect(made, init.READY)
     if not options.waits:
         made.listener = notifying.listen(record)
+    if not options.detached:
+        foreground.hold_signals()
     _save(made, options)
     made.channel.send(init.SAVED)
     _expect(made, init.FREE)

@@ -13,7 +13,7 @@ import sys
 from rootless.errors import RlError, RuntimeSetupError
 from rootless.kernel import libc, proc
 from rootless.kernel.channel import Channel, close_all_but, pair
-from rootless.oci import cgroups, fdsocket, process
+from rootless.oci import cgroups, fdsocket, foreground, process
 from rootless.oci.process import Filter
 from rootless.oci.statedir import CREATED, RUNNING
 from rootless.runtime import devices, members, messages, payload
@@ -78,9 +78,7 @@ def run(record: Record, options: Options) -> int:
         raise
     if options.detached:
         return 0
-    from rootless.oci.foreground import Foreground
-
-    return exit_code_of(Foreground(pid, leader, {}).wait())
+    return exit_code_of(foreground.Foreground(pid, leader, {}).wait())
 
 
 def _filter(record: Record) -> Filter:
@@ -137,6 +135,8 @@ def _bring_up(record: Record, options: Options, pid: int, channel: Channel) -> i
         if not f"{place}/".startswith(f"{directory}/"):
             raise RlError(f"--cgroup {options.cgroup}: leads out of the container's group")
         cgroups.join(place, record.status.get("scope", ""), pid)
+    if not options.detached:
+        foreground.hold_signals()
     channel.send(_GO)
     leader = -1
     while (received := channel.receive()) is not None:

@@ -18,6 +18,16 @@ _NOT_PASSED = (signals.SIGCHLD, signals.SIGKILL, signals.SIGSTOP, signals.SIGURG
                signals.SIGSEGV, signals.SIGBUS, signals.SIGFPE, signals.SIGILL)  # fmt: skip
 
 
+def hold_signals() -> None:
+    """Keep them for the process that is about to run; `Foreground` passes them on. Between the two
+    one would end us, and leave the process alone."""
+    signals.pthread_sigmask(signals.SIG_BLOCK, _passed())
+
+
+def _passed() -> list[int]:
+    return [number for number in signals.valid_signals() if number not in _NOT_PASSED]
+
+
 class Foreground:
     """Follows process `pid`, a child of ours, to its end. leader: of its terminal, or -1.
 
@@ -34,9 +44,9 @@ class Foreground:
         self._wakeup, write_end = os.pipe()
         os.set_blocking(write_end, False)
         signals.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-        for number in signals.valid_signals():
-            if number not in _NOT_PASSED:
-                signals.signal(number, _noted)
+        for number in _passed():
+            signals.signal(number, _noted)
+        signals.pthread_sigmask(signals.SIG_SETMASK, ())
         if leader >= 0:
             self._begin_terminal()
 

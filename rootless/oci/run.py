@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless.oci import create, lifecycle, notifying
+from rootless.oci.foreground import Foreground
 from rootless.tools.spawn import exit_code_of
 
 TYPE_CHECKING = False
@@ -38,8 +39,6 @@ def _wait_until_ready(made: Made) -> None:
 
 
 def _follow(made: Made) -> int:
-    from rootless.oci.foreground import Foreground
-
     listener = made.listener
     others = {listener: lambda: _pass_on(made)} if listener >= 0 else {}
     return Foreground(made.pid, made.terminal, others).wait()

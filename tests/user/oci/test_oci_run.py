@@ -352,9 +352,8 @@ def test_signals_reach_the_container_of_a_run(bundle: Bundle) -> None:
     )  # fmt: skip
     assert process.stdout is not None and process.stdout.readline() == b"up\n"
     process.send_signal(signal.SIGTERM)
-    assert process.stdout.read() == b"got\n"
-    assert process.wait() == 5
-    process.stdout.close()
+    out, _ = process.communicate(timeout=30)
+    assert (out, process.returncode) == (b"got\n", 5)
     assert os.listdir(bundle.root) == []
 
 
