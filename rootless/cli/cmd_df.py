@@ -52,6 +52,10 @@ def _write_sums(places: Paths, form: str) -> None:
         "Containers": cleaning.container_usage(places),
         "Local Volumes": cleaning.volume_usage(places),
     }
+    unpacked = cleaning.unpacked_usage(places)
+    if unpacked.rows:
+        # docker has none, and whoever reads its rows need not see an empty one.
+        found["Unpacked Files"] = unpacked
     if form == "json":
         output.write_json([_document(kind, usage) for kind, usage in found.items()])
     else:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from rootless.cli import image_rows, output, registry_options, templates
 from rootless.cli.options import Argument, Parsed, Signature, flag, repeat, value
 from rootless.errors import EXIT_ENGINE, RlError
+from rootless.model import imagefile
 from rootless.model.container import PULL_POLICIES
 
 TYPE_CHECKING = False
@@ -151,7 +154,11 @@ def inspect(parsed: Parsed) -> int:
 
 
 def document(places: Paths, text: str) -> dict[str, Any]:
-    """docker's document of the image `text`. Raises NotFoundError."""
+    """docker's document of the image, or the image file, `text`. Raises NotFoundError."""
+    if imagefile.is_path(text):
+        from rootless.image import squashfile
+
+        return image_rows.inspect_file(squashfile.read(os.path.abspath(text)))
     from rootless.image import resolve
     from rootless.store import images
 

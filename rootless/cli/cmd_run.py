@@ -125,6 +125,7 @@ RUN = Signature(
         "rl run --rm -it alpine",
         'rl run --rm -v "$PWD:/work" -w /work python:3.12 python script.py',
         "rl run --rm -p 8080:80 nginx",
+        "rl run --rm ./image.sqsh python3 script.py",
         "rl run -d --name web --restart on-failure -p 8080:80 nginx",
     ),
 )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from rootless.image.squashfile import SquashFile
     from rootless.store.images import StoredImage
     from rootless.store.paths import Paths
 
@@ -171,13 +172,37 @@ def inspect_document(
 
     alike = [other for other in everything if other.image_id == image.image_id and other.name]
     repository_digests = (f"{split_name(one.name)[0]}@{one.manifest_digest}" for one in alike)
-    config = image.config
-    history = config.get("history") or []
     return {
         "Id": f"sha256:{image.image_id}",
         "Digest": image.manifest_digest,
         "RepoTags": [one.name for one in alike if "@" not in one.name],
         "RepoDigests": list(dict.fromkeys(repository_digests)),
+        **_of_config(image.config),
+        "Size": images.size(paths, image),
+        "GraphDriver": {"Name": "overlay", "Data": _layer_paths(image.layer_diffs(paths))},
+        "RootFS": {"Type": "layers", "Layers": image.diff_ids},
+    }
+
+
+def inspect_file(found: SquashFile) -> dict[str, Any]:
+    """The same of an image file: what that says of itself, and no layers."""
+    return {
+        "Id": f"sha256:{found.image_id}" if found.image_id else "",
+        "Digest": "",
+        "RepoTags": [found.name] if found.name else [],
+        "RepoDigests": [],
+        **_of_config(found.config),
+        "Size": found.size,
+        "GraphDriver": {
+            "Name": "squashfs", "Data": {"File": found.path, "Compression": found.compression},
+        },
+        "RootFS": {"Type": "squashfs"},
+    }  # fmt: skip
+
+
+def _of_config(config: dict[str, Any]) -> dict[str, Any]:
+    history = config.get("history") or []
+    return {
         "Parent": "",
         "Comment": _comment(history),
         "Created": config.get("created", ""),
@@ -186,11 +211,8 @@ def inspect_document(
         "Variant": config.get("variant", ""),
         "Os": config.get("os", ""),
         "OsVersion": config.get("os.version", ""),
-        "Size": images.size(paths, image),
         "Config": config.get("config") or {},
         "Labels": (config.get("config") or {}).get("Labels") or {},
-        "GraphDriver": {"Name": "overlay", "Data": _layer_paths(image.layer_diffs(paths))},
-        "RootFS": {"Type": "layers", "Layers": image.diff_ids},
         "History": history,
     }
 

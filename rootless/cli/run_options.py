@@ -65,7 +65,7 @@ _IMAGE = section(
     "Image",
     value("--pull", "WHEN", "When to pull the image", default="missing", choices=PULL_POLICIES),
     value("--platform", "OS/ARCH[/VARIANT]", "Platform of the image (default the host's)"),
-    flag("--rootfs", "IMAGE is a directory with a root file system"),
+    flag("--rootfs", "IMAGE is a directory to run in; with :O nothing is written to it"),
     value("--storage-driver", "DRIVER", "How layers are put together", choices=STORAGE_DRIVERS),
     flag("-q --quiet", "Show nothing while pulling"),
 )

@@ -6,6 +6,7 @@ import os
 
 from rootless.engine import image_mounts, listing, live, recover, remove, volumes
 from rootless.errors import InUseError, NotFoundError, RlError
+from rootless.image import unsquash
 from rootless.store import containers, guard, images, layers, trees
 from rootless.store import volumes as volume_store
 from rootless.tools import idmap
@@ -57,6 +58,14 @@ def image_usage(paths: Paths) -> Usage:
     ]
     free = sum(size for one, size in sizes.items() if one not in needed)
     return Usage(rows, sum(sizes.values()), free)
+
+
+def unpacked_usage(paths: Paths) -> Usage:
+    """Of image files that were unpacked: bytes on disk; those of no container are not used."""
+    used, places = unsquash.used(paths), unsquash.places(paths)
+    sizes = idmap.call(lambda: [_tree_size(place) for place in places]) if places else []
+    rows = zip(places, sizes, strict=True)
+    return Usage([(os.path.basename(place), size, place in used) for place, size in rows])
 
 
 def _layer_size(paths: Paths, diff_id: str) -> int:

@@ -250,9 +250,10 @@ def _driver(
         before=place.driver,
         shared=image.shared,
     )
-    if image.squash and driver == "fuse-overlayfs" and not spec.storage_driver and not shifts:
+    is_free = driver == storage.FUSE and not (spec.storage_driver or shifts)
+    if image.squash and is_free and not facts.storage.get(storage.OVERLAY):
         # One program less between the container and its files, where the kernel can.
-        return "overlay"
+        return storage.OVERLAY
     return driver
 
 

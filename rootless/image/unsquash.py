@@ -103,14 +103,31 @@ def _confine(place: str) -> None:
     libc.move_mount(tree, "", target, "", _EMPTY)
 
 
+def places(paths: Paths) -> list[str]:
+    """The directories of all trees."""
+    return [f"{paths.unpacked}/{name}" for name in _listed(paths.unpacked)]
+
+
+def used(paths: Paths) -> set[str]:
+    """Those of `places` that containers are made of."""
+    found = set()
+    for one in containers.all_ids(paths):
+        try:
+            told = containers.read_record(paths, one).get("image_file") or {}
+        except RlError:
+            continue
+        if told.get("unpacked"):
+            found.add(os.path.dirname(told["unpacked"]))
+    return found
+
+
 def prune(paths: Paths) -> tuple[list[str], int]:
     """Remove the trees that no container uses: (lines of what went, bytes given back)."""
-    used = set(_used(paths))
+    kept = used(paths)
     lines, freed = [], 0
-    for name in _listed(paths.unpacked):
-        place = f"{paths.unpacked}/{name}"
+    for place in places(paths):
         try:
-            if place in used or time.time() - os.stat(place).st_mtime < _BIRTH:
+            if place in kept or time.time() - os.stat(place).st_mtime < _BIRTH:
                 continue
             freed += _remove(paths, place)
         except FileNotFoundError:
@@ -127,18 +144,6 @@ def _remove(paths: Paths, place: str) -> int:
         # Whole, or not there.
         os.rename(place, f"{workspace.path}/old")
     return size
-
-
-def _used(paths: Paths) -> list[str]:
-    found = []
-    for one in containers.all_ids(paths):
-        try:
-            told = containers.read_record(paths, one).get("image_file") or {}
-        except RlError:
-            continue
-        if told.get("unpacked"):
-            found.append(os.path.dirname(told["unpacked"]))
-    return found
 
 
 def _listed(path: str) -> list[str]:

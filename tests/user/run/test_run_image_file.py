@@ -141,6 +141,16 @@ def test_a_file_that_is_another_by_now(rl: Rl, file: Path, busybox_image: str) -
     rl("start", "-a", "web")
 
 
+def test_what_a_file_says_of_itself(rl: Rl, file: Path, busybox_image: str) -> None:
+    form = "{{.Id}} {{.Config.Cmd}} {{.Os}}"
+    said = rl("image", "inspect", "-f", form, busybox_image).stdout
+    assert rl("image", "inspect", "-f", form, str(file)).stdout == said
+    assert rl("inspect", "-f", "{{.Size}}", str(file)).stdout == f"{file.stat().st_size}\n"
+    shown = rl("image", "inspect", "-f", "{{.GraphDriver.Data}} {{.RepoTags}}", str(file)).stdout
+    assert shown == f"map[Compression:zstd File:{file}] [{busybox_image}]\n"
+    assert "No such file" in rl("inspect", "./none.sqsh", code=1).stderr
+
+
 @pytest.mark.parametrize("flags", [[], ["--storage-driver=fuse-overlayfs"]], ids=str)
 def test_when_its_server_is_killed(rl: Rl, file: Path, flags: list[str]) -> None:
     process = rl.popen(
@@ -261,6 +271,8 @@ def test_unpacked_once(without: Rl, file: Path) -> None:
     again = rl("run", "--name=web", "--net=none", str(file), *script)
     assert (again.stdout, again.stderr) == ("x\n", "")
     assert rl("diff", "web").stdout == "A /new\n"
+    (row,) = [line for line in rl("system", "df").stdout.splitlines() if "Unpacked" in line]
+    assert row.split()[2:4] == ["1", "1"]
     (place,) = (Path(rl.paths.unpacked) / name for name in os.listdir(rl.paths.unpacked))
     os.utime(place, (5, 5))
     rl("image", "prune", "-f")
