@@ -10,12 +10,13 @@ from __future__ import annotations
 import errno
 import os
 
-from rootless.engine import images
+from rootless.engine import images, storage
 from rootless.engine.building import roots
 from rootless.errors import ImageError, InUseError, RlError, StoreError, UsageError
 from rootless.image import squashfile
 from rootless.kernel import signals
 from rootless.kernel.channel import wait_readable
+from rootless.kernel.mounts import fd_path
 from rootless.model.container import ContainerSpec
 from rootless.runtime import inside
 from rootless.store import files, guard, layers
@@ -70,6 +71,8 @@ def squash(paths: Paths, spec: SquashSpec, progress: Progress) -> int:
     seconds = _epoch()
     image = images.obtain(paths, ContainerSpec(image=spec.image, platform=spec.platform), progress)
     target = _Target(spec.path, replace=spec.force)
+    for folder in (paths.tmp, paths.locks):
+        files.make_dirs(folder)
     try:
         with guard.adding(paths), layers.Workspace(paths) as workspace:
             trees = image.layer_diffs(paths)
@@ -79,11 +82,9 @@ def squash(paths: Paths, spec: SquashSpec, progress: Progress) -> int:
             )
             progress.begin(_SHOWN, store_images.size(paths, image), 0)
             _make(f"{workspace.path}/root", trees, command, moment, target, progress)
-            _complete(target, image, trees)
+            target.complete(image, trees)
             progress.finish(_SHOWN, "written")
         return target.put_in_place()
-    except OSError as error:
-        raise _explain(error, spec.path) from error
     finally:
         target.close()
 
@@ -125,7 +126,7 @@ class _Target:
     """
 
     def __init__(self, path: str, *, replace: bool) -> None:
-        self._path = path
+        self.path = path
         self._replace = replace
         folder = os.path.dirname(path) or "."
         self._beside = f"{path}.{os.getpid()}.tmp"
@@ -146,27 +147,46 @@ class _Target:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             return os.open(self._beside, flags, 0o600)
         except OSError as error:
-            raise _explain(error, self._path) from error
+            raise _explain(error, self.path) from error
 
     @property
     def size(self) -> int:
         """What has been written so far."""
         return os.fstat(self.fd).st_size
 
+    def complete(self, image: StoredImage, trees: list[str]) -> None:
+        """Write what stands behind the file system. Raises RlError."""
+        passwd, group = (images.read_in_layers(trees, one) for one in ("etc/passwd", "etc/group"))
+        try:
+            squashfile.append(
+                self.fd, name=image.name, image_id=image.image_id, config=image.config,
+                passwd=passwd, group=group,
+            )  # fmt: skip
+        except ValueError as error:
+            raise ImageError(f"mksquashfs: what it has made {error}") from error
+        except OSError as error:
+            raise _explain(error, self.path) from error
+
     def put_in_place(self) -> int:
-        """Give it its name; its size. Raises OSError, InUseError."""
+        """Give it its name; its size. Raises RlError."""
+        try:
+            return self._put()
+        except OSError as error:
+            raise _explain(error, self.path) from error
+
+    def _put(self) -> int:
         mask = os.umask(0o022)
         os.umask(mask)
         os.fchmod(self.fd, 0o666 & ~mask)
         if not self._has_name and not self._replace:
-            self._link(self._path)
+            self._link(self.path)
             return self.size
         if not self._has_name:
             self._link(self._beside)
             self._has_name = True
-        if not self._replace and os.path.lexists(self._path):
-            raise InUseError(f"{self._path}: was made by another program meanwhile")
-        os.rename(self._beside, self._path)
+        if not self._replace and os.path.lexists(self.path):
+            raise InUseError(f"{self.path}: was made by another program meanwhile")
+        os.rename(self._beside, self.path)
         self._has_name = False
         return self.size
 
@@ -189,14 +209,17 @@ def _make(
     progress: Progress,
 ) -> None:  # fmt: skip
     request = roots.prepare(folder, trees)
-    if request["driver"] == "fuse-overlayfs":
+    if layers.is_any_shared(trees):
+        # Owners stand beside the files; fuse-overlayfs shows those of links as nobody's.
+        request["driver"] = storage.VFS
+    elif request["driver"] == storage.FUSE:
         # It knows the hard links of a file only when it has been asked for all of its names, and
         # takes longer. It stays as what is used where the kernel's cannot be.
-        request["driver"] = "overlay"
-    # Of "/" no layer tells the time.
-    os.utime(f"{folder}/upper", (moment, moment))
+        request["driver"] = storage.OVERLAY
 
     def work(root: int, send: Send) -> None:
+        # Of "/" no layer tells the time.
+        os.utime(fd_path(root), (moment, moment))
         send(_run(command, root, target.fd, send))
 
     _follow(
@@ -204,6 +227,7 @@ def _make(
             inside.Stopped(request, [], None, read_only=False), work, (target.fd,)
         ),
         progress,
+        target.path,
     )
 
 
@@ -212,7 +236,7 @@ def _run(command: list[str], root: int, fd: int, send: Send) -> str:
     complaints = os.memfd_create("mksquashfs", os.MFD_CLOEXEC)
     child = spawn.spawn(
         command, stderr=complaints, pass_fds=(fd,), die_with_parent=signals.SIGKILL,
-        cwd=f"/proc/self/fd/{root}",
+        cwd=fd_path(root),
     )  # fmt: skip
     pidfd = os.pidfd_open(child.pid)
     while not wait_readable([pidfd], _INTERVAL_MS):
@@ -232,8 +256,8 @@ def _bytes_read(pid: int) -> int:
         return 0
 
 
-def _follow(there: inside.Inside, progress: Progress) -> None:
-    """Until mksquashfs has ended. Raises RlError, OSError with what it said."""
+def _follow(there: inside.Inside, progress: Progress, path: str) -> None:
+    """Until mksquashfs has ended. Raises RlError with what it said."""
     seen = 0
     try:
         while isinstance(value := there.receive(), int):
@@ -247,18 +271,8 @@ def _follow(there: inside.Inside, progress: Progress) -> None:
         there.close()
     if value:
         full = any(one in value for one in _FULL)
-        raise OSError(errno.ENOSPC if full else errno.EIO, f"mksquashfs: {value}")
-
-
-def _complete(target: _Target, image: StoredImage, trees: list[str]) -> None:
-    passwd, group = (images.read_in_layers(trees, one) for one in ("etc/passwd", "etc/group"))
-    try:
-        squashfile.append(
-            target.fd, name=image.name, image_id=image.image_id, config=image.config,
-            passwd=passwd, group=group,
-        )  # fmt: skip
-    except ValueError as error:
-        raise ImageError(f"mksquashfs: what it has made {error}") from error
+        error = OSError(errno.ENOSPC if full else errno.EIO, f"mksquashfs: {value}")
+        raise _explain(error, path)
 
 
 def _explain(error: OSError, path: str) -> RlError:

@@ -148,7 +148,7 @@ def test_what_a_file_says_of_itself(rl: Rl, file: Path, busybox_image: str) -> N
     assert rl("inspect", "-f", "{{.Size}}", str(file)).stdout == f"{file.stat().st_size}\n"
     shown = rl("image", "inspect", "-f", "{{.GraphDriver.Data}} {{.RepoTags}}", str(file)).stdout
     assert shown == f"map[Compression:zstd File:{file}] [{busybox_image}]\n"
-    assert "No such file" in rl("inspect", "./none.sqsh", code=1).stderr
+    assert "No such file" in rl("image", "inspect", "./none.sqsh", code=1).stderr
 
 
 @pytest.mark.parametrize("flags", [[], ["--storage-driver=fuse-overlayfs"]], ids=str)

@@ -290,3 +290,20 @@ def test_owners_that_a_build_with_a_single_id_has_noted(short_dir: Path) -> None
     idmap.call(lambda: publishing.publish(f"{short_dir}/t"))
     assert os.getxattr(short_dir / "t/f", "user.containers.override_stat") == b"33:34:0644"
     assert os.getxattr(short_dir / "t", "user.containers.override_stat")[:4] == b"0:0:"
+
+
+def test_one_as_a_file(rl: Any, shared: Path, tmp_path: Path) -> None:
+    rl("image", "squash", "-q", "i1:t", str(tmp_path / "i.sqsh"))
+    subprocess.run(
+        ["unsquashfs", "-q", "-n", "-d", str(tmp_path / "t"), str(tmp_path / "i.sqsh"), "link"],
+        check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    listed = subprocess.run(
+        ["unsquashfs", "-lln", str(tmp_path / "i.sqsh")], capture_output=True, text=True, check=True
+    )
+    rows = [line.split() for line in listed.stdout.splitlines() if "squashfs-root/" in line]
+    found = {row[5].removeprefix("squashfs-root/"): f"{row[0]} {row[1]}" for row in rows}
+    assert found["var/www"] == "drwxr-x--- 33/33" and found["var/www/f"] == "-rw------- 33/33"
+    assert found["su"] == "-rwsr-xr-x 0/0" and found["link"] == "lrwxrwxrwx 0/0"
+    assert found["top"].endswith(" 7/0") and "etc/shadow" not in found
+    assert os.listxattr(tmp_path / "t") == []
