@@ -6,6 +6,7 @@ Pure but for the path of a file of ours, which the advice names.
 from __future__ import annotations
 
 import errno
+import os
 import shlex
 
 from rootless import config
@@ -146,9 +147,28 @@ def _not_delegated(controller: str, where: Delegation) -> tuple[str, str]:
         )
     install = f"sudo install -D -m 0644 {shlex.quote(config.shipped(DROP_IN))} {_DROP_IN_TARGET}"
     return (
-        f"the {controller} controller is not delegated to {where.user_service}",
+        f"{_lost(controller)} {where.user_service}",
         f"{install} && sudo systemctl daemon-reload && {reexec}",
     )
+
+
+def _lost(controller: str) -> str:
+    return f"the {controller} controller is not delegated to"
+
+
+def drop_in_commands(controller: str, where: Delegation, reason: str) -> str:
+    """What the hint for `reason` does, for an administrator who cannot read this user's files: the
+    drop-in's own text. "" where the reason is another."""
+    if not reason.startswith(_lost(controller)):
+        return ""
+    with open(config.shipped(DROP_IN), encoding="utf-8") as file:
+        lines = [line for line in file.read().splitlines() if not line.startswith("#")]
+    user = f"sudo -u '#{where.uid}' XDG_RUNTIME_DIR=/run/user/{where.uid}"
+    return "\n".join([
+        f"sudo mkdir -p {os.path.dirname(_DROP_IN_TARGET)}",
+        f"sudo tee {_DROP_IN_TARGET} >/dev/null <<'END'", *filter(None, lines), "END",
+        f"sudo systemctl daemon-reload && {user} systemctl --user daemon-reexec",
+    ])  # fmt: skip
 
 
 def _not_passed_on(controller: str, chain: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, str]:

@@ -51,8 +51,13 @@ def works(check: str, found: str) -> Finding:
 def open_device(path: str, module: str, container: str) -> str:
     """The command that lets users open the device `path`; container: what this runs in, if any."""
     if container:
-        return f"{container if container == 'podman' else 'docker'} run --device {path} …"
+        return outer(f"{container if container == 'podman' else 'docker'} run --device {path} …")
     return f"sudo modprobe {module}; sudo chmod 0666 {path}"
+
+
+def outer(command: str) -> str:
+    """How to start the container around this process: nothing that could be pasted as it is."""
+    return f"# {command}"
 
 
 def worst(states: list[str]) -> str:

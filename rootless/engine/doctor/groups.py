@@ -43,7 +43,7 @@ def _controllers(facts: dict[str, Any]) -> list[Finding]:
     for name, (_, hint) in facts["missing"].items():
         by_hint.setdefault(hint, []).append(name)
     for hint, names in by_hint.items():
-        listed = " and ".join(names)
+        listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
         reason = facts["missing"][names[0]][0]
         why = f"{listed} limits that users may set for their containers"
         meaning = f"no limits of {listed}; there are those of {usable}" if usable else _NO_LIMITS

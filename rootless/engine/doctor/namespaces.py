@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from rootless.engine.doctor.finding import ADMINISTRATOR, BROKEN, Finding, Fix, works
+from rootless.engine.doctor.finding import ADMINISTRATOR, BROKEN, Finding, Fix, outer, works
 from rootless.tools import userns_forbidden
 
 TYPE_CHECKING = False
@@ -54,7 +54,7 @@ def _fix(facts: dict[str, Any], profile: str) -> Fix | None:
         why += "; this profile lets rl alone have them"
         return Fix(ADMINISTRATOR, why, f"{profile}\n# or, for every program: {lasting(command)}")
     if cause == userns_forbidden.CONTAINER:
-        return Fix(ADMINISTRATOR, "an outer container started with more rights", command)
+        return Fix(ADMINISTRATOR, "an outer container started with more rights", outer(command))
     if cause == userns_forbidden.CHROOT:
         return Fix(ADMINISTRATOR, "a root directory that is a mount", f"# {_CHROOT}")
     return Fix(ADMINISTRATOR, why, lasting(command)) if command else None
@@ -99,7 +99,7 @@ def _proc(facts: dict[str, Any]) -> Finding:
     return Finding(
         "proc", BROKEN, "/proc cannot be mounted: parts of it are masked here",
         "only rl run --pid host works",
-        Fix(ADMINISTRATOR, "an outer container whose /proc is not masked", command),
+        Fix(ADMINISTRATOR, "an outer container whose /proc is not masked", outer(command)),
     )  # fmt: skip
 
 

@@ -213,6 +213,15 @@ def test_user_namespaces_are_forbidden(
     assert third.startswith("hint: rl doctor")
 
 
+@pytest.mark.parametrize("wishes", [{"subids": "", "devices": []}, {"container": True}])
+def test_the_letter_can_be_pasted_into_a_shell(wishes: dict[str, Any]) -> None:
+    letter = Host(**wishes).doctor().document["letter"]
+    assert letter.count("\n") > 4
+    subprocess.run(["/bin/sh", "-n"], input=letter, text=True, check=True)
+    # Placeholders stand in comments only.
+    assert not [line for line in letter.splitlines() if "…" in line and not line.startswith("#")]
+
+
 def test_words_for_people() -> None:
     done = Host(devices=["net/tun"], subids="").rl("doctor")
     lines = done.stdout.splitlines()

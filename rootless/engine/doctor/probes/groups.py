@@ -75,4 +75,5 @@ def _usable(choice: choices.Choice, where: refusal.Delegation) -> list[str]:
 
 def _explained(name: str, flag: str, where: refusal.Delegation) -> list[str]:
     error = refusal.explain(name, name, where, offer=False)
-    return [error.message.removeprefix(f"{name}: "), error.hint]
+    reason = error.message.removeprefix(f"{name}: ")
+    return [reason, refusal.drop_in_commands(name, where, reason) or error.hint]

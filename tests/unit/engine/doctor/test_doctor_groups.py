@@ -5,7 +5,7 @@ from typing import Any
 from rootless.engine.doctor import groups
 from rootless.engine.doctor.finding import ADMINISTRATOR, REDUCED, WORKS, YOU, Finding
 
-INSTALL = "sudo install -D -m 0644 rl-delegate.conf /etc/systemd/system/…"
+INSTALL = "sudo mkdir -p …\nsudo tee … <<'END'"
 
 
 def judge(**changed: Any) -> list[Finding]:

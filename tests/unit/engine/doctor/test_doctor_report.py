@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,9 @@ def test_the_profile_of_the_usual_places_is_installed_as_it_is(
 def test_the_profile_of_another_place_has_that_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apparmor, "own_script", lambda: "/apps/rl/1.0/bin/rl")
     monkeypatch.setattr(apparmor, "is_roots", lambda script: True)
-    assert 'profile rl "/apps/rl/1.0/bin/rl" flags=(unconfined) {' in apparmor.commands()
+    commands = apparmor.commands()
+    assert 'profile rl "/apps/rl/1.0/bin/rl" flags=(unconfined) {' in commands
+    subprocess.run(["/bin/sh", "-n"], input=commands, text=True, check=True)
 
 
 @pytest.mark.parametrize("script", ["", "/home/alice/.venv/bin/rl"])

@@ -46,7 +46,7 @@ def test_no_device() -> None:
 
 def test_who_started_the_container_gives_it_the_device() -> None:
     found = judge(device=MISSING, container="podman")["dev-fuse"]
-    assert command(found) == "podman run --device /dev/fuse …"
+    assert command(found) == "# podman run --device /dev/fuse …"
 
 
 def test_no_program() -> None:
