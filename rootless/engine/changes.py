@@ -27,20 +27,23 @@ _WHOLE = "vfs"
 
 class WritableLayer:
     """upper: the directory; layers: the trees below it, topmost first; ours: the paths at which rl
-    mounts something of its own, which the user has not asked for. squash: as in a RootfsRequest."""
+    mounts something of its own, which the user has not asked for. owner: as LayerWriter.write has
+    it. squash: as in a RootfsRequest."""
 
-    __slots__ = ("layers", "ours", "squash", "upper")
+    __slots__ = ("layers", "ours", "owner", "squash", "upper")
 
     def __init__(
         self,
         upper: str,
         layers: list[str],
         ours: list[str],
+        owner: tuple[int, int] | None = None,
         squash: tuple[str, str] | None = None,
     ) -> None:
         self.upper = upper
         self.layers = layers
         self.ours = ours
+        self.owner = owner
         self.squash = squash
 
     def call(self, look: Callable[[], Any]) -> Any:
@@ -137,4 +140,12 @@ def _place(paths: Paths, container_id: str, record: dict[str, Any], upper: str) 
     theirs = {mount["destination"] for mount in record.get("mounts", ())}
     places = (mount["destination"] for mount in document["mounts"])
     ours = [place.rstrip("/") for place in places if place not in theirs]
-    return WritableLayer(upper, lowers, ours, squash_of(record))
+    return WritableLayer(upper, lowers, ours, _owner_in(record), squash_of(record))
+
+
+def _owner_in(record: dict[str, Any]) -> tuple[int, int] | None:
+    """Who the one id of the container is, where it has no other."""
+    if not record.get("one_id"):
+        return None
+    inner = record["root"].get("inner_maps")
+    return (inner[0][0][0], inner[1][0][0]) if inner else (0, 0)

@@ -124,7 +124,7 @@ def _write_layer(
             _flush(found, running)
         with changes.opened(paths, found.id, found.text, found.record) as place:
             return writer.write(
-                place.upper, place.layers, give=False, leave_out=place.ours,
+                place.upper, place.layers, give=False, leave_out=place.ours, owner=place.owner,
                 docker=spec.image_format == make.DOCKER,
             )  # fmt: skip
 

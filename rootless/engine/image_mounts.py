@@ -12,7 +12,7 @@ import os
 
 from rootless import log
 from rootless.errors import HostError, InUseError, NotFoundError
-from rootless.image import resolve
+from rootless.image import anew, resolve
 from rootless.store import files, guard, images
 from rootless.tools import fuse_overlayfs, fusermount, idmap, spawn
 
@@ -31,6 +31,7 @@ def mount(paths: Paths, text: str) -> str:
     # Nobody removes the image between the question for it and the mount.
     with guard.adding(paths), files.Lock(f"{paths.mounts}/lock"):
         image = images.load(paths, resolve.require(paths, text).descriptor)
+        anew.complete(paths, image)
         place = _place(paths, image.image_id)
         if place in fusermount.mounted():
             if _is_alive(place):

@@ -8,7 +8,7 @@ import stat
 from rootless import log
 from rootless.engine.plan import ImageFacts
 from rootless.errors import EXIT_ENGINE, NotFoundError, UsageError
-from rootless.image import resolve
+from rootless.image import anew, resolve
 from rootless.store import images
 from rootless.store import layers as layer_trees
 
@@ -28,7 +28,11 @@ _LAYOUT = "oci:"
 def find(paths: Paths, text: str) -> StoredImage | None:
     """The stored image that `text` means, None when there is none, or for `oci:DIR`."""
     local = resolve.find_local(paths, text)
-    return images.load(paths, local.descriptor) if local else None
+    if local is None:
+        return None
+    image = images.load(paths, local.descriptor)
+    anew.complete(paths, image)
+    return image
 
 
 def obtain(paths: Paths, spec: ContainerSpec, progress: Progress | None) -> StoredImage:

@@ -116,6 +116,7 @@ def _lasting(spec: ContainerSpec, made: Plan, image: StoredImage | None) -> dict
         "stop_signal": spec.stop_signal,
         "log_driver": spec.log_driver,
         "log_opts": spec.log_opts,
+        "one_id": made.namespace.is_of_one_id,
         "stop_timeout": spec.stop_timeout,
         "restart": spec.restart,
         "spec": spec_document.to_document(spec),
@@ -191,7 +192,7 @@ def build(
     server and of that for system calls. remove: what it removes at the end. joined: what it has of
     other containers. detached: its caller does not wait for it."""
     inner = made.namespace.inner
-    emulation = answered.emulation(single=made.namespace.host.is_single)
+    emulation = answered.emulation(single=made.namespace.is_of_one_id)
     return {
         "document": made.document,
         "rootfs": {

@@ -9,7 +9,7 @@ from rootless import config, log
 from rootless.engine import answered, create, facts, images, networks, plan, request, storage
 from rootless.engine.grouping import Grouping
 from rootless.engine.undo import Undo
-from rootless.errors import EXIT_ENGINE, NotFoundError, RlError, UsageError
+from rootless.errors import EXIT_ENGINE, HostError, NotFoundError, RlError, UsageError
 from rootless.runtime import seccomp
 from rootless.store import containers, files, paths, verdicts
 from rootless.tools import idmap
@@ -70,6 +70,8 @@ class Start:
         spec = self.spec
         maps = idmap.canonical_maps()
         self.launch.request_maps(maps)
+        self.paths.choose_layers(single=maps.is_single)
+        self._check_kind(maps)
         known = verdicts.Verdicts(self.paths)
         tried = known if storage.is_open(spec) else None
         host = facts.gather(maps, verdicts=tried, devices=spec.privileged, terminal=spec.tty)
@@ -88,6 +90,17 @@ class Start:
             self._hand_over(host, image, image_facts)
             undo.forget()
         self.timeline.mark("container created")
+
+    def _check_kind(self, maps: IdMaps) -> None:
+        """Of a container that was made before: its files have owners of one kind or the other."""
+        if self._record is None or self._record.get("one_id", maps.is_single) == maps.is_single:
+            return
+        had, has = ("none", "some") if self._record["one_id"] else ("some", "none")
+        raise HostError(
+            f"container {self.place.id[:12]}: was made with {had} subordinate ids, and here this"
+            f" user has {has}",
+            hint=f"rl commit {self.place.id[:12]} IMAGE  # then: rl run IMAGE",
+        )
 
     @property
     def _number(self) -> int:
@@ -323,7 +336,7 @@ def taken_ranges(where: Paths) -> list[tuple[int, int]]:
 
 def _confine_servers(made: Plan, spec: ContainerSpec, cache: str) -> tuple[bytes, bytes]:
     """The filters of the processes that answer for the view and system calls."""
-    single = made.namespace.host.is_single
+    single = made.namespace.is_of_one_id
     answering = answered.confinement(cache, sysinfo=spec.sysinfo, single=single)
     if not made.view:
         return b"", answering

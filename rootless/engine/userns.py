@@ -37,9 +37,15 @@ class UserNamespace:
         self.default_user = default_user
 
     @property
+    def is_of_one_id(self) -> bool:
+        """Whether this user has no other id than their own."""
+        is_own = self.inner is None or self.inner.uids[0][1] == 0
+        return self.host.is_single and is_own
+
+    @property
     def has_no_root(self) -> bool:
         """Whether a single id is mapped, which is not root."""
-        return self.inner is not None and self.host.is_single and self.inner.uids[0][0] != 0
+        return self.inner is not None and self.is_of_one_id and self.inner.uids[0][0] != 0
 
     @property
     def shift(self) -> IdMaps:

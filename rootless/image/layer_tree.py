@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.image import tarentry, whiteouts
+from rootless.image import owners, tarentry, whiteouts
 from rootless.store import trees
 
 TYPE_CHECKING = False
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rootless.image.tarheader import Member
+    from rootless.model.ownermark import OwnerMark
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -100,6 +101,14 @@ class GivenTree:
         _strip(fd, foreign)
         return -1
 
+    def own(self, fd: int, member: Member) -> None:
+        """With one id mapped: a file or directory is the member's owner's, and has no mark yet."""
+        owners.write(fd, owners.of_member(member, member.mode))
+
+    def stand_in(self, level: Level, name: str, mark: OwnerMark, member: Member) -> None:
+        """With one id mapped: an empty file with a mark, in the place of a device."""
+        _set_time_at(level.fd, name, member)
+
     def finish_file(self, level: Level, name: str, out: int, member: Member) -> None:
         """All bytes of the file are written."""
         _set_time_at(level.fd, name, member)
@@ -115,8 +124,25 @@ class GivenTree:
 class CopiedTree(GivenTree):
     """A copy in `tree`, an empty directory, becomes the layer."""
 
-    def __init__(self, tree: str) -> None:
+    def __init__(self, tree: str, *, has_one_id: bool) -> None:
         self.root = os.open(tree, _FOLDER)
+        self._has_one_id = has_one_id
+
+    def own(self, fd: int, member: Member) -> None:
+        """`_give` does it to the copy."""
+
+    def stand_in(self, level: Level, name: str, mark: OwnerMark, member: Member) -> None:
+        """Make the like."""
+        out = os.open(name, _CREATE, member.mode & 0o777, dir_fd=level.out)
+        owners.write(out, mark)
+        os.close(out)
+        _set_time_at(level.out, name, member)
+
+    def _give(self, fd: int, member: Member) -> None:
+        if self._has_one_id:
+            owners.write(fd, owners.of_member(member, member.mode))
+        else:
+            os.fchown(fd, member.uid, member.gid)
 
     def drop(self, level: Level, name: str) -> None:
         """Not copied."""
@@ -127,7 +153,7 @@ class CopiedTree(GivenTree):
         assert member is not None
         os.mkdir(level.name, 0o700, dir_fd=parent.out)
         level.out = os.open(level.name, _FOLDER, dir_fd=parent.out)
-        os.fchown(level.out, member.uid, member.gid)
+        self._give(level.out, member)
         os.fchmod(level.out, member.mode)
         _set_xattrs(level.out, member)
         if level.is_opaque:
@@ -149,7 +175,7 @@ class CopiedTree(GivenTree):
     def finish_file(self, level: Level, name: str, out: int, member: Member) -> None:
         """Owner, mode, attributes and time."""
         if member.uid or member.gid or os.fstat(out).st_gid:
-            os.fchown(out, member.uid, member.gid)
+            self._give(out, member)
         # chown(2) takes these bits away, so they come after it.
         if member.mode & ~0o777:
             os.fchmod(out, member.mode)
@@ -169,7 +195,8 @@ class CopiedTree(GivenTree):
             os.mkfifo(name, member.mode, dir_fd=level.out)
         else:
             return
-        os.chown(name, member.uid, member.gid, dir_fd=level.out, follow_symlinks=False)
+        if not self._has_one_id:
+            os.chown(name, member.uid, member.gid, dir_fd=level.out, follow_symlinks=False)
         _set_time_at(level.out, name, member)
 
 

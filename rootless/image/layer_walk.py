@@ -17,7 +17,7 @@ import os
 import stat
 
 from rootless.errors import StoreError
-from rootless.image import entrynames, lowers, tarentry, tarheader, whiteouts
+from rootless.image import entrynames, lowers, owners, tarentry, tarheader, whiteouts
 from rootless.image.layer_tree import Level
 from rootless.image.notes import Notes
 from rootless.image.tarheader import Member
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rootless.image.layer_stream import LayerStream
     from rootless.image.layer_tree import GivenTree
     from rootless.image.lowers import Places
+    from rootless.model.ownermark import OwnerMark
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Not waiting for a FIFO that has taken the name of a file meanwhile.
@@ -53,6 +54,7 @@ class LayerWalk:
     """`run` once. size: bytes in files; files: entries; notes: what had to be left out.
 
     compares: whether `Level.lowers` are known; without them all of the upper directory is a change.
+    owner: who owns what is new and has no mark, where marks count; else None.
     epoch: no time is later than that, seconds since 1970; None to keep them.
     """
 
@@ -64,6 +66,7 @@ class LayerWalk:
         *,
         compares: bool,
         epoch: int | None,
+        owner: tuple[int, int] | None = None,
     ) -> None:
         self.size = 0
         self.files = 0
@@ -73,6 +76,7 @@ class LayerWalk:
         self._places = places
         self._compares = compares
         self._epoch = epoch
+        self._owner = owner
         self._links: dict[tuple[int, int], str] = {}
         self._levels: list[Level] = []
         self._makers = {stat.S_IFDIR: self._folder, stat.S_IFREG: self._file}
@@ -151,10 +155,14 @@ class LayerWalk:
         below, folders = lowers.find(level.lowers, name) if self._compares else (None, [])
         is_opaque = (bool(folders) or not self._compares) and whiteouts.is_opaque(fd)
         is_change = is_opaque or self._is_change(shown, info, below)
+        if self._owner is not None and folders and not is_change:
+            is_change = not owners.is_same(fd, folders[0])
         if is_opaque:
             lowers.close(folders)
             folders = []
         member = self._member(level, name, tarentry.DIRECTORY, info)
+        if self._owner is not None:
+            self._own(member, fd, is_new=below is None)
         inner = Level(fd, name, shown, member, folders, is_opaque=is_opaque)
         self._levels.append(inner)
         if is_change:
@@ -198,6 +206,8 @@ class LayerWalk:
                 return  # replaced meanwhile
             self._announce()
             member = self._member(level, name, tarentry.FILE, info)
+            if self._owner is not None and self._is_stand_in(level, name, fd, member):
+                return
             member.size = info.st_size
             member.xattrs, foreign = self._xattrs(fd, member)
             self._write_header(member)
@@ -211,6 +221,28 @@ class LayerWalk:
                     os.close(out)
         finally:
             os.close(fd)
+
+    def _own(self, member: Member, fd: int, *, is_new: bool) -> OwnerMark | None:
+        """Where one id is mapped: have the member be whose it is."""
+        mark = owners.read(fd)
+        if mark is not None:
+            member.uid, member.gid = mark.uid, mark.gid
+        elif is_new and self._owner:
+            member.uid, member.gid = self._owner
+            self._tree.own(fd, member)
+        return mark
+
+    def _is_stand_in(self, level: Level, name: str, fd: int, member: Member) -> bool:
+        """Whether the file stands for a device, which is written then; its owner is settled."""
+        is_new = self._owner != (0, 0) and not lowers.shows(level.lowers, name)
+        mark = self._own(member, fd, is_new=is_new)
+        if mark is None or not mark.kind:
+            return False
+        member.kind = _SPECIAL[mark.kind]
+        member.mode, member.device = mark.mode, mark.device
+        self._write_header(member)
+        self._tree.stand_in(level, name, mark, member)
+        return True
 
     def _is_linked(self, level: Level, name: str, info: os.stat_result) -> bool:
         """Write a further name of a file that the archive has already; False for its first."""
@@ -237,6 +269,8 @@ class LayerWalk:
         if info.st_nlink > 1 and self._is_linked(level, name, info):
             return
         member = self._member(level, name, kind, info)
+        if self._owner and self._owner != (0, 0) and not lowers.shows(level.lowers, name):
+            member.uid, member.gid = self._owner
         if kind == tarentry.SYMLINK:
             member.link = _target(name, level.fd)
             if not member.link:
@@ -264,6 +298,8 @@ class LayerWalk:
         kept: dict[str, bytes] = {}
         foreign: list[str] = []
         for name in _list_xattrs(fd):
+            if name == ownermark.NAME and self._owner is not None:
+                continue  # it is in the header
             if name in _ELSEWHERE:
                 raise StoreError(f"{tarentry.shown(member.name)}: its content is in another layer")
             if name == _CAPABILITY or (name.startswith("user.") and not name.startswith(_RESERVED)):

@@ -107,6 +107,7 @@ class LayerWriter:
         compression: str = GZIP,
         docker: bool = False,
         epoch: int | None = None,
+        owner: tuple[int, int] | None = None,
     ) -> NewLayer:
         """Make a layer of the directory `upper`.
 
@@ -115,12 +116,16 @@ class LayerWriter:
         also when this raises; else it is copied. leave_out: paths ("/etc/hosts") at which
         something of ours is mounted (lowers.Places). compression: one of
         layer_stream.COMPRESSIONS; docker: for a manifest of docker's. epoch: later times become
-        that one, seconds since 1970.
+        that one, seconds since 1970. owner: of what is new and
+        has no mark, where it was made with one id alone: marks count then, as they do where this
+        user has no other id now.
         Raises UsageError, StoreError, HostError.
         """
+        has_one_id = idmap.canonical_maps().is_single
         work = _OfUpper(
-            self._next(), compression, upper, below, Places(leave_out), epoch, give=give
-        )
+            self._next(), compression, upper, below, Places(leave_out), epoch,
+            (0, 0) if owner is None and has_one_id else owner, give=give, has_one_id=has_one_id,
+        )  # fmt: skip
         log.effect(f"make a layer of {upper}")
         return self._carry_out(work, upper, layer_stream.media_type(compression, docker=docker))
 
@@ -209,23 +214,29 @@ class _OfUpper(_Work):
         below: Sequence[str] | None,
         places: Places,
         epoch: int | None,
+        owner: tuple[int, int] | None,
         *,
         give: bool,
+        has_one_id: bool,
     ) -> None:
         super().__init__(directory, compression)
+        self._has_one_id = has_one_id
         self._upper = upper
         self._below = below
         self._places = places
         self._epoch = epoch
+        self._owner = owner
         self._give = give
 
     def fill(self, stream: LayerStream) -> tuple[int, int, list[str]]:
         upper = self._take_in()
         folder = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        copy = None if upper == self.tree else CopiedTree(self.tree)
+        copy = None
+        if upper != self.tree:
+            copy = CopiedTree(self.tree, has_one_id=self._has_one_id)
         walk = LayerWalk(
             stream, copy or GivenTree(), self._places,
-            compares=self._below is not None, epoch=self._epoch,
+            compares=self._below is not None, epoch=self._epoch, owner=self._owner,
         )  # fmt: skip
         walk.run(folder, lowers.open_all(self._below or ()), copy.root if copy else -1)
         return walk.size, walk.files, walk.notes.lines()

@@ -9,12 +9,13 @@ FILE, LINK, SYMLINK, CHAR, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1", b"2", b"3
 class Entry:
     """One member. size: bytes of data in the archive; real_size: bytes of the file it makes.
 
-    name and link are as in the archive. sparse lists (offset, length) of the data's parts.
+    name and link are as in the archive. device: (major, minor) of one. sparse lists (offset,
+    length) of the data's parts.
     """
 
     __slots__ = (
-        "gid", "kind", "link", "mode", "mtime_ns", "name", "real_size", "size", "sparse", "uid",
-        "xattrs",
+        "device", "gid", "kind", "link", "mode", "mtime_ns", "name", "real_size", "size", "sparse",
+        "uid", "xattrs",
     )  # fmt: skip
 
     def __init__(self, name: bytes, kind: bytes, link: bytes) -> None:
@@ -22,6 +23,7 @@ class Entry:
         self.kind = kind
         self.link = link
         self.mode = self.uid = self.gid = self.size = self.real_size = self.mtime_ns = 0
+        self.device = (0, 0)
         self.sparse: list[tuple[int, int]] | None = None
         self.xattrs: dict[bytes, bytes] = {}
 

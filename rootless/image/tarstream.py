@@ -49,6 +49,7 @@ MAX_HEADER = 1024 * 1024
 _FIELDS = struct.Struct("100s8s8s8s12s12s8sc100s8s64x16x155s12x")
 _TYPES = {FILE: FILE, b"\0": FILE, b"7": FILE, b"S": FILE}
 _TYPES.update((kind, kind) for kind in (LINK, SYMLINK, CHAR, BLOCK_DEVICE, DIRECTORY, FIFO))
+_DEVICES = (CHAR, BLOCK_DEVICE)
 _LONG_NAME, _LONG_LINK, _VOLUME, _GNU_SPARSE = b"L", b"K", b"V", b"S"
 _PAX, _PAX_GLOBAL, _PAX_SOLARIS = b"x", b"g", b"X"
 _ZEROS = bytes(BLOCK)
@@ -174,6 +175,8 @@ class TarReader:
         entry.gid = self._number(gid, "gid")
         entry.size = self._number(size, "size")
         entry.mtime_ns = self._number(mtime, "mtime") * 1_000_000_000
+        if entry.kind in _DEVICES:
+            entry.device = _device(block)
         attributes = self._effective(pax)
         if attributes is not None:
             self._apply(entry, attributes)
@@ -252,6 +255,14 @@ class TarReader:
             raise ValueError("longer than the data")
         self._left -= BLOCK
         return self._stream.upto(BLOCK)
+
+
+def _device(block: bytes) -> tuple[int, int]:
+    """Major and minor number, 0 for what is none: hardly anybody makes devices of them."""
+    try:
+        return tarnumbers.parse(block[329:337]), tarnumbers.parse(block[337:345])
+    except ValueError:
+        return 0, 0
 
 
 def _name(name: bytes, prefix: bytes, long_name: bytes | None) -> bytes:

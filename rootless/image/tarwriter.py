@@ -12,6 +12,7 @@ import os
 import stat
 import tarfile
 
+from rootless.image import owners
 from rootless.kernel import libc
 from rootless.kernel.mounts import fd_path
 from rootless.model import ownermark
@@ -70,7 +71,7 @@ class TarWriter:
 
     xattrs: which extended attributes go along. whole_seconds: times without fractions, as docker
     and podman export them; a fraction takes a kilobyte more. one_system: what is mounted below is
-    left out.
+    left out. marks: owners are beside the files (`rootless.image.owners`).
     """
 
     def __init__(
@@ -80,11 +81,13 @@ class TarWriter:
         xattrs: Xattrs = capabilities_only,
         whole_seconds: bool = False,
         one_system: bool = False,
+        marks: bool = False,
     ) -> None:
         self._fd = fd
         self._xattrs = xattrs
         self._whole_seconds = whole_seconds
         self._one_system = one_system
+        self._marks = marks
         self._device = -1
         self.size = 0
         self._links: dict[tuple[int, ...], str] = {}
@@ -138,6 +141,8 @@ class TarWriter:
         if kind is None:
             return -1  # a socket: no archive has them
         header = _header(info, kind, shown)
+        if self._marks and kind in (tarfile.REGTYPE, tarfile.DIRTYPE):
+            kind = _marked(fd, header)
         if kind == tarfile.DIRTYPE:
             return self._folder(fd, info, header)
         if self._first_name(fd, info, shown) != shown:
@@ -229,6 +234,17 @@ class _Level:
         self.fd = fd
         self.shown = shown
         self.names = iter(sorted(os.listdir(fd)))
+
+
+def _marked(fd: int, header: tarfile.TarInfo) -> bytes:
+    """Have the header say what the file's mark does; the entry's type."""
+    mark = owners.read(fd_path(fd))
+    if mark is not None:
+        header.uid, header.gid = mark.uid, mark.gid
+    if mark is not None and mark.kind:
+        header.type, header.mode = _TYPES[mark.kind], mark.mode
+        header.devmajor, header.devminor = mark.device
+    return header.type
 
 
 def _identity(info: os.stat_result) -> tuple[int, ...]:

@@ -8,6 +8,9 @@ image-spec, layer.md. Of two entries with one name the last one wins.
 
 Left out and reported as notes: device nodes (no user namespace may make them), sockets, xattrs
 that an unprivileged user cannot set or that mean something to an overlay.
+
+Where one id alone is mapped, owners are kept as marks (`rootless.image.owners`), and devices as
+empty files with one.
 """
 
 from __future__ import annotations
@@ -17,13 +20,14 @@ import os
 import stat
 
 from rootless.errors import ImageError, RlError, StoreError
-from rootless.image import decompress, entrynames, filedata, tarentry, whiteouts
+from rootless.image import decompress, entrynames, filedata, owners, tarentry, whiteouts
 from rootless.image.bytestream import ByteStream
 from rootless.image.folders import Folder, Folders
 from rootless.image.notes import Notes
 from rootless.image.tarentry import Entry, shown
 from rootless.image.tarstream import TarReader
 from rootless.model import idmap, ownermark
+from rootless.model.ownermark import OwnerMark
 from rootless.store import trees
 
 TYPE_CHECKING = False
@@ -89,6 +93,7 @@ class Unpacker:
 
     def __init__(self, folders: Folders, maps: IdMaps) -> None:
         self.maps = maps
+        self._has_one_id = maps.is_single
         self.size = 0
         self.files = 0
         self.notes = Notes()
@@ -174,7 +179,7 @@ class Unpacker:
     # Owners.
 
     def _check_owner(self, entry: Entry) -> None:
-        if self.maps.is_single:
+        if self._has_one_id:
             return
         pairs = ((entry.uid, self.maps.uids, "uid"), (entry.gid, self.maps.gids, "gid"))
         for number, id_map, what in pairs:
@@ -188,12 +193,15 @@ class Unpacker:
             self._mapped.add((entry.uid, entry.gid))
 
     def _must_chown(self, entry: Entry, parent: Folder) -> bool:
-        if self.maps.is_single:
-            if entry.uid or entry.gid:
-                self.notes.add("owners not kept, there are no subordinate ids", entry.name)
+        if self._has_one_id:
             return False
         # New files are root's, except below a directory that gives them its group.
         return bool(entry.uid or entry.gid or parent.setgid)
+
+    def _mark(self, entry: Entry, fd: int, mark: OwnerMark | None = None) -> None:
+        """With one id alone: note the owner beside the file."""
+        if not owners.write(fd, mark or OwnerMark(entry.uid, entry.gid, entry.mode)):
+            self.notes.add("owners not kept, this file system has no user attributes", entry.name)
 
     # The kinds of entries.
 
@@ -223,10 +231,10 @@ class Unpacker:
 
     def _finish_directory(self, entry: Entry, folder: Folder) -> None:
         # Inherited: the owner of what was there before, or a group by the setgid bit.
-        if not self.maps.is_single:
+        if self._has_one_id:
+            self._mark(entry, folder.fd)
+        else:
             os.fchown(folder.fd, entry.uid, entry.gid)
-        elif entry.uid or entry.gid:
-            self._must_chown(entry, folder)
         os.fchmod(folder.fd, entry.mode)
         folder.setgid = bool(entry.mode & stat.S_ISGID)
         folder.mtime_ns = _clamped(entry.mtime_ns)
@@ -245,6 +253,8 @@ class Unpacker:
             self.size += entry.size
             if self._must_chown(entry, parent):
                 os.fchown(fd, entry.uid, entry.gid)
+            elif self._has_one_id and (entry.uid or entry.gid):
+                self._mark(entry, fd)
             # chown(2) takes these bits away, so they come after it.
             if entry.mode != mode:
                 os.fchmod(fd, entry.mode)
@@ -300,10 +310,25 @@ class Unpacker:
         self._finish_by_name(entry, parent, name)
 
     def _device(self, entry: Entry, parent: Folder, name: bytes, path: bytes) -> None:
-        self.notes.add("device nodes not made", path)
+        if self._has_one_id:
+            self._stand_in(entry, parent, name)
+        else:
+            self.notes.add("device nodes not made", path)
+
+    def _stand_in(self, entry: Entry, parent: Folder, name: bytes) -> None:
+        """An empty file in the place of a device, as mknod(2) leaves it in such a container."""
+        self._remove(parent, name)
+        fd = os.open(name, _CREATE, entry.mode & 0o777, dir_fd=parent.fd)
+        try:
+            kind = stat.S_IFCHR if entry.kind == tarentry.CHAR else stat.S_IFBLK
+            self._mark(entry, fd, OwnerMark(entry.uid, entry.gid, entry.mode, kind, entry.device))
+        finally:
+            os.close(fd)
 
     def _finish_by_name(self, entry: Entry, parent: Folder, name: bytes) -> None:
-        if self._must_chown(entry, parent):
+        if self._has_one_id and (entry.uid or entry.gid):
+            self.notes.add("owners not kept on links and FIFOs", entry.name)
+        elif self._must_chown(entry, parent):
             os.chown(name, entry.uid, entry.gid, dir_fd=parent.fd, follow_symlinks=False)
         if entry.xattrs:
             self.notes.add("extended attributes not kept on links and FIFOs", entry.name)

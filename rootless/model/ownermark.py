@@ -58,7 +58,7 @@ def parse(value: bytes) -> OwnerMark | None:
     try:
         uid, gid, mode = int(fields[0]), int(fields[1]), int(fields[2], 8)
         kind, device = _device(fields[3]) if len(fields) > 3 else (0, (0, 0))
-    except (ValueError, IndexError, KeyError):
+    except (ValueError, IndexError, KeyError, OverflowError):
         return None
     if not (0 <= uid <= _MOST and 0 <= gid <= _MOST and 0 <= mode <= 0o7777):
         return None

@@ -53,7 +53,7 @@ def send_tree(root: int, source: Operand, out_fd: int, send: Send, *, follow: bo
     fd, name = _open_source(root, source, follow=follow)
     is_dir = stat.S_ISDIR(os.fstat(fd).st_mode)
     send((name, is_dir))
-    writer = tarwriter.TarWriter(out_fd)
+    writer = tarwriter.TarWriter(out_fd, marks=inside.own_maps().is_single)
     writer.add_open(fd, name)
     writer.close()
 
@@ -61,8 +61,9 @@ def send_tree(root: int, source: Operand, out_fd: int, send: Send, *, follow: bo
 def send_root(root: int, out_fd: int) -> None:
     """Write the whole root file system, and nothing that is mounted in it, to `out_fd`."""
     writer = tarwriter.TarWriter(
-        out_fd, xattrs=tarwriter.all_xattrs, whole_seconds=True, one_system=True
-    )
+        out_fd, xattrs=tarwriter.all_xattrs, whole_seconds=True, one_system=True,
+        marks=inside.own_maps().is_single,
+    )  # fmt: skip
     folder = os.open(".", _FOLDER, dir_fd=root)
     for name in sorted(os.listdir(folder)):
         writer.add(folder, name, name)

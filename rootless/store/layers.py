@@ -41,9 +41,9 @@ def is_any_shared(trees: Iterable[str]) -> bool:
 def info(paths: Paths, diff_id: str) -> dict[str, Any]:
     """`layer.json`: "size" (bytes in files), "files" (entries), "notes" (what was left out)."""
     path = f"{paths.found_layer(blobs.check_digest(diff_id))}/layer.json"
+    instead = f"{paths.other_layers}/{diff_id.partition(':')[2]}/layer.json"
     try:
-        with open(path, "rb", buffering=0) as file:
-            document = jsontext.loads(file.read())
+        document = jsontext.loads(_read(path, instead))
     except OSError as error:
         raise files.explain(error, path) from error
     except ValueError:
@@ -53,9 +53,26 @@ def info(paths: Paths, diff_id: str) -> dict[str, Any]:
     return document
 
 
+def _read(path: str, instead: str) -> bytes:
+    for one in (path, instead):
+        try:
+            with open(one, "rb", buffering=0) as file:
+                return file.read()
+        except FileNotFoundError:
+            continue
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+
 def stored(paths: Paths) -> list[str]:
-    """The diff ids of all layers that are present."""
-    return blobs.digests_in(paths.layers)
+    """The diff ids of all layers that are present, in either kind (Paths.other_layers)."""
+    return sorted({one for folder in _folders(paths) for one in blobs.digests_in(folder)})
+
+
+def _folders(paths: Paths) -> list[str]:
+    """Where layers are that this user, as they are now, can remove."""
+    # What subordinate ids own stays where there are none.
+    is_single = paths.other_layers == f"{paths.root}/layers"
+    return [paths.layers] if is_single else [paths.layers, paths.other_layers]
 
 
 def commit(paths: Paths, temporary: str, diff_id: str) -> bool:
@@ -64,6 +81,8 @@ def commit(paths: Paths, temporary: str, diff_id: str) -> bool:
     False when the layer is there already, from another process: `temporary` stays then.
     """
     target = paths.layer(blobs.check_digest(diff_id))
+    # The store may be older than this kind of layers in it.
+    files.make_dirs(paths.layers)
     try:
         os.rename(temporary, target)
     except OSError as error:
@@ -81,14 +100,24 @@ def remove(paths: Paths, diff_ids: Iterable[str]) -> list[str]:
     removed = []
     with Workspace(paths) as workspace:
         for diff_id in diff_ids:
-            target = paths.layer(blobs.check_digest(diff_id))
-            log.effect(f"remove {target}")
-            try:
-                os.rename(target, f"{workspace.path}/{os.path.basename(target)}")
-            except FileNotFoundError:
-                continue
-            removed.append(diff_id)
+            name = blobs.check_digest(diff_id).partition(":")[2]
+            found = [folder for folder in _folders(paths) if _take(folder, name, workspace.path)]
+            if found:
+                removed.append(diff_id)
     return removed
+
+
+def _take(folder: str, name: str, workspace: str) -> bool:
+    """Move a layer into the workspace; whether it was there."""
+    target = f"{folder}/{name}"
+    if not os.path.isdir(target):
+        return False
+    log.effect(f"remove {target}")
+    try:
+        os.rename(target, f"{workspace}/{os.path.basename(folder)}-{name}")
+    except FileNotFoundError:
+        return False
+    return True
 
 
 class Workspace:

@@ -35,6 +35,8 @@ class Paths:
         self.root = root
         self.runtime = runtime
         self.additional = [Paths(other, runtime) for other in additional]
+        for other in self.additional:
+            other.choose_layers(single=False)  # theirs have all owners, beside the files
         # The site lists this store among those that everybody reads.
         self.is_listed = False
         # Says that it is one: layers are as image.publishing makes them.
@@ -43,8 +45,8 @@ class Paths:
         self.oci_layout = f"{root}/oci-layout"
         self.index = f"{root}/index.json"
         self.blobs = f"{root}/blobs/sha256"
-        # Unpacked layers, shared by all images: layers/HEX_OF_DIFF_ID/diff.
-        self.layers = f"{root}/layers"
+        # See `layers`.
+        self._layers = ""
         # Image files where they cannot be mounted (image.unsquash): a tree for each.
         self.unpacked = f"{root}/unpacked"
         self.containers = f"{root}/containers"
@@ -78,6 +80,28 @@ class Paths:
     def is_shared(self) -> bool:
         """Whether other users read this store."""
         return os.path.exists(self.shared_mark)
+
+    @property
+    def layers(self) -> str:
+        """Unpacked layers, shared by all images: layers/HEX_OF_DIFF_ID/diff."""
+        if not self._layers:
+            from rootless.tools import idmap
+
+            self.choose_layers(single=idmap.canonical_maps().is_single)
+        return self._layers
+
+    @property
+    def other_layers(self) -> str:
+        """The same of the other kind: what is unpacked with one id mapped has the user as the owner
+        of all files, and theirs as notes. A user who gets subordinate ids, or whose home is on
+        another host where they have some, has both, from the same blobs."""
+        single = f"{self.root}/layers-one-id"
+        return f"{self.root}/layers" if self.layers == single else single
+
+    def choose_layers(self, *, single: bool) -> None:
+        """Say which kind `layers` is, for who knows already whether one id alone is mapped."""
+        is_own = single and not self.is_listed
+        self._layers = f"{self.root}/layers-one-id" if is_own else f"{self.root}/layers"
 
     def blob(self, digest: str) -> str:
         """Where the blob with `digest` ("sha256:…") is in this store, or would be."""

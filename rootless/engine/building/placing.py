@@ -140,7 +140,7 @@ class Placing(Unpacker):
         entry = Entry(path.encode(errors="surrogateescape"), kind, b"")
         entry.mode = stat.S_IMODE(one.info.st_mode)
         entry.mtime_ns = one.info.st_mtime_ns
-        entry.uid, entry.gid = (one.info.st_uid, one.info.st_gid) if owned else (0, 0)
+        entry.uid, entry.gid = selection.owner_of(one) if owned else (0, 0)
         if kind == tarentry.SYMLINK:
             entry.link = os.fsencode(os.readlink(one.name, dir_fd=one.folder))
         if kind != tarentry.FILE:

@@ -8,15 +8,18 @@ following links: nothing outside of the tree is ever read, wherever links in it 
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import os
 import stat
 
 from rootless.errors import NotFoundError, RlError, UsageError
+from rootless.image import owners
 from rootless.kernel import mounts
 from rootless.model import copyrule
 from rootless.model.dockerfile import patterns
 from rootless.model.dockerfile.place import did_you_mean
+from rootless.runtime import inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -308,7 +311,7 @@ def _described(one: File, *, owned: bool) -> bytes:
     info = one.info
     # The root of a context has whatever mode the user's directory has; nothing takes it over.
     mode = info.st_mode
-    fields: list[Any] = [one.path, mode, info.st_uid if owned else 0, info.st_gid if owned else 0]
+    fields: list[Any] = [one.path, mode, *(owner_of(one) if owned else (0, 0))]
     if stat.S_ISLNK(mode):
         fields.append(os.readlink(one.name, dir_fd=one.folder))
     elif stat.S_ISREG(mode):
@@ -316,6 +319,19 @@ def _described(one: File, *, owned: bool) -> bytes:
     elif not stat.S_ISDIR(mode):
         fields.append(info.st_rdev)
     return _row(*fields)
+
+
+def owner_of(one: File) -> tuple[int, int]:
+    """The owner of a file of a stage, which is beside it where one id alone is mapped."""
+    if not (stat.S_ISREG(one.info.st_mode) or stat.S_ISDIR(one.info.st_mode)) or _maps_many():
+        return one.info.st_uid, one.info.st_gid
+    mark = owners.read_at(one.folder, one.name or ".")
+    return (mark.uid, mark.gid) if mark else (one.info.st_uid, one.info.st_gid)
+
+
+@functools.cache
+def _maps_many() -> bool:
+    return not inside.own_maps().is_single
 
 
 def _row(*fields: object) -> bytes:

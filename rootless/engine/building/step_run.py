@@ -120,7 +120,9 @@ class _Running:
 
                 def take(folder: WritableLayer) -> None:
                     ours = [*folder.ours, *targets]
-                    made.append(self._shop.write(writer, folder.upper, folder.layers, ours))
+                    made.append(
+                        self._shop.write(writer, folder.upper, folder.layers, ours, folder.owner)
+                    )
 
                 code = running.run(
                     spec, self._shop.stored(self._now), self._facts(workspace.path), take

@@ -134,11 +134,16 @@ class Workshop:
         return record
 
     def write(
-        self, writer: LayerWriter, upper: str, below: list[str], ours: Sequence[str] = ()
+        self,
+        writer: LayerWriter,
+        upper: str,
+        below: list[str],
+        ours: Sequence[str] = (),
+        owner: tuple[int, int] | None = None,
     ) -> NewLayer:
         """The layer of an upper directory, which is moved."""
         return writer.write(
-            upper, below, give=True, leave_out=ours, epoch=self.spec.epoch,
+            upper, below, give=True, leave_out=ours, epoch=self.spec.epoch, owner=owner,
             compression=self.spec.compression,
         )  # fmt: skip
 
