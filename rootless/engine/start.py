@@ -95,10 +95,10 @@ class Start:
         """Of a container that was made before: its files have owners of one kind or the other."""
         if self._record is None or self._record.get("one_id", maps.is_single) == maps.is_single:
             return
-        had, has = ("none", "some") if self._record["one_id"] else ("some", "none")
+        had, has = ("no", "some") if self._record["one_id"] else ("some", "none")
         raise HostError(
-            f"container {self.place.id[:12]}: was made with {had} subordinate ids, and here this"
-            f" user has {has}",
+            f"container {self.place.id[:12]}: was made where this user had {had} subordinate ids;"
+            f" here they have {has}",
             hint=f"rl commit {self.place.id[:12]} IMAGE  # then: rl run IMAGE",
         )
 

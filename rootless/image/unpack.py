@@ -310,7 +310,8 @@ class Unpacker:
         self._finish_by_name(entry, parent, name)
 
     def _device(self, entry: Entry, parent: Folder, name: bytes, path: bytes) -> None:
-        if self._has_one_id:
+        is_whiteout = entry.kind == tarentry.CHAR and entry.device == (0, 0)
+        if self._has_one_id and not is_whiteout:
             self._stand_in(entry, parent, name)
         else:
             self.notes.add("device nodes not made", path)

@@ -69,6 +69,7 @@ def _device(text: str) -> tuple[int, tuple[int, int]]:
     name, major, minor = text.split("-")
     device = int(major), int(minor)
     os.makedev(*device)
-    if min(device) < 0:
+    # 0:0 would be a whiteout, which hides what layers below have.
+    if min(device) < 0 or (name == "char" and device == (0, 0)):
         raise ValueError(text)
     return _KINDS[name], device

@@ -10,9 +10,10 @@ import os
 import stat
 
 from rootless.image import lowers as lower_layers
-from rootless.image import whiteouts
+from rootless.image import owners, whiteouts
 from rootless.image.lowers import Places
 from rootless.kernel import rlimits
+from rootless.runtime import inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class _Search:
     def __init__(self, places: Places) -> None:
         self.found: list[tuple[str, str]] = []
         self._places = places
+        self._has_one_id = inside.own_maps().is_single
 
     def directory(self, upper: int, lowers: list[int], path: str) -> None:
         """Compare one directory with those below it, topmost first; closes all of them."""
@@ -83,12 +85,13 @@ class _Search:
             lower_layers.close(folders)
             return
         before = len(self.found)
+        has_moved = self._has_one_id and bool(folders) and not owners.is_same(inner, folders[0])
         self.directory(inner, folders, path)
         has_changes = len(self.found) > before
         if below is None:
             if has_changes or not self._places.is_only_way(path):
                 self.found.append((ADDED, path))
-        elif has_changes or self._places.differs(path, info, below):
+        elif has_changes or has_moved or self._places.differs(path, info, below):
             self.found.append((MODIFIED, path))
 
     def _hidden(self, lowers: list[int], names: set[str], path: str) -> None:

@@ -37,6 +37,9 @@ _FDCWD = -100
 _AT_EMPTY_PATH = 0x1000
 _ID, _SHORT_ID = 0xFFFFFFFF, 0xFFFF
 _OVERFLOW = 65534
+_OWN_FILES = (
+    "/proc/self/", "/proc/thread-self/", "/dev/fd/", "/dev/stdin", "/dev/stdout", "/dev/stderr",
+)  # fmt: skip
 _MOST_GROUPS = 65536  # NGROUPS_MAX
 _SET_ID = stat.S_ISUID | stat.S_ISGID
 # A note that cannot be written for these reasons is one that a real chown(2) could not write.
@@ -187,31 +190,38 @@ class Emulation:
     def _chown(self, waiting: Notification, name: str, short: bool) -> int:
         place = 2 if name == "fchownat" else 1
         owner = [_wanted(number, short=short) for number in waiting.arguments[place : place + 2]]
-        try:
-            fd = self._target(waiting, name)
-        except OSError as error:
-            if error.errno == errno.ELOOP:
-                return 0  # a link of /proc: what it leads to is not in the image
-            raise
+        fd = self._target(waiting, name)
+        if fd < 0:
+            return 0
         try:
             return self._note(fd, owner[0], owner[1], self._state.of(waiting.pid))
         finally:
             os.close(fd)
 
     def _target(self, waiting: Notification, name: str) -> int:
+        """-1 for what is not in the image."""
         arguments = waiting.arguments
         if name == "fchown":
             return self._callers.file(waiting, arguments[0] & _ID)
         if name != "fchownat":
             path = self._callers.path_argument(waiting, 0)
-            return self._callers.find(waiting, _FDCWD, path, follow=name == "chown")
+            return self._find(waiting, _FDCWD, path, follow=name == "chown")
         path = self._callers.path_argument(waiting, 1)
         folder, flags = arguments[0], arguments[4]
         if not path and flags & _AT_EMPTY_PATH:
             path = "."
             if folder & _ID != _FDCWD & _ID:
                 return self._callers.file(waiting, folder & _ID)
-        return self._callers.find(waiting, folder, path, follow=not flags & AT_SYMLINK_NOFOLLOW)
+        return self._find(waiting, folder, path, follow=not flags & AT_SYMLINK_NOFOLLOW)
+
+    def _find(self, waiting: Notification, folder: int, path: str, *, follow: bool) -> int:
+        try:
+            return self._callers.find(waiting, folder, path, follow=follow)
+        except OSError as error:
+            # Links of /proc are not followed, and "self" would be somebody else.
+            if error.errno == errno.ELOOP or path.startswith(_OWN_FILES):
+                return -1
+            raise
 
     def _note(self, fd: int, uid: int, gid: int, who: Credentials) -> int:
         info = os.fstat(fd)

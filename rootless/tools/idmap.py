@@ -8,6 +8,7 @@ forks into a namespace with these maps.
 
 from __future__ import annotations
 
+import errno
 import marshal
 import os
 
@@ -200,11 +201,21 @@ def join_new_namespace(
     if os.read(from_parent, 1) != _MAPPED:
         os._exit(1)
     os.close(from_parent)
-    os.setresgid(0, 0, 0)
-    os.setresuid(0, 0, 0)
+    _become_root()
     # setresuid made the process undumpable: its /proc/PID would belong to the host's root and
     # neither slirp4netns nor we could open its namespaces.
     libc.prctl(libc.PR_SET_DUMPABLE, 1)
+
+
+def _become_root() -> None:
+    try:
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+    except OSError as error:
+        # One id that is not root's is mapped (--userns keep-id without subordinate ids): who is
+        # new in a namespace has all capabilities, as whoever it is.
+        if error.errno != errno.EINVAL:
+            raise
 
 
 def _refused(number: int) -> HostError:

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from rootless.errors import ImageError
-from rootless.image import folders, unpack
+from rootless.image import folders, owners, unpack
+from rootless.model import ownermark
+from rootless.model.ownermark import OwnerMark
 from tests.unit.image.archives import (
     archive,
     device,
@@ -313,17 +315,19 @@ def test_whiteouts_where_the_host_can_make_neither_form(
     assert os.listdir(tree / "d") == os.listdir(tree / "own") == [".wh..wh..opq"]
 
 
-def test_device_nodes_are_reported_and_left_out(tree: Path) -> None:
+def test_empty_files_stand_for_devices_where_one_id_is_mapped(tree: Path) -> None:
     summary = unpack_members(
         tree,
         device("dev/null"),
-        device("dev/zero", minor=5),
         device("dev/sda", tarfile.BLKTYPE, 8, 0),
         device("dev/hides", major=0, minor=0),
     )
-    assert os.listdir(tree) == ["dev"]
-    assert os.listdir(tree / "dev") == []
-    assert summary.notes == ["device nodes not made: 4 (dev/null, dev/zero, dev/sda, …)"]
+    assert sorted(os.listdir(tree / "dev")) == ["null", "sda"]
+    null, disk = (owners.read(str(tree / "dev" / name)) for name in ("null", "sda"))
+    assert null == OwnerMark(0, 0, 0o644, stat.S_IFCHR, (1, 3))
+    assert disk is not None and (disk.kind, disk.device) == (stat.S_IFBLK, (8, 0))
+    assert (tree / "dev/null").stat().st_size == 0
+    assert summary.notes == ["device nodes not made: 1 (dev/hides)"]
 
 
 def test_xattrs_that_may_be_set_are_and_others_are_reported(tree: Path) -> None:
@@ -343,12 +347,36 @@ def test_xattrs_that_may_be_set_are_and_others_are_reported(tree: Path) -> None:
     assert "extended attribute trusted.overlay.opaque not kept: 2 (d/, f)" in summary.notes
 
 
-def test_owners_are_noted_when_there_are_no_subordinate_ids(tree: Path) -> None:
+def test_owners_are_marks_when_there_are_no_subordinate_ids(tree: Path) -> None:
     summary = unpack_members(
-        tree, file("f", uid=1000), folder("d", gid=5), symlink("s", "x", uid=9)
-    )
-    assert summary.notes == ["owners not kept, there are no subordinate ids: 3 (f, d/, s)"]
+        tree, file("f", uid=1000, mode=0o4755), file("r"), folder("d", gid=2**32 - 2),
+        folder("twice", uid=5), folder("twice"), symlink("s", "x", uid=9),
+    )  # fmt: skip
+    assert summary.notes == ["owners not kept on links and FIFOs: 1 (s)"]
     assert {path.lstat().st_uid for path in tree.iterdir()} == {os.geteuid()}
+    found = {name: owners.read(str(tree / name)) for name in ("f", "r", "d", "twice")}
+    assert found == {
+        "f": OwnerMark(1000, 0, 0o4755), "r": None, "d": OwnerMark(0, 2**32 - 2, 0o755),
+        "twice": None,
+    }  # fmt: skip
+    assert stat.S_IMODE((tree / "f").stat().st_mode) == 0o4755
+
+
+def test_an_archive_brings_no_marks(tree: Path) -> None:
+    headers = {f"SCHILY.xattr.{ownermark.NAME}": "5:5:0644"}
+    summary = unpack_members(tree, file("f", pax_headers=headers))
+    assert owners.read(str(tree / "f")) is None
+    assert summary.notes == [f"extended attribute {ownermark.NAME} not kept: 1 (f)"]
+
+
+def test_a_file_system_without_attributes(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    monkeypatch.setattr(os, "setxattr", refuse)
+    summary = unpack_members(tree, file("f", b"x", uid=7), file("g"))
+    assert summary.notes == ["owners not kept, this file system has no user attributes: 1 (f)"]
+    assert (tree / "f").read_bytes() == b"x"
 
 
 def test_sparse_files_keep_their_holes(tree: Path) -> None:

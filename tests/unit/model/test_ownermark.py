@@ -28,7 +28,8 @@ def test_there_and_back(mark: OwnerMark, text: bytes) -> None:
     "text",
     [
         b"", b"1", b"1:2", b"a:b:c", b"-1:0:0644", b"4294967295:0:0644", b"0:0:9", b"0:0:0644:char",
-        b"0:0:0644:char-1", b"0:0:0644:pipe-1-2", b"0:0:0644:char--1-2", b"\xff:0:0", b"1:2:77777",
+        b"0:0:0644:char-1", b"0:0:0644:pipe-1-2", b"0:0:0644:char--1-2", b"0:0:0:char-0-0",
+        b"\xff:0:0", b"1:2:77777",
     ],
 )  # fmt: skip
 def test_what_is_none(text: bytes) -> None:
