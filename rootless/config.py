@@ -47,7 +47,7 @@ def _shipped_folders() -> tuple[str, ...]:
 
 def user_files(name: str) -> list[str]:
     """The existing files `name` of the administrator and of the user, the strongest last."""
-    paths = [f"{folder}/{name}" for folder in _user_folders() if _is_there(folder)]
+    paths = [f"{folder}/{name}" for folder in user_folders() if _is_there(folder)]
     return [path for path in paths if os.path.exists(path)]
 
 
@@ -66,7 +66,8 @@ def _is_there(folder: str) -> bool:
     return False
 
 
-def _user_folders() -> list[str]:
+def user_folders() -> list[str]:
+    """The directories of the administrator and of the user, the strongest last."""
     explicit = os.environ.get("RL_CONFIG")
     own = [os.path.abspath(explicit)] if explicit else []
     return [SYSTEM_FOLDER, f"{home()}/rl", *own]

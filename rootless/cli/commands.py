@@ -37,6 +37,7 @@ GROUPS = {
     "container": "Manage containers",
     "manifest": "Give images of several platforms one name",
     "volume": "Manage volumes",
+    "module": "Show the site's modules",
     "generate": "Make files for other programs",
     "healthcheck": "Check how containers are",
     "system": "Manage the store",
@@ -152,6 +153,8 @@ ENTRIES = {
         ("volume inspect", "cmd_volumes", "INSPECT", "Show volumes as JSON"),
         ("volume prune", "cmd_prune", "VOLUME_PRUNE", "Remove volumes that nothing uses"),
         ("volume rm", "cmd_volumes", "REMOVE", "Remove volumes"),
+        ("module ls", "cmd_module", "LIST", "List site modules"),
+        ("module inspect", "cmd_module", "INSPECT", "Show site modules as JSON"),
         ("generate systemd", "cmd_generate", "SYSTEMD", "Print a unit that runs a container"),
     )
 }

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rootless.cli.options import Parsed
 
 _FILE = "containers.toml"
+# The others are engine.modules' to read.
+_KEYS = ("log-driver", "log-opts", "binds", "env", "modules")
 
 
 def log_fields(parsed: Parsed) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def _configured() -> tuple[str, dict[str, str]]:
     options: dict[str, str] = {}
     for path in config.user_files(_FILE):
         document = config.load(path)
-        unknown = next((key for key in document if key not in ("log-driver", "log-opts")), None)
+        unknown = next((key for key in document if key not in _KEYS), None)
         if unknown is not None:
             raise UsageError(f"{path}: {unknown}: there is no such key")
         if "log-driver" in document:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
+from rootless import config
 from rootless.cli import log_flags, process_flags
 from rootless.cli.resource_options import NAMES as RESOURCE_NAMES
 from rootless.cli.run_options import HEALTH_NAMES
@@ -37,7 +38,19 @@ _MAXIMUM_TIMEOUT = 10**9
 
 
 def container_spec(parsed: Parsed) -> ContainerSpec:
-    """What `parsed` (of `rl run`) asks for. Raises UsageError."""
+    """What `parsed` (of `rl run`) asks for, and the site gives. Raises RlError."""
+    spec = _of_flags(parsed)
+    if parsed.all("module") or config.user_files("containers.toml"):
+        from rootless.engine import modules
+
+        modules.apply(
+            spec, parsed.all("module"), parsed.split("no-module"), parsed.split("no-mount"),
+            os.environ,
+        )  # fmt: skip
+    return spec
+
+
+def _of_flags(parsed: Parsed) -> ContainerSpec:
     image, rootfs = _image_or_rootfs(parsed)
     _check_name(parsed)
     return ContainerSpec(

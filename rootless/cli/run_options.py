@@ -76,7 +76,14 @@ _FILES = section(
     repeat("--mount", "type=TYPE,...", "As -v, in words: type=bind|volume|tmpfs,source=,target="),
     repeat("--volumes-from", "CONTAINER[:ro]", "Mount what another container has mounted"),
     repeat("--tmpfs", "TARGET[:OPTIONS]", "Mount a tmpfs"),
+    repeat("--no-mount", "PATH", "Without a bind of the site's, or bind-paths: without any"),
     repeat("--device", "SOURCE[:TARGET][:PERMISSIONS]", "Add a device of the host"),
+)
+
+_SITE = section(
+    "Site",
+    repeat("--module", "NAME", "Add what the site's module NAME says, such as for MPI or a GPU"),
+    repeat("--no-module", "NAME", "Not the module that the site adds by itself; all: none"),
 )
 
 _VIEW = section(
@@ -142,6 +149,7 @@ CREATE_OPTIONS = (
     *_HEALTH,
     *_IMAGE,
     *_FILES,
+    *_SITE,
     *_VIEW,
     *_NETWORK,
     *RESOURCE_OPTIONS,

@@ -38,7 +38,7 @@ def enforce(spec: ContainerSpec, *, with_binds: bool = True) -> None:
     _choose_network(spec, policy)
     if with_binds and policy.bind_sources is not None:
         for mount in spec.mounts:
-            if mount.kind == mountspec.BIND:
+            if mount.kind == mountspec.BIND and mount.target not in spec.given:
                 _check_source(mount.source, policy.bind_sources)
         folder = spec.rootfs or spec.image or ""
         if folder.startswith("/") and os.path.isdir(folder):
@@ -109,15 +109,12 @@ def _choose_network(spec: ContainerSpec, policy: Policy) -> None:
     allowed = policy.networks
     if allowed is None or joined_container(spec.network):
         return
-    driver = network.driver_of(spec.network)
-    if driver in allowed:
-        if not {"pasta", "host"}.issubset(allowed):
-            spec.network = spec.network or driver  # by its name, so that no other takes its place
-        return
-    if spec.network:
+    if spec.network in ("", "default"):
+        if allowed[0] != network.DEFAULT_DRIVER or not {"pasta", "host"}.issubset(allowed):
+            spec.network = allowed[0]  # by its name, so that no other takes its place
+    elif network.driver_of(spec.network) not in allowed:
         hint = f"rl run --network {allowed[0]} …"
         raise _refusal(f"--network {spec.network}", f"networks: {', '.join(allowed)}", hint)
-    spec.network = allowed[0]
 
 
 def _check_source(source: str, allowed: tuple[str, ...], *, flag: str = "-v ") -> None:

@@ -57,7 +57,8 @@ class ContainerSpec(Value):
     model.logspec.
     network, pid, ipc, uts, userns: also `container:NAME`, with the id once it is known
     (engine.joining). volumes_from: as written; what it brings is then among the mounts.
-    inherited: the anonymous volumes among that.
+    inherited: the anonymous volumes among that. given: targets of mounts that the administrator's
+    configuration gives to containers.
     """
 
     __slots__ = (
@@ -78,6 +79,7 @@ class ContainerSpec(Value):
         "domainname",
         "entrypoint",
         "env",
+        "given",
         "group_add",
         "health",
         "health_on_failure",
@@ -200,6 +202,7 @@ class ContainerSpec(Value):
         stop_timeout: int | None = None,
         volumes_from: list[str] | None = None,
         inherited: list[str] | None = None,
+        given: list[str] | None = None,
         health: dict[str, Any] | None = None,
         health_on_failure: str = "",
     ) -> None:
@@ -269,6 +272,7 @@ class ContainerSpec(Value):
         self.stop_timeout = stop_timeout
         self.volumes_from = volumes_from or []
         self.inherited = inherited or []
+        self.given = given or []
         self.health = health or {}
         self.health_on_failure = health_on_failure
 

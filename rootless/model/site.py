@@ -68,7 +68,7 @@ class Site:
         is_system: it is the administrator's. Raises UsageError.
         """
         known = ("store", "runtime", "additional_image_stores", "policy")
-        _check_keys(document, known, path)
+        check_keys(document, known, path)
         if not is_system:
             _check_users(document, path, self.policy)
         if "store" in document:
@@ -146,7 +146,8 @@ def texts(table: Mapping[str, object], key: str, place: str) -> list[str]:
     return words
 
 
-def _check_keys(table: Mapping[str, object], known: tuple[str, ...], place: str) -> None:
+def check_keys(table: Mapping[str, object], known: tuple[str, ...], place: str) -> None:
+    """Raises UsageError for a key of `table` that is not `known`."""
     unknown = next((key for key in table if key not in known), None)
     if unknown is not None:
         raise UsageError(f"{place}: {unknown}: there is no such key", hint=_HINT)
@@ -166,7 +167,7 @@ def _check_users(document: Mapping[str, object], path: str, policy: Policy) -> N
 def _policy(table: object, values: Mapping[str, str], place: str) -> Policy:
     if not isinstance(table, dict):
         raise UsageError(f"{place}: not a table", hint=_HINT)
-    _check_keys(table, Policy.__slots__, place)
+    check_keys(table, Policy.__slots__, place)
     policy = Policy()
     for key in ("privileged", "build", "other_places"):
         if key in table:

@@ -70,12 +70,12 @@ def test_other_networks_are_refused(rules: Callable[[str], None], wished: str) -
 @pytest.mark.parametrize(
     ("allowed", "outcome"),
     [
-        (["none", "slirp4netns"], "slirp4netns"),
+        (["none", "slirp4netns"], "none"),
         (["slirp4netns", "host"], "slirp4netns"),
         (["slirp4netns", "pasta", "host"], ""),
     ],
 )
-def test_the_default_network_is_named_where_what_takes_its_place_is_not_allowed(
+def test_the_first_network_is_named_where_what_takes_its_place_is_not_allowed(
     rules: Callable[[str], None], allowed: list[str], outcome: str
 ) -> None:
     rules(f"networks = {allowed}")

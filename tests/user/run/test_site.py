@@ -186,6 +186,63 @@ def test_a_mistake_in_the_file_is_told(rl: Any, site: Write) -> None:
     assert "rl.toml" in rl("images", code=125).stderr
 
 
+def test_binds_and_variables_of_the_site(
+    rl: Any, site: Write, short_dir: Path, busybox_image: str
+) -> None:
+    (short_dir / "data").mkdir()
+    (short_dir / "data/f").write_text("of the host\n")
+    site(f'binds = ["{short_dir}/data", "{short_dir}/data:/sw:ro", "/nowhere"]\nenv = ["S=1"]\n',
+         "containers.toml")  # fmt: skip
+    script = f"cat {short_dir}/data/f /sw/f; echo $S; touch /sw/x"
+    run = ["run", "--rm", "--net", "none"]
+    done = rl(*run, busybox_image, "sh", "-c", script, code=1)
+    assert done.stdout == "of the host\nof the host\n1\n"
+    assert "Read-only file system" in done.stderr
+    done = rl(*run, "--no-mount", "/sw", "-e", "S=2", busybox_image, "sh", "-c",
+              "ls -d /sw; echo $S")  # fmt: skip
+    assert done.stdout == "2\n"
+    done = rl(*run, "--no-mount", "bind-paths", busybox_image, "ls", f"{short_dir}", code=1)
+    assert done.stdout == ""
+    # A container keeps what it was made with.
+    rl("create", "--name", "c", "--net", "none", busybox_image, "cat", "/sw/f")
+    site("", "containers.toml")
+    assert rl("start", "-a", "c").stdout == "of the host\n"
+    rl("rm", "c")
+
+
+def test_a_module_for_a_job(rl: Any, site: Write, short_dir: Path, busybox_image: str) -> None:
+    site((site_config.CHECKOUT / "helpers/modules/openmpi-pmix.toml").read_text(),
+         "modules/openmpi-pmix.toml")  # fmt: skip
+    site('modules = ["openmpi-pmix"]\n', "containers.toml")
+    (short_dir / "pmix").mkdir()
+    job = {"PMIX_RANK": "0", "PMIX_SERVER_TMPDIR": f"{short_dir}/pmix", "SLURM_JOB_ID": "7"}
+    script = f"id -u; hostname; echo $SLURM_JOB_ID; echo made > {short_dir}/pmix/f"
+    done = rl("run", "--rm", busybox_image, "sh", "-c", script, env=job)
+    import os
+
+    assert done.stdout.splitlines() == [str(os.geteuid()), os.uname().nodename, "7"]
+    assert (short_dir / "pmix/f").read_text() == "made\n"
+    assert (short_dir / "pmix/f").stat().st_uid == os.geteuid()
+    # Outside of a job nothing changes, and in one it can be left out.
+    for words, env in (([], {}), (["--no-module", "all"], job)):
+        done = rl("run", "--rm", "--net", "none", *words, busybox_image, "sh", "-c",
+                  "id -u; echo $SLURM_JOB_ID", env=env)  # fmt: skip
+        assert done.stdout == "0\n\n"
+
+
+def test_modules_are_listed(rl: Any, site: Write) -> None:
+    site('description = "A thing"\nwhen = { env = "JOB" }\n', "modules/thing.toml")
+    site('modules = ["thing"]\n', "containers.toml")
+    assert rl("module", "ls").stdout.splitlines()[1].split()[:2] == ["thing", "no"]
+    assert rl("module", "ls", env={"JOB": "1"}).stdout.splitlines()[1].split()[:2] == [
+        "thing",
+        "yes",
+    ]
+    (document,) = json.loads(rl("module", "inspect", "thing").stdout)
+    assert document["description"] == "A thing"
+    assert "no such module" in rl("module", "inspect", "other", code=125).stderr
+
+
 def test_the_shipped_file_says_nothing_and_costs_nothing(rl: Any, site: Write) -> None:
     shipped = site_config.CHECKOUT / "config/rl.toml"
     site(shipped.read_text())
