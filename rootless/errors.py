@@ -69,6 +69,12 @@ class StoreError(RlError):
     """The store cannot be read or written (full disk, wrong owner, damaged file)."""
 
 
+class PlaceError(StoreError):
+    """No directory of this host can be the store, or the runtime directory."""
+
+    concerns_host = True
+
+
 class NetworkSetupError(RlError):
     """The container's network could not be made."""
 

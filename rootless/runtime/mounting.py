@@ -7,7 +7,7 @@ import os
 import stat
 
 from rootless import log
-from rootless.errors import RuntimeSetupError
+from rootless.errors import HostError, RlError, RuntimeSetupError
 from rootless.kernel import libc, mounts
 
 TYPE_CHECKING = False
@@ -48,12 +48,12 @@ def describe_mount(mount: dict[str, Any]) -> str:
     return f"mount -t {mount['type']} -o {options} {mount['source']} {mount['destination']}"
 
 
-def _explain(mount: dict[str, Any], error: OSError) -> RuntimeSetupError:
+def _explain(mount: dict[str, Any], error: OSError) -> RlError:
     target = mount["destination"]
     if mount["type"] == "bind" and error.errno == errno.ENOENT:
         return RuntimeSetupError(f"mount {mount['source']} on {target}: no such file or directory")
     if mount["type"] == "proc" and error.errno == errno.EPERM:
-        return RuntimeSetupError(
+        return HostError(
             f"mount proc on {target}: not permitted: parts of the host's /proc are masked",
             hint="rl run --pid host …",
         )

@@ -10,7 +10,7 @@ import errno
 import os
 
 from rootless import log
-from rootless.errors import RuntimeSetupError
+from rootless.errors import HostError, RuntimeSetupError
 from rootless.kernel import libc
 
 TYPE_CHECKING = False
@@ -146,7 +146,7 @@ def _mount_overlay(request: RootfsRequest, lowers: list[str], merged: str) -> Se
     except OSError as error:
         if request["program"]:
             return _mount_fuse(request, lowers, merged)
-        raise RuntimeSetupError(
+        raise HostError(
             f"storage driver overlay: {error.strerror} (needs Linux 5.11 and a local file system)",
             hint="rl run --storage-driver fuse-overlayfs …",
         ) from error

@@ -12,7 +12,7 @@ import os
 import zlib
 
 from rootless import config, log
-from rootless.errors import StoreError, UsageError
+from rootless.errors import PlaceError, StoreError, UsageError
 from rootless.store import files
 
 TYPE_CHECKING = False
@@ -130,7 +130,7 @@ class Paths:
 
 
 def discover() -> Paths:
-    """The paths of the calling user. Raises StoreError when there is no place for them."""
+    """The paths of the calling user. Raises PlaceError when there is no place for them."""
     site = _site()
     if site is None:
         return Paths(_find_root(None), find_runtime())
@@ -291,7 +291,7 @@ def _first_made(fallbacks: list[str], uid: int) -> str:
         if refused:
             log.notice(f"{refused[0]}; {path} is used instead")
         return path
-    raise StoreError("; ".join(refused), hint="export RL_RUNTIME_DIR=/path/of/your/own")
+    raise PlaceError("; ".join(refused), hint="export RL_RUNTIME_DIR=/path/of/your/own")
 
 
 def _private(path: str, uid: int) -> str:
@@ -305,7 +305,7 @@ def _private(path: str, uid: int) -> str:
     except OSError as error:
         raise files.explain(error, path) from error
     if not files.is_private(path, uid):
-        raise StoreError(
+        raise PlaceError(
             f"{path}: exists but is not a private directory of uid {uid}",
             hint=f"ls -ld {path}; export RL_RUNTIME_DIR=/path/of/your/own",
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from rootless import log
-from rootless.errors import HostError, StoreError
+from rootless.errors import HostError, PlaceError, StoreError
 from rootless.store import files, instead, trees
 from rootless.tools import idmap
 
@@ -44,14 +44,14 @@ def choose(candidates: Sequence[tuple[str, bool]]) -> str:
             return path
         refused.append((path, reason))
     reasons = "; ".join(f"{path}: {reason}" for path, reason in refused)
-    raise StoreError(f"no place for a store: {reasons}", hint=_HINT)
+    raise PlaceError(f"no place for a store: {reasons}", hint=_HINT)
 
 
 def require(root: str) -> None:
     """Raises StoreError where `root`, which the user has named, cannot hold a store."""
     reason = judge(root)
     if reason:
-        raise StoreError(f"{root}: cannot hold a store: {reason}", hint=_HINT)
+        raise PlaceError(f"{root}: cannot hold a store: {reason}", hint=_HINT)
 
 
 def of_site(root: str, said_in: str) -> str:
@@ -68,7 +68,7 @@ def of_site(root: str, said_in: str) -> str:
     if not reason and not os.access(f"{root}/tmp", os.W_OK | os.X_OK):
         reason = judge(root)
     if reason:
-        raise StoreError(f"{root}: cannot hold a store: {reason}", hint=f"grep store {said_in}")
+        raise PlaceError(f"{root}: cannot hold a store: {reason}", hint=f"grep store {said_in}")
     return root
 
 
