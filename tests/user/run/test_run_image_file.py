@@ -383,3 +383,19 @@ def test_devices_of_a_file_are_none(rl: Rl, file: Path, tmp_path: Path) -> None:
     assert sh(rl, path, "stat -c %F /null2; cat /null2 || echo none") .splitlines() == [
         "character special file", "none",
     ]  # fmt: skip
+
+
+def test_a_server_that_never_answers(rl: Rl, file: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin/squashfuse_ll"
+    program.write_text("#!/bin/sh\necho busy >&2\nexec sleep 1000\n")
+    program.chmod(0o755)
+    rl.env["PATH"] = f"{tmp_path}/bin:{rl.env['PATH']}"
+    rl.argv = [
+        sys.executable, "-IS", "-c",
+        f"import sys; sys.path += {[str(CHECKOUT), *sys.path[-1:]]!r};"
+        " from rootless.tools import squashfuse; squashfuse._PATIENCE_MS = 500;"
+        " from rootless.cli.main import main; main()",
+    ]  # fmt: skip
+    said = rl("run", "--rm", "--net=none", str(file), "true", code=125).stderr
+    assert f"{file}: cannot be mounted: squashfuse_ll: busy" in said
