@@ -107,12 +107,18 @@ def mount_squash(folder: str, squash: tuple[str, str]) -> Server:
 def _copy(layers: list[str], merged: str) -> None:
     """Once for all starts of the container; what a killed one has copied is copied anew."""
     from rootless.runtime import copytree
+    from rootless.store import layers as store
     from rootless.store import trees
 
-    if os.listdir(merged):
-        trees.remove_tree(merged)
-        os.mkdir(merged, 0o700)
-    copytree.copy_layers(layers, merged)
+    folder = os.path.dirname(merged)
+    # A name of its own, or all copies were in one group of inodes: store.layers says why.
+    new = f"{folder}/{os.path.basename(folder)}"
+    for left in (merged, new):
+        trees.remove_tree(left)
+    store.spread_subdirectories(folder)
+    os.mkdir(new, 0o700)
+    copytree.copy_layers(layers, new)
+    os.rename(new, merged)
     with open(_IS_COPIED, "x"):
         pass
 

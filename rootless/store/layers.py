@@ -138,7 +138,7 @@ class Workspace:
                     break
                 self.lock.release()
         os.mkdir(self.path, 0o700)
-        _spread_subdirectories(self.path)
+        spread_subdirectories(self.path)
 
     def close(self) -> None:
         """Remove the directory; in the user namespace when files of other ids are left in it."""
@@ -153,7 +153,7 @@ class Workspace:
         self.close()
 
 
-def _spread_subdirectories(path: str) -> None:
+def spread_subdirectories(path: str) -> None:
     """Ask the file system to place what is in each subdirectory apart.
 
     ext4 otherwise puts all layers into the inode group of `tmp`. Unpackers then share its locks,
