@@ -6,7 +6,17 @@ import os
 import time
 
 from rootless import config, log
-from rootless.engine import answered, create, facts, images, networks, plan, request, storage
+from rootless.engine import (
+    answered,
+    create,
+    facts,
+    images,
+    networks,
+    plan,
+    request,
+    storage,
+    trials,
+)
 from rootless.engine.grouping import Grouping
 from rootless.engine.undo import Undo
 from rootless.errors import EXIT_ENGINE, HostError, NotFoundError, RlError, UsageError
@@ -78,6 +88,8 @@ class Start:
         _say_what_is_reduced(maps)
         image, image_facts = self._image(progress)
         self.timeline.mark("image found")
+        if image_facts.squash and tried:
+            host.storage = trials.overlay_too(known, host.storage)
         self._built_for = str(image.config.get("architecture", "")) if image else ""
         self._network = networks.choose(spec, image_facts.config, known)
         self._network.check()

@@ -35,6 +35,12 @@ def storage(verdicts: Verdicts, program: str) -> dict[str, str]:
     return found
 
 
+def overlay_too(verdicts: Verdicts, found: dict[str, str]) -> dict[str, str]:
+    """`found`, and whether native overlay works, for who would rather have that."""
+    alone = storage(verdicts, "")
+    return {**found, **{name: why for name, why in alone.items() if name not in found}}
+
+
 def _program(driver: str, program: str) -> str:
     return _identity(program) if driver == _FUSE and program else ""
 
