@@ -44,6 +44,8 @@ class Wish:
             for name, section in linux["resources"].items()
             if name in ("memory", "cpu", "pids", "blockIO", "unified") and section
         }
+        if not self.path and manager == CGROUPFS and self.needs_group:
+            self.path = f"rl-{container_id}"
         self.slice_name, self.scope = "", ""
         if manager == SYSTEMD:
             self._read_systemd(container_id)
@@ -78,6 +80,8 @@ def make(wish: Wish, pid: int) -> str:
         directory = _scope(wish, pid) if wish.manager == SYSTEMD else _directory(wish, pid)
     except (OSError, HostError) as error:
         return _without(wish, error.message if isinstance(error, RlError) else str(error))
+    if not directory:
+        return ""  # nobody has named a place, or needs one
     try:
         write(directory, wish.settings)
     except BaseException:
@@ -119,7 +123,7 @@ def _directory(wish: Wish, pid: int) -> str:
     elif wish.path:
         base = hierarchy.directory
     else:
-        return ""  # nobody has named a place, and the caller's own group does for one
+        return ""
     directory = os.path.normpath(f"{base}/{wish.path.lstrip('/')}")
     if not directory.startswith(f"{base}/"):
         raise UsageError(f"linux.cgroupsPath {wish.path}: leads out of {base}")
