@@ -71,6 +71,7 @@ def _gather() -> dict[str, dict[str, Any]]:
             "root": places.root,
             **_instead_of(places.root),
             "runtime": places.runtime,
+            **_additional(places),
             "images": len(index.entries(places)),
             "containers": len(containers.all_ids(places)),
             "running": len(containers.live_ids(places)),
@@ -99,6 +100,12 @@ def _instead_of(root: str) -> dict[str, str]:
         if refused
         else {}
     )
+
+
+def _additional(places: Paths) -> dict[str, str]:
+    """The image stores of others that are read."""
+    roots = [other.root for other in places.additional]
+    return {"additional image stores": ", ".join(roots)} if roots else {}
 
 
 def _helper(name: str) -> str:

@@ -58,3 +58,27 @@ def test_without_xdg_config_home_it_is_the_homes(monkeypatch, tmp_path):
     (tmp_path / ".config/rl").mkdir(parents=True)
     (tmp_path / ".config/rl/x.toml").write_text("")
     assert config.user_files("x.toml") == [str(tmp_path / ".config/rl/x.toml")]
+
+
+def test_a_directory_that_is_not_there_is_looked_for_once(monkeypatch, tmp_path):
+    monkeypatch.setattr(config, "SYSTEM_FOLDER", str(tmp_path / "etc"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("RL_CONFIG", raising=False)
+    looks = []
+    is_there = os.path.isdir
+    monkeypatch.setattr(config.os.path, "isdir", lambda path: looks.append(path) or is_there(path))
+    for name in ("rl.toml", "containers.toml", "registries.toml"):
+        assert config.user_files(name) == []
+        assert config.system_file(name) == ""
+    assert looks == [str(tmp_path / "etc"), str(tmp_path / "home/rl")]
+
+
+def test_only_the_administrators_directory_has_system_files(monkeypatch, tmp_path):
+    monkeypatch.setattr(config, "SYSTEM_FOLDER", str(tmp_path / "etc"))
+    monkeypatch.setenv("RL_CONFIG", str(tmp_path / "mine"))
+    for folder in ("etc", "mine"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "mine/rl.toml").write_text("")
+    assert config.system_file("rl.toml") == ""
+    (tmp_path / "etc/rl.toml").write_text("")
+    assert config.system_file("rl.toml") == str(tmp_path / "etc/rl.toml")

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from rootless.kernel import libc
+from rootless.tools import idmap
 from tests.user.run import site_config
 
 Write = Callable[..., None]
@@ -241,6 +243,26 @@ def test_modules_are_listed(rl: Any, site: Write) -> None:
     (document,) = json.loads(rl("module", "inspect", "thing").stdout)
     assert document["description"] == "A thing"
     assert "no such module" in rl("module", "inspect", "other", code=125).stderr
+
+
+def test_a_real_etc_rl(rl: Any, short_dir: Path, busybox_image: str) -> None:
+    """Without the change to the program: /etc/rl is laid over the host's /etc, in a mount
+    namespace, where this user is root. No variable leads away from it."""
+    (short_dir / "over/rl").mkdir(parents=True)
+    (short_dir / "over/rl/rl.toml").write_text("[policy]\nprivileged = false\n")
+    rl.env["RL_CONFIG"] = rl.env["XDG_CONFIG_HOME"] = f"{short_dir}/mine"
+
+    def inside() -> list[str]:
+        libc.unshare(libc.CLONE_NEWNS)
+        options = f"lowerdir={short_dir}/over:/etc"
+        libc.mount("overlay", "/etc", "overlay", libc.MS_RDONLY, options)
+        run = ["run", "--rm", "--net", "none"]
+        refused = rl(*run, "--privileged", busybox_image, "true", code=125)
+        return [refused.stderr, rl(*run, busybox_image, "echo", "runs").stdout]
+
+    refused, said = idmap.call(inside)
+    assert "--privileged: not allowed here (/etc/rl/rl.toml: privileged = false)" in refused
+    assert said == "runs\n"
 
 
 def test_the_shipped_file_says_nothing_and_costs_nothing(rl: Any, site: Write) -> None:
