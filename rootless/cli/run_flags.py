@@ -40,6 +40,11 @@ _MAXIMUM_TIMEOUT = 10**9
 def container_spec(parsed: Parsed) -> ContainerSpec:
     """What `parsed` (of `rl run`) asks for, and the site gives. Raises RlError."""
     spec = _of_flags(parsed)
+    named = [word for word in parsed.all("device") if _is_named(word)]
+    if named:
+        from rootless.engine import cdi
+
+        cdi.apply(spec, named)
     if parsed.all("module") or config.user_files("containers.toml"):
         from rootless.engine import modules
 
@@ -284,7 +289,7 @@ def _mounts(parsed: Parsed) -> list[MountSpec]:
 
 
 def _devices(parsed: Parsed) -> list[DeviceSpec]:
-    words = parsed.all("device")
+    words = [word for word in parsed.all("device") if not _is_named(word)]
     if not words:
         return []
     from rootless.model.mountspec import parse_device
@@ -296,6 +301,11 @@ def _devices(parsed: Parsed) -> list[DeviceSpec]:
             hint = f"-v {device.source}:{device.source}"
             raise UsageError(f"--device {word}: {device.source}: not a device", hint=hint)
     return devices
+
+
+def _is_named(word: str) -> bool:
+    """Whether --device names a device of the Container Device Interface, VENDOR/CLASS=NAME."""
+    return "=" in word and not word.startswith("/")
 
 
 def _check_exists(path: str, place: str, *, hint: str) -> int:

@@ -77,7 +77,11 @@ _FILES = section(
     repeat("--volumes-from", "CONTAINER[:ro]", "Mount what another container has mounted"),
     repeat("--tmpfs", "TARGET[:OPTIONS]", "Mount a tmpfs"),
     repeat("--no-mount", "PATH", "Without a bind of the site's, or bind-paths: without any"),
-    repeat("--device", "SOURCE[:TARGET][:PERMISSIONS]", "Add a device of the host"),
+    repeat(
+        "--device",
+        "SOURCE[:TARGET][:PERMISSIONS]",
+        "Add a device, or VENDOR/CLASS=NAME of CDI",
+    ),
 )
 
 _SITE = section(

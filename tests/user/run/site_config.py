@@ -11,13 +11,15 @@ import sys
 sys.path += {paths!r}
 from rootless import config
 config.SYSTEM_FOLDER = {folder!r}
+from rootless.engine import cdi
+cdi.FOLDERS = ({folder!r} + "/cdi",)
 from rootless.cli.main import main
 main()
 """
 
 
 def argv(folder: Path) -> list[str]:
-    """The words that run `rl` with `folder` for /etc/rl.
+    """The words that run `rl` with `folder` for /etc/rl, and `cdi` in it for /etc/cdi.
 
     No variable and no flag does that, or users could get round what an administrator forbids:
     test_site.py has a look at a real /etc/rl, too.

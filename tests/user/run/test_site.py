@@ -245,6 +245,25 @@ def test_modules_are_listed(rl: Any, site: Write) -> None:
     assert "no such module" in rl("module", "inspect", "other", code=125).stderr
 
 
+def test_a_device_by_name(rl: Any, site: Write, short_dir: Path, busybox_image: str) -> None:
+    (short_dir / "lib").mkdir()
+    (short_dir / "lib/f").write_text("driver\n")
+    edits = {
+        "env": ["GPU=zero"], "deviceNodes": [{"path": "/dev/gpu0", "hostPath": "/dev/zero"}],
+        "mounts": [{"hostPath": f"{short_dir}/lib", "containerPath": "/gpu", "options": ["ro"]}],
+    }  # fmt: skip
+    document = {"cdiVersion": "0.6.0", "kind": "v.com/gpu",
+                "devices": [{"name": "all", "containerEdits": edits}]}  # fmt: skip
+    site(json.dumps(document), "cdi/v.json")
+    script = "echo $GPU; head -c 2 /dev/gpu0 | od -An -tx1; cat /gpu/f; touch /gpu/x"
+    done = rl("run", "--rm", "--net", "none", "--device", "v.com/gpu=all", busybox_image,
+              "sh", "-c", script, code=1)  # fmt: skip
+    assert done.stdout.split() == ["zero", "00", "00", "driver"]
+    assert "Read-only file system" in done.stderr
+    done = rl("run", "--rm", "--device", "v.com/gpu=1", busybox_image, "true", code=125)
+    assert "no such device; there is v.com/gpu=all" in done.stderr
+
+
 def test_a_real_etc_rl(rl: Any, short_dir: Path, busybox_image: str) -> None:
     """Without the change to the program: /etc/rl is laid over the host's /etc, in a mount
     namespace, where this user is root. No variable leads away from it."""
