@@ -59,9 +59,13 @@ def _rows(area: Area, width: int) -> list[str]:
     if area.untried:
         return [_INDENT + area.untried]
     return [
-        f"{_INDENT}{finding.state:<7}  {finding.check:<{width}}  {finding.found}"
+        f"{_INDENT}{_state(finding):<7}  {finding.check:<{width}}  {finding.found}"
         for finding in area.findings
     ]
+
+
+def _state(finding: Finding) -> str:
+    return "-" if finding.absent else str(finding.state)
 
 
 def _verdict(report: Report) -> list[str]:
@@ -109,6 +113,7 @@ def _row(finding: Finding) -> dict[str, Any]:
     return {
         "check": finding.check,
         "state": finding.state,
+        "absent": finding.absent,
         "found": finding.found,
         "meaning": finding.meaning,
         "fix": {"whom": fix.whom, "why": fix.why, "command": fix.command} if fix else None,

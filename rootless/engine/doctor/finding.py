@@ -29,13 +29,21 @@ class Fix(Value):
 class Finding(Value):
     """One line of the report. check: its name, which stays the same for scripts. state: one of
     STATES. found: what there is, in a line; meaning: what that means for the user, "" where it is
-    as it should be."""
+    as it should be. absent: it is not there, and all works without it."""
 
-    __slots__ = ("check", "fix", "found", "meaning", "state")
+    __slots__ = ("absent", "check", "fix", "found", "meaning", "state")
 
     def __init__(
-        self, check: str, state: str, found: str, meaning: str = "", fix: Fix | None = None
+        self,
+        check: str,
+        state: str,
+        found: str,
+        meaning: str = "",
+        fix: Fix | None = None,
+        *,
+        absent: bool = False,
     ) -> None:
+        self.absent = absent
         self.check = check
         self.state = state
         self.found = found
@@ -46,6 +54,11 @@ class Finding(Value):
 def works(check: str, found: str) -> Finding:
     """As it should be."""
     return Finding(check, WORKS, found)
+
+
+def unneeded(check: str, found: str) -> Finding:
+    """Not there, which nobody has to mind; found: why not."""
+    return Finding(check, WORKS, found, absent=True)
 
 
 def open_device(path: str, module: str, container: str) -> str:

@@ -12,6 +12,7 @@ from rootless.engine.doctor.finding import (
     Finding,
     Fix,
     open_device,
+    unneeded,
     works,
 )
 
@@ -60,6 +61,8 @@ def _first(told: dict[str, dict[str, Any]]) -> Finding:
     facts = told[_DEFAULT]
     if not facts["reason"]:
         return works(_DEFAULT, f"{_version(facts)}; a tap device came up")
+    if facts["tun"] and facts["path"]:
+        return unneeded(_DEFAULT, f"{facts['path']} is of no use without a device")
     meaning = _HOSTS if told[_OTHER]["reason"] else _PASTAS
     return Finding(_DEFAULT, REDUCED, facts["reason"], meaning, _install(_DEFAULT, facts))
 
@@ -69,9 +72,11 @@ def _second(told: dict[str, dict[str, Any]]) -> Finding:
     if not facts["reason"]:
         use = "is used" if first["reason"] else "came up (--network pasta)"
         return works(_OTHER, f"{_version(facts)}; {use}")
+    if facts["tun"] and facts["path"]:
+        return unneeded(_OTHER, f"{facts['path']} is of no use without a device")
     # Of the two, one is enough.
     needed = "not needed" if not first["reason"] else f"{_DEFAULT} alone would do"
-    return works(_OTHER, f"{facts['reason']}; {needed}")
+    return unneeded(_OTHER, f"{facts['reason']}; {needed}")
 
 
 def _version(facts: dict[str, Any]) -> str:

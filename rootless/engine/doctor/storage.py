@@ -9,6 +9,7 @@ from rootless.engine.doctor.finding import (
     Finding,
     Fix,
     open_device,
+    unneeded,
     works,
 )
 
@@ -71,7 +72,7 @@ def _program(facts: dict[str, Any]) -> Finding:
             Fix(ADMINISTRATOR, _WHY_PROGRAM, _PACKAGE),
         )  # fmt: skip
     if facts["device"]:
-        return works("fuse-overlayfs", f"{facts['version']} ({facts['program']}), without a device")
+        return unneeded("fuse-overlayfs", f"{facts['program']} is of no use without a device")
     return Finding("fuse-overlayfs", REDUCED, problem, f"{_instead(facts)}; {_NO_SHIFT}")
 
 
@@ -90,7 +91,7 @@ def _overlay(facts: dict[str, Any]) -> Finding:
         return Finding(
             "native-overlay", REDUCED, f"cannot be mounted: {problem}", _instead(facts)
         )  # fmt: skip
-    return works("native-overlay", f"not here, and not needed ({problem})")
+    return unneeded("native-overlay", f"not here, and not needed ({problem})")
 
 
 def _squash(facts: dict[str, Any]) -> Finding:
@@ -99,4 +100,4 @@ def _squash(facts: dict[str, Any]) -> Finding:
         return works("squashfuse", f"{program}: FILE.sqsh is mounted")
     # Without what helps, which stands where it is needed.
     reason = problem.partition(" (")[0]
-    return works("squashfuse", f"FILE.sqsh is unpacked first: {reason}")
+    return unneeded("squashfuse", f"FILE.sqsh is unpacked first: {reason}")

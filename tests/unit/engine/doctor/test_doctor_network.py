@@ -44,7 +44,7 @@ def test_all_works() -> None:
 
 def test_pasta_is_not_needed_beside_slirp4netns() -> None:
     found = judge(pasta=MISSING)["pasta"]
-    assert found.state == WORKS and found.found == "not installed; not needed"
+    assert found.state == WORKS and found.absent and found.found == "not installed; not needed"
 
 
 def test_pasta_takes_the_place_of_slirp4netns() -> None:
@@ -70,6 +70,8 @@ def test_one_that_is_there_and_fails() -> None:
 def test_no_tun_device() -> None:
     found = judge({"tun": "No such file or directory", "reason": "/dev/net/tun: no such device"})
     assert found["dev-net-tun"].found == "/dev/net/tun: no such file or directory"
+    # What waits for the device is no second thing to put right.
+    assert found["slirp4netns"].absent and found["slirp4netns"].state == WORKS
     assert command(found["dev-net-tun"]) == "sudo modprobe tun; sudo chmod 0666 /dev/net/tun"
 
 

@@ -30,6 +30,7 @@ def test_all_works() -> None:
 def test_native_overlay_is_not_needed_beside_fuse_overlayfs() -> None:
     found = judge(tried={**ALL, "overlay": "invalid argument"})
     assert {finding.state for finding in found.values()} == {WORKS}
+    assert found["native-overlay"].absent and not found["fuse-overlayfs"].absent
     assert found["native-overlay"].found == "not here, and not needed (invalid argument)"
 
 
