@@ -49,8 +49,9 @@ def _ranges(facts: dict[str, Any]) -> Finding:
     ranges: dict[str, list[list[int]]] = facts["ranges"]
     without = [path for path, rows in ranges.items() if not rows]
     if without:
+        where = _served_by(facts) or " and ".join(without)
         return Finding(
-            "subordinate-ids", REDUCED, f"none for {facts['user']} in {' and '.join(without)}",
+            "subordinate-ids", REDUCED, f"none for {facts['user']} in {where}",
             ONE_ID, Fix(ADMINISTRATOR, _WHY_IDS, _command(facts, without)),
         )  # fmt: skip
     fewest = min(sum(size for _, size in rows) for rows in ranges.values())
@@ -61,13 +62,21 @@ def _ranges(facts: dict[str, Any]) -> Finding:
             "images whose files belong to higher ids, such as 65534 (nobody), cannot be unpacked",
             Fix(ADMINISTRATOR, _WHY_IDS, _command(facts, list(ranges))),
         )  # fmt: skip
-    source = facts["source"] or "/etc/subuid and /etc/subgid"
+    source = _served_by(facts) or "/etc/subuid and /etc/subgid"
     return works("subordinate-ids", f"{fewest} from {starts} ({source})")
+
+
+def _served_by(facts: dict[str, Any]) -> str:
+    """Who has the lists in place of the files, "" for the files."""
+    source = facts["source"]
+    return "" if source in ("", "files") else f"{source} (subid: in /etc/nsswitch.conf)"
 
 
 def _command(facts: dict[str, Any], without: list[str]) -> str:
     """That gives a range: usermod(8) knows local users only."""
     first, user = facts["free"], shlex.quote(facts["user"])
+    if _served_by(facts):
+        return f"# there: {_USUAL} ids for {user}; to see them: getsubids {user}"
     last = first + _USUAL - 1
     if not facts["is_local"]:
         return f"echo {user}:{first}:{_USUAL} | sudo tee -a {' '.join(without)}"

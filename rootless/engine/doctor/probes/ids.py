@@ -52,7 +52,8 @@ def _is_local(user: str) -> bool:
 def _source() -> str:
     """Who is asked for subordinate ids (nsswitch.conf(5), "subid"); "" for the files alone."""
     rows = (line.partition(":") for line in _lines("/etc/nsswitch.conf"))
-    return next((words.strip() for name, _, words in rows if name.strip() == "subid"), "")
+    words = next((words for name, _, words in rows if name.strip() == "subid"), "")
+    return words.strip().partition(" ")[0]
 
 
 def _first_free() -> int:

@@ -38,7 +38,10 @@ def test_all_works() -> None:
 
 
 def test_ids_of_a_directory_server() -> None:
-    assert "(sss)" in judge(source="sss")["subordinate-ids"].found
+    assert "(sss (subid: in " in judge(source="sss")["subordinate-ids"].found
+    found = judge(source="sss", ranges={"/etc/subuid": [], "/etc/subgid": []})["subordinate-ids"]
+    assert found.found == "none for alice in sss (subid: in /etc/nsswitch.conf)"
+    assert command(found).endswith("getsubids alice")
 
 
 def test_none_for_a_local_user() -> None:
