@@ -50,8 +50,8 @@ def _lines(report: Report) -> list[str]:
     lines += _verdict(report)
     lines += _own_fixes(report.fixes("you"))
     if report.letter():
-        lines += ["", "Send this to your administrator:", ""]
-        lines += [_INDENT + line if line else "" for line in report.letter().splitlines()]
+        # Not indented: it can be pasted into a shell, with here-documents.
+        lines += ["", "Send this to your administrator:", "", *report.letter().splitlines()]
     return lines
 
 

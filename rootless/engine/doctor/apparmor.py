@@ -17,9 +17,10 @@ _TARGET = "/etc/apparmor.d/rl"
 _HEAD = "profile rl "
 # Where the profile that is shipped expects rl; the last is what the commands below make.
 _USUAL = ("/usr/bin/rl", "/usr/local/bin/rl", "/opt/rl/bin/rl")
+# Not to be pasted: whose rl it is that root installs is for root to decide.
 _INSTALL = (
-    "sudo python3 -m venv /opt/rl && sudo /opt/rl/bin/pip install rootless"
-    "  # rl for all users, as /opt/rl/bin/rl"
+    "# First install rl where only root can change it; users then run /opt/rl/bin/rl:\n"
+    "#   sudo python3 -m venv /opt/rl && sudo /opt/rl/bin/pip install SOURCE-OF-RL"
 )
 
 

@@ -231,7 +231,7 @@ def test_words_for_people() -> None:
     assert row.split(maxsplit=2) == ["reduced", "dev-fuse", "/dev/fuse: no such file or directory"]
     assert "rl works here, with less:" in lines
     assert lines.index("Send this to your administrator:") > lines.index("What you can do:")
-    assert any(line.startswith("  # tester (uid 1000) runs containers here") for line in lines)
+    assert any(line.startswith("# tester (uid 1000) runs containers here") for line in lines)
     assert max(len(line) for line in lines if line.startswith("  works")) < 110
 
 

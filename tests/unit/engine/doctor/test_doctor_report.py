@@ -107,7 +107,7 @@ def test_root_installs_an_rl_of_its_own_where_the_user_could_change_this_one(
     monkeypatch.setattr(apparmor, "own_script", lambda: script)
     monkeypatch.setattr(apparmor, "is_roots", lambda script: False)
     commands = apparmor.commands()
-    assert commands.startswith("sudo python3 -m venv /opt/rl && ")
+    assert commands.startswith("# First install rl where only root can change it")
     assert "alice" not in commands and "opt/rl/bin}/rl" in commands
 
 
