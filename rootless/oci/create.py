@@ -13,10 +13,7 @@ from rootless.errors import RuntimeSetupError, UsageError
 from rootless.kernel import libc, proc, signals
 from rootless.kernel.channel import Channel, pair
 from rootless.oci import (
-    cgroups,
     document,
-    fdsocket,
-    foreground,
     fork,
     hooks,
     init,
@@ -25,7 +22,6 @@ from rootless.oci import (
     statedir,
     sysctls,
     usernamespace,
-    waiting,
 )
 from rootless.oci.job import Job
 from rootless.oci.mountoptions import MountOptions
@@ -49,7 +45,7 @@ class Options:
         self.config = "config.json"
         self.waits = waits
         self.detached = waits
-        self.manager = cgroups.CGROUPFS
+        self.manager = "cgroupfs"
         self.console_socket = self.pid_file = self.pidfd_socket = ""
         self.preserved = 0
         self.new_keyring = True
@@ -198,14 +194,20 @@ def _descriptors() -> str:
 def _open_sockets(job: Job, options: Options) -> None:
     record = job.record
     if options.waits:
+        from rootless.oci import waiting
+
         job.listener = waiting.listen(record)
     if options.console_socket:
+        from rootless.oci import fdsocket
+
         job.console = fdsocket.connect(options.console_socket, "--console-socket")
     section = job.document["linux"].get("seccomp") or {}
     if job.filter.program:
         with open(f"{record.directory}/seccomp", "wb") as file:
             file.write(job.filter.program)
     if section.get("listenerPath"):
+        from rootless.oci import fdsocket
+
         job.filter.listener = fdsocket.connect(
             section["listenerPath"], "linux.seccomp.listenerPath"
         )
@@ -232,14 +234,13 @@ def _bring_up(made: Made, options: Options) -> None:
     job, record = made.job, made.job.record
     status = record.status
     status["pid"], status["started"] = made.pid, proc.start_time(made.pid)
-    wish = cgroups.Wish(job.document, options.manager, record.id)
-    status["scope"] = wish.scope
-    record.save()
-    status["cgroup"] = cgroups.make(wish, made.pid)
-    if not status["cgroup"]:
-        status["scope"] = ""
-    record.save()
+    if _wants_group(job, options):
+        _make_group(job, options, made.pid)
     made.channel.send(init.MAPPED, made.pid)
+    # While it mounts.
+    record.save()
+    if not options.waits:
+        from rootless.oci import lifecycle  # noqa: F401
     _expect(made, init.MOUNTED)
     state = record.document("creating")
     for phase in hooks.PREPARING:
@@ -251,10 +252,31 @@ def _bring_up(made: Made, options: Options) -> None:
     if not options.waits:
         made.listener = notifying.listen(record)
     if not options.detached:
+        from rootless.oci import foreground
+
         foreground.hold_signals()
     _save(made, options)
     made.channel.send(init.SAVED)
     _expect(made, init.FREE)
+
+
+def _wants_group(job: Job, options: Options) -> bool:
+    """Whether one was named, or may be needed: only then it is worth a look at the host's."""
+    linux = job.document["linux"]
+    return bool(options.manager == "systemd" or linux.get("cgroupsPath") or linux["resources"])
+
+
+def _make_group(job: Job, options: Options, pid: int) -> None:
+    from rootless.oci import cgroups
+
+    record = job.record
+    wish = cgroups.Wish(job.document, options.manager, record.id)
+    # Noted before it is made: whoever has to clear up after us finds it there.
+    record.status["scope"] = wish.scope
+    record.save()
+    record.status["cgroup"] = cgroups.make(wish, pid)
+    if not record.status["cgroup"]:
+        record.status["scope"] = ""
 
 
 def _expect(made: Made, kind: str) -> list[int]:
@@ -277,6 +299,8 @@ def _save(made: Made, options: Options) -> None:
 
 
 def _send_pidfd(path: str, pid: int) -> None:
+    from rootless.oci import fdsocket
+
     connected, fd = fdsocket.connect(path, "--pidfd-socket"), os.pidfd_open(pid)
     fdsocket.send(connected, b"pidfd", [fd])
     os.close(fd)
@@ -302,6 +326,9 @@ def _undo(job: Job, made: Made | None) -> None:
             os.waitpid(made.pid, 0)
         except ChildProcessError:
             pass
-    cgroups.kill(status.get("cgroup", ""))
-    cgroups.remove(status.get("cgroup", ""))
+    if status.get("cgroup"):
+        from rootless.oci import cgroups
+
+        cgroups.kill(status["cgroup"])
+        cgroups.remove(status["cgroup"])
     job.record.remove()

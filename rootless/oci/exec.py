@@ -64,7 +64,8 @@ def run(record: Record, options: Options) -> int:
         raise RlError(f"cannot exec in container {record.id}: it is {state}", "rl-oci list")
     if options.process["terminal"] and options.detached and not options.console_socket:
         raise RlError("use --console-socket with a detached terminal")
-    process.load(options.process)
+    flags = record.status.get("seccomp_flags", 0)
+    process.load(options.process, {"seccomp": {"flags": flags}})
     console = -1
     if options.console_socket:
         console = fdsocket.connect(options.console_socket, "--console-socket")

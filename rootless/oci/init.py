@@ -30,7 +30,7 @@ import sys
 
 from rootless.kernel import libc, signals
 from rootless.kernel.channel import close_all_but
-from rootless.oci import devices, hooks, mounting, process, rootfs, sysctls, waiting
+from rootless.oci import devices, hooks, mounting, process, rootfs, sysctls
 from rootless.runtime import messages, namespaces
 
 TYPE_CHECKING = False
@@ -55,13 +55,12 @@ class Gone(Exception):
 
 def load(job: Job) -> None:
     """Import all that will be needed, in the maker."""
-    process.load(job.document["process"])
+    process.load(job.document["process"], job.document["linux"])
     if job.is_new("network"):
         from rootless.kernel import netdev  # noqa: F401
     if any("tmpcopyup" in mount["options"] for mount in job.document["mounts"]):
         from rootless.oci import copyup  # noqa: F401
-    if job.document["process"].get("memoryPolicy") or job.document["linux"].get("memoryPolicy"):
-        from rootless.kernel import scheduling  # noqa: F401
+    # (`waiting`, which a created container needs, its maker has used already.)
 
 
 def main(job: Job, channel: Channel) -> NoReturn:
@@ -214,6 +213,8 @@ def _finish(job: Job, channel: Channel, path: str) -> NoReturn:
     """Wait for the start where there is one to wait for, then become the program."""
     report: messages.Sender = channel
     if job.listener >= 0:
+        from rootless.oci import waiting
+
         channel.close()
         report = waiting.wait(job.listener)
     try:

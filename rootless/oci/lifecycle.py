@@ -12,7 +12,7 @@ from rootless import log
 from rootless.errors import InUseError, RlError, RuntimeSetupError
 from rootless.kernel import proc, signals
 from rootless.kernel.channel import wait_readable
-from rootless.oci import cgroups, hooks, members, notifying, statedir, waiting
+from rootless.oci import hooks, notifying, statedir
 from rootless.oci.statedir import CREATED, CREATING, PAUSED, RUNNING, STOPPED, Record
 
 TYPE_CHECKING = False
@@ -35,6 +35,8 @@ def start(record: Record) -> None:
         raise RlError(
             f"cannot start container {record.id} in the state {record.state}", "rl-oci list"
         )
+    from rootless.oci import waiting
+
     listener = notifying.listen(record)
     pid, pidfd = record.pid, _pidfd(record)
     waiting.start(record)
@@ -74,6 +76,8 @@ def kill(record: Record, number: int, *, everybody: bool) -> None:
         _send(record, fd, number)
         os.close(fd)
     if everybody:
+        from rootless.oci import members
+
         for pid in members.of(record):
             try:
                 os.kill(pid, number)
@@ -90,6 +94,8 @@ def _send(record: Record, fd: int, number: int) -> None:
         reason = (error.strerror or "").lower()
         raise RlError(f"kill container {record.id}: {reason}") from error
     if number == signals.SIGKILL and record.state == PAUSED:
+        from rootless.oci import cgroups
+
         cgroups.freeze(record.status["cgroup"], frozen=False)
 
 
@@ -105,8 +111,10 @@ def delete(record: Record, *, force: bool) -> None:
             hint=f"rl-oci delete --force {record.id}",
         )
     _kill_all(record)
-    cgroup = record.status.get("cgroup", "")
-    cgroups.remove(cgroup)
+    if record.status.get("cgroup"):
+        from rootless.oci import cgroups
+
+        cgroups.remove(record.status["cgroup"])
     state_document = record.document(STOPPED)
     run_hooks = bool(record.status.get("made"))
     record.remove()
@@ -129,23 +137,28 @@ def _kill_all(record: Record) -> None:
         signals.send(fd, signals.SIGKILL)
     cgroup = status.get("cgroup", "")
     if not status.get("own_pids", True):
+        from rootless.oci import members
+
         for pid in members.of(record):
             try:
                 os.kill(pid, signals.SIGKILL)
             except OSError:
                 continue
-    cgroups.kill(cgroup)
+    if cgroup:
+        _kill_group(cgroup)
     if fd < 0:
         return
-    if cgroup:
-        _thaw(cgroup)
     if not wait_readable([fd], _PATIENCE_MS):
         log.warn(f"process {status.get('pid')} of container {record.id} does not end")
     os.close(fd)
 
 
-def _thaw(cgroup: str) -> None:
+def _kill_group(cgroup: str) -> None:
+    from rootless.oci import cgroups
+
+    cgroups.kill(cgroup)
     try:
+        # What is frozen dies when it is thawed.
         cgroups.freeze(cgroup, frozen=False)
     except RlError as error:
         log.effect(error.message)
@@ -157,6 +170,8 @@ def freeze(record: Record, *, frozen: bool) -> None:
     if state not in ((RUNNING, CREATED) if frozen else (PAUSED,)):
         verb = "pause" if frozen else "resume"
         raise RlError(f"cannot {verb} container {record.id} in the state {state}", "rl-oci list")
+    from rootless.oci import cgroups
+
     cgroups.freeze(record.status.get("cgroup", ""), frozen=frozen)
 
 

@@ -12,9 +12,8 @@ import stat
 
 from rootless import log
 from rootless.errors import RlError, RuntimeSetupError, UsageError
-from rootless.kernel import libc, mounts, notify, scheduling, signals
+from rootless.kernel import libc, mounts, signals
 from rootless.model import user
-from rootless.model.resources import parse_list
 from rootless.runtime import payload
 
 TYPE_CHECKING = False
@@ -46,10 +45,19 @@ class Filter:
         self.state: Process = {}
 
 
-def load(process: Process) -> None:
-    """Import what `process` needs, before its root is entered."""
+def load(process: Process, linux: dict[str, Any]) -> None:
+    """Import what `process`, and the section `linux` around it, need, before a root is entered."""
     payload.load_for(process)
-    from rootless.oci import fdsocket  # noqa: F401
+    policies = linux.get("personality") or linux.get("memoryPolicy")
+    if policies or process.get("scheduler") or process.get("ioPriority"):
+        from rootless.kernel import scheduling  # noqa: F401
+    if policies or process.get("execCPUAffinity"):
+        from rootless.model import resources  # noqa: F401
+    section = linux.get("seccomp") or {}
+    if section.get("flags") or section.get("listenerPath"):
+        from rootless.kernel import notify  # noqa: F401
+    if section.get("listenerPath") or process["terminal"]:
+        from rootless.oci import fdsocket  # noqa: F401
 
 
 def begin(process: Process, *, new_keyring: bool, keep_terminal: int) -> None:
@@ -105,6 +113,10 @@ def _give_streams(uid: int) -> None:
 
 
 def _schedule(process: Process) -> None:
+    if not (process.get("scheduler") or process.get("ioPriority")):
+        return
+    from rootless.kernel import scheduling
+
     try:
         if process.get("scheduler"):
             _set_scheduler(process["scheduler"])
@@ -119,6 +131,8 @@ def _schedule(process: Process) -> None:
 
 
 def _set_scheduler(wanted: dict[str, Any]) -> None:
+    from rootless.kernel import scheduling
+
     policy = _choice(scheduling.POLICIES, wanted.get("policy"), "scheduler.policy")
     flags = [
         _choice(scheduling.FLAGS, name, "scheduler.flags") for name in wanted.get("flags") or ()
@@ -138,6 +152,8 @@ def set_affinity(text: Any, where: str) -> None:
     """Run on the CPUs of the list `text`; nothing where it is empty. Raises RlError."""
     if not text:
         return
+    from rootless.model.resources import parse_list
+
     cpus = parse_list(str(text))
     if cpus is None:
         raise UsageError(f"{where}: {text!r} is no list of CPUs")
@@ -153,11 +169,16 @@ def set_personality(wanted: dict[str, Any] | None) -> None:
         return
     if wanted.get("flags"):
         raise UsageError("linux.personality.flags: none are defined")
+    from rootless.kernel import scheduling
+
     scheduling.set_personality(_choice(scheduling.DOMAINS, wanted.get("domain"), "personality"))
 
 
 def set_memory_policy(wanted: dict[str, Any]) -> None:
     """`linux.memoryPolicy`. Raises RlError."""
+    from rootless.kernel import scheduling
+    from rootless.model.resources import parse_list
+
     mode = _choice(scheduling.MEMORY_MODES, wanted.get("mode"), "memoryPolicy.mode")
     for name in wanted.get("flags") or []:
         mode |= _choice(scheduling.MEMORY_FLAGS, name, "memoryPolicy.flags")
@@ -238,6 +259,8 @@ def _install(filter_: Filter) -> None:
     if filter_.listener < 0 and not filter_.flags:
         libc.seccomp_set_mode_filter(filter_.program)
         return
+    from rootless.kernel import notify
+
     extra = _NEW_LISTENER if filter_.listener >= 0 else 0
     try:
         fd = notify.install_filter(filter_.program, filter_.flags | extra)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.oci import create, lifecycle, notifying
-from rootless.oci.foreground import Foreground
+from rootless.oci import create, notifying
 from rootless.tools.spawn import exit_code_of
 
 TYPE_CHECKING = False
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
 def run(root: str, container_id: str, options: Options) -> int:
     """The exit code of the container's program, 0 where it is not waited for. Raises RlError."""
     made = create.create(root, container_id, options)
+    # Imported meanwhile, while the container was on its way.
+    from rootless.oci import lifecycle
+
     record = made.job.record
     try:
         made.wait_for_exec()
@@ -39,6 +41,8 @@ def _wait_until_ready(made: Made) -> None:
 
 
 def _follow(made: Made) -> int:
+    from rootless.oci.foreground import Foreground
+
     listener = made.listener
     others = {listener: lambda: _pass_on(made)} if listener >= 0 else {}
     return Foreground(made.pid, made.terminal, others).wait()

@@ -16,7 +16,7 @@ import time
 from rootless.errors import BusyError, NotFoundError, RlError, StoreError, UsageError
 from rootless.kernel import libc, proc
 from rootless.model import jsontext
-from rootless.store import files, paths
+from rootless.store import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def default_root() -> str:
         return f"{session}/rl-oci"
     if uid == 0 and os.access("/run", os.W_OK):
         return "/run/rl-oci"
+    from rootless.store import paths
+
     return f"{paths.find_runtime()}/oci"
 
 

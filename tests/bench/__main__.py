@@ -1,7 +1,7 @@
 """`./dev bench`: tables of medians, ours beside podman, bubblewrap, crun and LXCFS, all in one run.
 
 No value fails anything: a time-out in a test says more about the machine than about the program.
-Give names of rows to measure only those: start, none, file, fifty, pull, push, commit, build,
+Give names of rows to measure only those: start, none, oci, file, fifty, pull, push, commit, build,
 memory, detached, view, logs, ps, steps.
 Only on request: scope, which boots the virtual machine of the system tests.
 """
@@ -29,6 +29,7 @@ import images
 import lifecycle
 import logs
 import pushes
+import runtimes
 import view
 from engines import Bubblewrap, Crun, Podman, Rl, installed
 from measure import (
@@ -50,6 +51,7 @@ from rootless.tools import idmap
 ROWS = (
     "start",
     "none",
+    "oci",
     "file",
     "fifty",
     "pull",
@@ -139,6 +141,15 @@ class Bench:
         measures |= self._sandboxes()
         values = self._median_ms(self.rounds, measures)
         print_row("run --rm --net none IMAGE true", "ms", values, "0.50")
+
+    def oci(self) -> None:
+        """An OCI bundle's start, beside the runtimes that others call."""
+        values = self._median_ms(self.rounds, runtimes.Bundles(self.place).measures())
+        goal = "1.20 of runc's"
+        if {"rl", "runc"} <= values.keys():
+            runc = values["runc"]
+            goal += f", is {values['rl'] / runc:.2f} of its {runc:.1f} ms"
+        print_row("rl-oci run, a bundle, true", "ms", values, goal)
 
     def file(self) -> None:
         """A start from one squashfs file, beside one from layers; and the making of such a file."""
