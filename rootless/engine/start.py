@@ -316,9 +316,11 @@ def find_image(
 
 def _say_what_is_reduced(maps: IdMaps) -> None:
     if maps.is_single and os.geteuid() != 0:
+        from rootless.tools import subids
+
         log.notice(
-            "no subordinate ids for this user: the container knows its own user only"
-            ' (sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "$(id -un)")'
+            f"{subids.why_none()}: the container has one id, other users and owners are only acted"
+            " out (rl doctor says what would change that)"
         )
 
 

@@ -185,8 +185,8 @@ class Unpacker:
         for number, id_map, what in pairs:
             if idmap.to_outside(id_map, number) is None:
                 raise ImageError(
-                    f"{shown(entry.name)}: its {what} {number} is not among the"
-                    f" {idmap.size_of(id_map)} that this user has",
+                    f"{shown(entry.name)}: is owned by {what} {number}, and only"
+                    f" {idmap.size_of(id_map)} {what}s are mapped for this user",
                     hint=f'grep "$(id -un)" /etc/sub{what}  # more: usermod --add-sub{what}s',
                 )
         if len(self._mapped) < 1000:

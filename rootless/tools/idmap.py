@@ -14,8 +14,8 @@ import os
 
 from rootless import log
 from rootless.errors import EXIT_ENGINE, HostError, RlError, from_fields, to_fields
-from rootless.model.idmap import IdMaps, format_map, parse_map, parse_subid, rootful_map
-from rootless.tools import spawn
+from rootless.model.idmap import IdMaps, format_map, parse_map, rootful_map
+from rootless.tools import spawn, subids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,13 +31,14 @@ _MAPPED = b"m"
 def canonical_maps() -> IdMaps:
     """The maps of every store and container of this user.
 
-    Without subordinate ids only the user itself is mapped (IdMaps.is_single). For the root of a
-    user namespace (rl inside a container) all ids that it has are mapped to themselves.
+    Without subordinate ids, or without helpers that can map them, only the user itself is mapped
+    (IdMaps.is_single). For the root of a user namespace (rl inside a container) all ids that it
+    has are mapped to themselves.
     """
     uid, gid = os.geteuid(), os.getegid()
     if uid == 0:
         return IdMaps(_all_of("/proc/self/uid_map"), _all_of("/proc/self/gid_map"))
-    if spawn.which("newuidmap") is None or spawn.which("newgidmap") is None:
+    if not subids.can_be_mapped():
         return IdMaps(rootful_map(uid, []), rootful_map(gid, []))
     uids, gids = subordinate_ids("/etc/subuid"), subordinate_ids("/etc/subgid")
     if not uids or not gids:
@@ -69,12 +70,8 @@ def user_name() -> str:
 
 
 def subordinate_ids(path: str) -> list[tuple[int, int]]:
-    """This user's ranges in `path` (/etc/subuid or /etc/subgid)."""
-    try:
-        with open(path) as file:
-            return parse_subid(file.read(), user_name(), os.geteuid())
-    except FileNotFoundError:
-        return []
+    """This user's ranges in `path` (/etc/subuid or /etc/subgid), or where they are instead."""
+    return subids.ranges(path, user_name(), os.geteuid())
 
 
 class Pending:

@@ -225,7 +225,9 @@ def test_owners_outside_the_maps(tree: Path, field: str, number: int) -> None:
     data = archive([file("some/file", **{field: number})])
     with pytest.raises(ImageError) as caught:
         unpack_bytes(data, tree, IdMaps(ids, ids))
-    text = f"some/file: its {field} {number} is not among the 65536 that this user has"
+    text = (
+        f"some/file: is owned by {field} {number}, and only 65536 {field}s are mapped for this user"
+    )
     assert caught.value.message == text
     assert f"/etc/sub{field}" in caught.value.hint
 

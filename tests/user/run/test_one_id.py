@@ -10,19 +10,23 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import tarfile
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from rootless.model import ownermark
-from tests.user.conftest import Rl
+from tests.user.conftest import RL_ARGV, Rl
+from tests.user.doctor import reduced_host
 from tests.user.run.run_images import APPLETS, ImageMaker, folder, member, symlink
 
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
 BWRAP = shutil.which("bwrap")
-NO_LINE = "no subordinate ids for this user"
+REDUCED_HOST = Path(reduced_host.__file__)
+NO_LINE = ": the container has one id, "
 PASSWD = b"root:x:0:0::/:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n"
 GROUP = b"root:x:0:\nweb:x:34:\nmail:x:8:web\n"
 
@@ -75,8 +79,7 @@ def members(path: Path) -> dict[str, tarfile.TarInfo]:
 
 def test_ids_that_are_set_are_told_again(one_id: Script, image: str) -> None:
     script = """
-    id; setpriv --reuid 33 --regid 34 --groups 8,5 id || true
-    su web -c 'id; id -G'; su web -c 'su root -c id' </dev/null || echo refused; id -u
+    id; su web -c 'id; id -G'; su web -c 'su root -c id' </dev/null || echo refused; id -u
     """
     done = one_id(runs(image, script))
     lines = done.stdout.splitlines()
@@ -215,3 +218,66 @@ def test_a_container_made_with_one_id_does_not_start_with_more(
     shown = rl("run", "--rm", "--net=none", "made", "stat", "-c", "%u:%g", "/plain", "/far").stdout
     assert shown.split() == ["33:8", "7:0"]
     rl("rm", "box")
+
+
+@pytest.mark.parametrize(
+    ("wishes", "reason"),
+    [
+        ({"helpers": 0o755}, "/usr/bin/newuidmap gets no privileges"),
+        ({"no_new_privs": True}, "no_new_privs is set"),
+        ({"subids": ""}, "no subordinate ids for this user"),
+    ],
+    ids=["setuid", "no_new_privs", "subids"],
+)
+def test_hosts_that_map_no_other_ids(
+    image: str, wishes: dict[str, object], reason: str, visible: Path
+) -> None:
+    shutil.copytree(Path(image.removeprefix("oci:").removesuffix(":t")), visible / "i")
+    wishes = {"home": "size=100m", **wishes}
+    command = ["sh", "-c", "su web -c 'id -u'"]
+    words = [*RL_ARGV, "run", "--rm", "--net=none", f"oci:{visible}/i:t", *command]
+    done = subprocess.run(
+        [sys.executable, str(REDUCED_HOST), json.dumps(wishes), *words],
+        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.returncode) == ("33\n", 0), done.stderr
+    assert done.stderr.count(f"{reason}{NO_LINE}") == 1
+
+
+@pytest.fixture
+def visible() -> Iterator[Path]:
+    """A directory that is not below /tmp, which such a host hides."""
+    path = Path(tempfile.mkdtemp(dir="/var/tmp"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+def test_where_nobody_can_answer(image: str, rl: Rl, one_id: Script) -> None:
+    """Below a listener of somebody else's: what changes something succeeds, and that is all."""
+    inner = "chown 33:34 /plain/f; echo $?; su web -c 'id -u'"
+    program = (
+        "import os, sys; sys.path[:0] = sys.argv[1].split(':')\n"
+        "from rootless.kernel import libc, notify\n"
+        "from rootless.model import bpf\n"
+        "libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)\n"
+        "program = bpf.program({bpf.X86_64: {9999: bpf.NOTIFY}, bpf.AARCH64: {9999: bpf.NOTIFY}})\n"
+        "os.set_inheritable(notify.install(program), True)\n"
+        "os.execvp(sys.argv[2], sys.argv[2:])\n"
+    )
+    path = os.pathsep.join(sys.path)
+    start = shlex.join([sys.executable, "-c", program, path])
+    done = one_id(f"{start} {shlex.join(rl.argv)} {runs(image, inner).removeprefix('rl ')}")
+    assert done.stdout.split() == ["0", "0"]
+
+
+def test_a_killed_server_is_replaced(one_id: Script, image: str) -> None:
+    inner = "su web -c 'sleep 1; id -u; sleep 1'; id -u"
+    script = f"""
+    rl run -d --net=none --name box {image} sh -c {shlex.quote(inner)} >/dev/null
+    sleep 0.5; keeper=$(ps -o ppid= -p $(rl inspect --format '{{{{.State.Pid}}}}' box))
+    for each in 1 2 3; do pkill -KILL -P $keeper -x rl-users; sleep 0.1; done
+    rl wait box; rl logs box; rl rm box >/dev/null
+    """
+    assert one_id(script).stdout.split() == ["0", "33", "0"]

@@ -110,7 +110,9 @@ def test_file_capabilities_hold_in_this_namespace_only(short_dir: Path, maps: Id
 
 def test_an_owner_beyond_the_range_names_everything(short_dir: Path, maps: IdMaps) -> None:
     size = size_of(maps.uids)
-    with pytest.raises(ImageError, match=f"big: its uid {size} is not among the {size} ") as caught:
+    with pytest.raises(
+        ImageError, match=f"big: is owned by uid {size}, and only {size} uids "
+    ) as caught:
         unpacked(short_dir / "t", maps, file("big", uid=size))
     assert caught.value.hint.startswith('grep "$(id -un)" /etc/subuid')
 
