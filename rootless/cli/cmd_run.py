@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from rootless import log
 from rootless.cli import begin
 from rootless.cli.options import Argument, Parsed, Signature
@@ -45,6 +47,8 @@ def run(parsed: Parsed) -> int:
     spec = container_spec(parsed)
     if parsed.flag("dry-run"):
         return _describe(spec)
+    if parsed.text("bundle"):
+        return _write_bundle(spec, parsed.text("bundle"))
     detached = parsed.flag("detach")
     if spec.health.get("Test") and not detached and not parsed.flag("no-healthcheck"):
         log.notice("--health-cmd: checks are made while a container is detached (-d)")
@@ -111,6 +115,13 @@ def _describe(spec: ContainerSpec) -> int:
     output.write_json(document)
     for line in effects:
         diagnostics.say("debug", line)
+    return 0
+
+
+def _write_bundle(spec: ContainerSpec, directory: str) -> int:
+    from rootless.engine import bundle
+
+    bundle.write(spec, os.path.abspath(directory))
     return 0
 
 

@@ -137,6 +137,7 @@ _SECURITY = section(
 _EXPLAIN = section(
     "Explanation",
     flag("--dry-run", "Print the OCI document, and what would be done; do nothing"),
+    value("--bundle", "DIR", "Write an OCI bundle there, for any runtime; start nothing"),
     flag("--explain-start", "Print where the time of the start went"),
     flag("--debug", "Show every change to the host before it is made"),
 )

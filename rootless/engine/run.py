@@ -32,9 +32,20 @@ def describe(spec: ContainerSpec, joined: Joined | None = None) -> tuple[dict[st
 
     joined: what it has of other containers.
     """
+    image, made, network = planned(spec, joined, pull=False)
+    grouping = Grouping(spec)
+    start.add_cgroups_path(made, grouping)
+    return made.document, _effects(made, network, image, grouping)
+
+
+def planned(
+    spec: ContainerSpec, joined: Joined | None, *, pull: bool
+) -> tuple[StoredImage | None, Plan, Driver]:
+    """The image, the plan with its filter of system calls, the network: of a container that is not
+    made. Raises RlError."""
     start.obey_site(spec)
     where = paths.discover()
-    image, image_facts = start.find_image(where, spec, None, pull=False)
+    image, image_facts = start.find_image(where, spec, None, pull=pull)
     container_id = containers.new_id()
     place = plan.Place(
         container_id,
@@ -60,9 +71,7 @@ def describe(spec: ContainerSpec, joined: Joined | None = None) -> tuple[dict[st
     document = start.seccomp_document(made)
     if document:
         made.document["linux"]["seccomp"] = document
-    grouping = Grouping(spec)
-    start.add_cgroups_path(made, grouping)
-    return made.document, _effects(made, network, image, grouping)
+    return image, made, network
 
 
 def _effects(

@@ -16,7 +16,8 @@ def rl_oci(short_dir: Path) -> str:
     """The installed one where there is one, else what it would be."""
     if LAUNCHER.exists():
         return str(LAUNCHER)
-    path = short_dir / "rl-oci"
+    path = short_dir / "bin/rl-oci"
+    path.parent.mkdir()
     path.write_text(
         f"#!{sys.executable} -IS\nimport sys\nsys.path += {[str(CHECKOUT), *sys.path[-1:]]!r}\n"
         "from rootless.cli.oci_program import main\nmain()\n"
