@@ -10,7 +10,7 @@ import os
 
 from rootless import config
 from rootless.errors import EXIT_ENGINE, InUseError, UsageError
-from rootless.model import mountspec, network, resources, units
+from rootless.model import mountspec, network
 from rootless.model.container import BEST_EFFORT, joined_container
 from rootless.store import site
 
@@ -129,6 +129,8 @@ def _is_in(path: str, folder: str) -> bool:
 
 def limited(wanted: dict[str, Any], policy: Policy) -> dict[str, Any]:
     """`wanted` with the site's limits where it has none. Raises UsageError for more than these."""
+    from rootless.model import resources
+
     check_limits(wanted)
     result = {name: dict(section) for name, section in wanted.items()}
     memory, cpu = result.setdefault("memory", {}), result.setdefault("cpu", {})
@@ -141,6 +143,8 @@ def limited(wanted: dict[str, Any], policy: Policy) -> dict[str, Any]:
 
 
 def _check_memory(memory: dict[str, Any], most: int) -> None:
+    from rootless.model import units
+
     limit = memory.get("limit")
     if most and limit is not None and not 0 <= limit <= most:
         rule = f"max_memory: {units.size_text(most)}"
@@ -148,6 +152,8 @@ def _check_memory(memory: dict[str, Any], most: int) -> None:
 
 
 def _check_cpus(cpu: dict[str, Any], most: float) -> None:
+    from rootless.model import resources
+
     quota, period = cpu.get("quota"), cpu.get("period") or resources.PERIOD
     if most and quota is not None and not 0 < quota / period <= most:
         raise _refusal(f"--cpus {quota / period:g}", f"max_cpus: {most:g}")

@@ -136,6 +136,9 @@ def test_a_container_from_before_the_rule(rl: Any, site: Write, busybox_image: s
     said = rl("exec", "--privileged", "live", "true", code=None).stderr
     assert "--privileged: not allowed here" in said
     rl("exec", "live", "true")
+    site("[policy]\nmax_memory = '64m'\n")
+    said = rl("update", "--memory", "65m", "live", code=None).stderr
+    assert "--memory 65m: not allowed here" in said
     rl("rm", "-f", "live", "old")
 
 
@@ -145,6 +148,20 @@ def test_the_first_network_is_the_default(rl: Any, site: Write, busybox_image: s
     shown = rl("inspect", "--format", "{{.HostConfig.NetworkMode}}", "c").stdout
     assert shown == "none\n"
     rl("rm", "c")
+
+
+@pytest.mark.parametrize(("words", "limit"), [([], "64m"), (["--memory", "32m"], "32m")])
+def test_limits_of_the_site(
+    rl: Any, site: Write, busybox_image: str, words: list[str], limit: str
+) -> None:
+    site('[policy]\nmax_memory = "64m"\n')
+    done = rl("run", "--dry-run", *words, busybox_image, "true", code=None)
+    if done.returncode:
+        # A host without limits for users: nothing runs, rather than without them.
+        assert f"--memory {limit}: this host" in done.stderr
+    else:
+        memory = json.loads(done.stdout)["linux"]["resources"]["memory"]
+        assert memory["limit"] == int(limit[:-1]) << 20
 
 
 def test_so_many_containers_at_the_same_time(rl: Any, site: Write, busybox_image: str) -> None:
@@ -205,9 +222,10 @@ def test_binds_and_variables_of_the_site(
     assert done.stdout == "2\n"
     done = rl(*run, "--no-mount", "bind-paths", busybox_image, "ls", f"{short_dir}", code=1)
     assert done.stdout == ""
-    # A container keeps what it was made with.
+    # A container keeps what it was made with, also under a rule about binds.
     rl("create", "--name", "c", "--net", "none", busybox_image, "cat", "/sw/f")
     site("", "containers.toml")
+    site('[policy]\nbind_sources = ["/srv"]\n')
     assert rl("start", "-a", "c").stdout == "of the host\n"
     rl("rm", "c")
 
@@ -287,12 +305,14 @@ def test_a_real_etc_rl(rl: Any, short_dir: Path, busybox_image: str) -> None:
 def test_the_shipped_file_says_nothing_and_costs_nothing(rl: Any, site: Write) -> None:
     shipped = site_config.CHECKOUT / "config/rl.toml"
     site(shipped.read_text())
-    # -IS is followed by -c.
-    done = subprocess.run(
-        [rl.argv[0], "-X", "importtime", *rl.argv[1:], "images"],
-        env=rl.env, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert "tomllib" not in done.stderr
+    # Nor does a plain one.
+    for text in (shipped.read_text(), f'store = "{rl.root}"\n[policy]\nprivileged = false\n'):
+        site(text)
+        done = subprocess.run(
+            [rl.argv[0], "-X", "importtime", *rl.argv[1:], "images"],
+            env=rl.env, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert "tomllib" not in done.stderr
     lines = [line.removeprefix("# ") for line in shipped.read_text().splitlines()]
     keys = [line.partition("  #")[0] for line in lines if " = " in line or line == "[policy]"]
     site("\n".join(keys))
