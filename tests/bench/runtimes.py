@@ -17,7 +17,6 @@ from engines import PATH, installed
 from measure import Command, seconds
 
 OURS = str(Path(sys.executable).parent / "rl-oci")
-# crun refuses a host with both versions of cgroups unless it is told to leave them alone.
 RUNTIMES = {"rl": [OURS], "runc": ["runc"], "crun": ["crun", "--cgroup-manager=disabled"]}
 
 
