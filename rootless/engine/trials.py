@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.store.verdicts import Verdicts
 _FUSE = STORAGE_DRIVERS[0]
+_DEVICE = "/dev/fuse"
 _LIMIT = "/proc/sys/user/max_net_namespaces"
 
 
@@ -42,16 +43,18 @@ def overlay_too(verdicts: Verdicts, found: dict[str, str]) -> dict[str, str]:
 
 
 def _program(driver: str, program: str) -> str:
-    return _identity(program) if driver == _FUSE and program else ""
+    if driver != _FUSE or not program:
+        return ""
+    return f"{_identity(program)} {_identity(_DEVICE)}"
 
 
-def _identity(program: str) -> str:
-    """By which another version of the program is known."""
+def _identity(path: str) -> str:
+    """By which another version of a program is known, or another device."""
     try:
-        info = os.stat(program)
+        info = os.stat(path)
     except OSError:
-        return program
-    return f"{program} {info.st_ino} {info.st_mtime_ns}"
+        return path
+    return f"{path} {info.st_ino} {info.st_mtime_ns}"
 
 
 def _try_storage(verdicts: Verdicts, program: str, known: dict[str, str]) -> dict[str, str]:

@@ -110,7 +110,16 @@ def begin(request: Request) -> View | None:
         return View(request)
     except OSError as error:
         log.warn(f"the container sees the host's /proc: {error.strerror}")
+        _leave_out(request)
         return None
+
+
+def _leave_out(request: Request) -> None:
+    """Of the mounts those of files that nobody makes now."""
+    document, folder = request["document"], f"{request['view']}/"
+    document["mounts"] = [
+        mount for mount in document["mounts"] if not mount["source"].startswith(folder)
+    ]
 
 
 def readers_of(host: Host, request: Request, keeper: Keeper) -> Readers:

@@ -81,7 +81,7 @@ def judge(place: str) -> str:
     made = _missing(f"{place}/tmp")
     try:
         files.make_dirs(f"{place}/tmp")
-        _try(f"{place}/tmp/unpack-{os.getpid()}-trial")
+        _try(f"{place}/tmp/trial-{os.getpid()}")
         return ""
     except (StoreError, OSError) as error:
         return _with_kind(place, _reason_of(error))
@@ -136,15 +136,15 @@ def file_system_kind(path: str) -> str:
 
 
 def _try(folder: str) -> None:
-    """In `folder`, named as a workspace of the store so that a killed one's is cleared up."""
     try:
-        with files.Lock(f"{folder}.lock", blocking=False):
-            os.mkdir(folder, 0o700)
-            _as_user(folder)
-            _as_root(folder)
+        os.mkdir(folder, 0o700)
+        _as_user(folder)
+        _as_root(folder)
+        # Last: where the other side of a network file system does not answer, this waits for ever.
+        with files.Lock(f"{folder}/lock", blocking=False):
+            pass
     finally:
         trees.remove_tree(folder)
-        files.unlink_if_there(f"{folder}.lock")
 
 
 def _as_user(folder: str) -> None:

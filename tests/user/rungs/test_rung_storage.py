@@ -39,10 +39,11 @@ def on_overlay(rl: Rl, folder: Path) -> str:
     ("setup", "reason"),
     [
         (BARE_DEV, "/dev/fuse cannot be opened"),
+        ("mount --bind /dev/null /dev/fuse", "invalid argument"),
         (broken(FUSE_OVERLAYFS), "ended without a word"),
         (f"mount --bind /dev/null {FUSE_OVERLAYFS}", "not installed"),
     ],
-    ids=["no device", "program fails", "no program"],
+    ids=["no device", "another device", "program fails", "no program"],
 )
 def test_native_overlay_where_fuse_does_not_work(
     host: Host, busybox_image: str, setup: str, reason: str
