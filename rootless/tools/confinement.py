@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from rootless.model.idmap import parse_map, to_outside
 from rootless.model.value import Value
 
 _SYSCTLS = "/proc/sys"
@@ -23,11 +24,12 @@ class Confinement(Value):
     the kernel has none. modules: the security modules. label: what they call this process. seccomp:
     a filter of somebody's is on it; no_new_privs: setuid helpers do not work for it. container:
     the kind of container that it is in, "" outside. is_chrooted: its root is no mount point.
+    is_mapped: its user has an id in its user namespace.
     """
 
     __slots__ = (
-        "apparmor_restricts", "clone", "container", "is_chrooted", "label", "max_user_namespaces",
-        "modules", "no_new_privs", "seccomp",
+        "apparmor_restricts", "clone", "container", "is_chrooted", "is_mapped", "label",
+        "max_user_namespaces", "modules", "no_new_privs", "seccomp",
     )  # fmt: skip
 
     def __init__(
@@ -42,6 +44,7 @@ class Confinement(Value):
         no_new_privs: bool = False,
         container: str = "",
         is_chrooted: bool = False,
+        is_mapped: bool = True,
     ) -> None:
         self.max_user_namespaces = max_user_namespaces
         self.clone = clone
@@ -52,6 +55,7 @@ class Confinement(Value):
         self.no_new_privs = no_new_privs
         self.container = container
         self.is_chrooted = is_chrooted
+        self.is_mapped = is_mapped
 
 
 def look() -> Confinement:
@@ -67,6 +71,7 @@ def look() -> Confinement:
         no_new_privs=status.get("NoNewPrivs", "0") != "0",
         container=container(),
         is_chrooted=is_chrooted(_read("/proc/self/mountinfo")),
+        is_mapped=to_outside(parse_map(_read("/proc/self/uid_map")), os.geteuid()) is not None,
     )
 
 

@@ -31,6 +31,7 @@ SELINUX = "selinux"
 CONTAINER = "container"
 SECCOMP = "seccomp"
 CHROOT = "chroot"
+UNMAPPED = "unmapped"
 UNKNOWN = "unknown"
 
 
@@ -93,6 +94,10 @@ def _forbidden(number: int, around: Confinement) -> Refusal:
         )
     if around.is_chrooted:
         return Refusal(CHROOT, "the kernel makes none inside of a chroot", "")
+    if not around.is_mapped:
+        return Refusal(
+            UNMAPPED, "this process has no id in the one that it is in", "cat /proc/self/uid_map"
+        )
     if around.container and around.seccomp:
         return _by_container(around.container)
     if number == errno.EACCES and "selinux" in around.modules:

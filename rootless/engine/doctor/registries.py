@@ -23,7 +23,12 @@ def _judge_one(told: dict[str, Any]) -> Finding:
     proxy = f" through the proxy {told['proxy']}" if told["proxy"] else ""
     if not told["refused"]:
         return works(check, f"answers{proxy} (HTTP {told['status']})")
+    return Finding(check, REDUCED, f"{told['refused']}{proxy}", _OFFLINE, _look(told))
+
+
+def _look(told: dict[str, Any]) -> Fix:
+    if told["proxy"]:
+        return Fix(YOU, f"see whether {told['proxy']} is the proxy to use", "env | grep -i _proxy")
     machine = told["host"].partition(":")[0]
-    command = f"getent hosts {machine}; env | grep -i _proxy"
     why = f"see whether {machine} is known here, and whether a proxy has to be named (https_proxy)"
-    return Finding(check, REDUCED, f"{told['refused']}{proxy}", _OFFLINE, Fix(YOU, why, command))
+    return Fix(YOU, why, f"getent hosts {machine}; env | grep -i _proxy")

@@ -40,6 +40,7 @@ def test_a_limit_that_is_reached_is_raised_above_itself() -> None:
         # With a profile of its own it is not that.
         ({"apparmor_restricts": 1, "label": "rl (unconfined)"}, userns_forbidden.UNKNOWN, "host"),
         ({"apparmor_restricts": 0, "label": "unconfined"}, userns_forbidden.UNKNOWN, "host"),
+        ({"is_mapped": False}, userns_forbidden.UNMAPPED, "has no id in the one"),
         ({"is_chrooted": True}, userns_forbidden.CHROOT, "inside of a chroot"),
         (
             {"container": "docker", "seccomp": True},
