@@ -109,12 +109,24 @@ def why_none() -> str:
 def _is_privileged(path: str) -> bool:
     """Whether a program runs as root, or has the file capability to act so."""
     try:
-        info = os.stat(path)
-        if os.statvfs(path).f_flag & os.ST_NOSUID:
-            return False
-        # Seen from a user namespace without the host's root, it is somebody else's.
-        if info.st_mode & stat.S_ISUID and info.st_uid == 0:
-            return True
+        setuid, capability, nosuid = rights_of(path)
+    except OSError:
+        return False
+    return (setuid or capability) and not nosuid
+
+
+def rights_of(path: str) -> tuple[bool, bool, bool]:
+    """Of a program: whether it is setuid root; else, whether it has file capabilities; whether it
+    is on a file system that makes both void. Raises OSError."""
+    info = os.stat(path)
+    # Seen from a user namespace without the host's root, it is somebody else's.
+    setuid = bool(info.st_mode & stat.S_ISUID) and info.st_uid == 0
+    nosuid = bool(os.statvfs(path).f_flag & os.ST_NOSUID)
+    return setuid, not setuid and _has_capabilities(path), nosuid
+
+
+def _has_capabilities(path: str) -> bool:
+    try:
         return bool(os.getxattr(path, "security.capability"))
     except OSError:
         return False

@@ -69,7 +69,7 @@ def _ranges(facts: dict[str, Any]) -> Finding:
 def _served_by(facts: dict[str, Any]) -> str:
     """Who has the lists in place of the files, "" for the files."""
     source = facts["source"]
-    return "" if source in ("", "files") else f"{source} (subid: in /etc/nsswitch.conf)"
+    return "" if source == "files" else f"{source} (subid: in /etc/nsswitch.conf)"
 
 
 def _command(facts: dict[str, Any], without: list[str]) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
 from typing import Any
 
 from rootless.errors import RlError, describe_os_error
-from rootless.tools import confinement, idmap, spawn
+from rootless.tools import confinement, idmap, spawn, subids
 
 FILES = ("/etc/subuid", "/etc/subgid")
-HELPERS = ("newuidmap", "newgidmap")
 _RANGE = 65536
 _FIRST = 100000
 
@@ -27,9 +25,9 @@ def look() -> dict[str, Any]:
         "uid": os.geteuid(),
         "user": idmap.user_name(),
         "is_local": _is_local(idmap.user_name()),
-        "source": _source(),
+        "source": subids.source(),
         "ranges": {path: idmap.subordinate_ids(path) for path in FILES},
-        "helpers": {name: _helper(name) for name in HELPERS},
+        "helpers": {name: _helper(name) for name in subids.HELPERS},
         "free": _first_free(),
         "no_new_privs": around.no_new_privs,
         "mapped": None,
@@ -47,13 +45,6 @@ def look() -> dict[str, Any]:
 
 def _is_local(user: str) -> bool:
     return any(line.startswith(f"{user}:") for line in _lines("/etc/passwd"))
-
-
-def _source() -> str:
-    """Who is asked for subordinate ids (nsswitch.conf(5), "subid"); "" for the files alone."""
-    rows = (line.partition(":") for line in _lines("/etc/nsswitch.conf"))
-    words = next((words for name, _, words in rows if name.strip() == "subid"), "")
-    return words.strip().partition(" ")[0]
 
 
 def _first_free() -> int:
@@ -74,20 +65,8 @@ def _helper(name: str) -> dict[str, Any]:
     path = spawn.which(name) or ""
     if not path:
         return {"path": ""}
-    info = os.stat(path)
-    return {
-        "path": path,
-        "setuid": bool(info.st_mode & stat.S_ISUID) and info.st_uid == 0,
-        "capability": _has_capability(path),
-        "nosuid": bool(os.statvfs(path).f_flag & os.ST_NOSUID),
-    }
-
-
-def _has_capability(path: str) -> bool:
-    try:
-        return bool(os.getxattr(path, "security.capability"))
-    except OSError:
-        return False
+    setuid, capability, nosuid = subids.rights_of(path)
+    return {"path": path, "setuid": setuid, "capability": capability, "nosuid": nosuid}
 
 
 def _lines(path: str) -> list[str]:

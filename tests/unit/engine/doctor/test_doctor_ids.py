@@ -12,7 +12,7 @@ ROWS = [[100000, 65536]]
 
 def facts(**changed: Any) -> dict[str, Any]:
     usual: dict[str, Any] = {
-        "uid": 1000, "user": "alice", "is_local": True, "source": "",
+        "uid": 1000, "user": "alice", "is_local": True, "source": "files",
         "ranges": {"/etc/subuid": ROWS, "/etc/subgid": ROWS},
         "helpers": {"newuidmap": HELPER, "newgidmap": {**HELPER, "path": "/usr/bin/newgidmap"}},
         "free": 331072, "no_new_privs": False, "mapped": None,
