@@ -7,7 +7,7 @@ import stat
 
 from rootless import log
 from rootless.engine.plan import ImageFacts
-from rootless.errors import EXIT_ENGINE, NotFoundError, UsageError
+from rootless.errors import EXIT_ENGINE, NotFoundError, StoreError, UsageError
 from rootless.image import anew, resolve
 from rootless.store import images
 from rootless.store import layers as layer_trees
@@ -79,6 +79,7 @@ def facts_of(paths: Paths, image: StoredImage) -> ImageFacts:
         raise UsageError(f"{image.name}: is an image for {operating_system}, not for linux")
     config = image.config.get("config")
     layers = image.layer_diffs(paths)
+    _check_there(image, layers)
     is_shared = layer_trees.is_any_shared(layers)
     if is_shared:
         from rootless.image import frames
@@ -91,6 +92,19 @@ def facts_of(paths: Paths, image: StoredImage) -> ImageFacts:
         read_in_layers(layers, "etc/group"),
         shared=is_shared,
     )
+
+
+def _check_there(image: StoredImage, trees: list[str]) -> None:
+    """Raises StoreError for an image whose layers were in a store that is not there any more."""
+    missing = next((tree for tree in trees if not os.path.isdir(tree)), None)
+    if missing is not None:
+        name = image.name or image.image_id[:12]
+        raise StoreError(
+            f"{name}: layer {os.path.basename(os.path.dirname(missing))[:12]} is neither in the"
+            " store nor in an additional one",
+            hint=f"rl pull {name}",
+            exit_code=EXIT_ENGINE,
+        )
 
 
 def facts_of_directory(rootfs: str) -> ImageFacts:

@@ -47,7 +47,8 @@ def _step(paths: Paths, row: dict[str, Any], ids: Any) -> Step:
 
 
 def _size(paths: Paths, diff_id: str) -> int:
-    return int(layers.info(paths, diff_id)["size"])
+    # It may have gone with an additional store.
+    return int(layers.info(paths, diff_id)["size"]) if layers.has(paths, diff_id) else 0
 
 
 class TreeLayer:

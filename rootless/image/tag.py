@@ -34,9 +34,17 @@ def tag(paths: Paths, text: str, targets: list[str]) -> None:
     blobs.ensure_layout(paths)
     with guard.adding(paths):
         found = resolve.require(paths, text)
+        _own_documents(paths, found.manifest_digest)
         for name in names:
             _set(paths, name, found)
             _tell(paths, "tag", found, name)
+
+
+def _own_documents(paths: Paths, digest: str) -> None:
+    """Of an additional store's image; the layers stay there."""
+    if paths.additional:
+        blobs.write(paths, blobs.read(paths, digest))
+        blobs.write(paths, blobs.read(paths, resolve.config_digest(paths, digest)))
 
 
 def _set(paths: Paths, name: str, found: LocalImage) -> None:

@@ -94,11 +94,10 @@ def list_visible(paths: Paths) -> list[tuple[StoredImage, bool]]:
 
 
 def size(paths: Paths, image: StoredImage) -> int:
-    """Bytes in the image's files, layers that it shares with others included."""
-    total = 0
-    for diff_id in image.diff_ids:
-        total += int(layers.info(paths, diff_id)["size"])
-    return total
+    """Bytes in the image's files, layers that it shares with others included; those that went with
+    an additional store count for nothing."""
+    here = (one for one in image.diff_ids if layers.has(paths, one))
+    return sum(int(layers.info(paths, one)["size"]) for one in here)
 
 
 def missing(paths: Paths, manifest_digest: str) -> list[str]:

@@ -245,6 +245,20 @@ def test_the_own_image_comes_first(
     assert rl("run", "--rm", "--net", "none", "localhost/i1:t", "ls", "/top").stdout == "/top\n"
 
 
+def test_a_shared_store_that_goes_away(rl: Any, shared: Path, short_dir: Path) -> None:
+    rl("tag", "localhost/i1:t", "localhost/mine:t")
+    (short_dir / "etc/rl.toml").write_text("")
+    done = rl("run", "--rm", "--net", "none", "localhost/mine:t", "true", code=125)
+    assert "localhost/mine:t: layer " in done.stderr
+    assert "is neither in the store nor in an additional one" in done.stderr
+    assert "hint: rl pull localhost/mine:t" in done.stderr
+    shown = rl("inspect", "--format", "{{.RepoTags}} {{.Size}}", "localhost/mine:t").stdout
+    assert shown == "[localhost/mine:t] 0\n"
+    assert len(rl("images", "-q").stdout.split()) == 1
+    rl("rmi", "localhost/mine:t")
+    assert rl("images", "-q").stdout == ""
+
+
 def test_a_private_store_is_not_shared_by_listing_it(
     rl: Any, short_dir: Path, busybox_image: str
 ) -> None:
