@@ -50,6 +50,8 @@ class SquashFile:
         self.compression = block.compression
         self.ids = block.ids
         told = _read_section(fd, block.section) or {}
+        if told.get("superblock") != head.hex():
+            told = {}  # mksquashfs has appended to the file since
         self.config: dict[str, Any] = _of_type(told.get("config"), dict) or {}
         config_types.check(self.config, f"{path}: configuration")
         self.image_id = str(told.get("image_id") or "")
@@ -102,10 +104,11 @@ def append(
     fd: int, *, name: str, image_id: str, config: dict[str, Any], passwd: str, group: str
 ) -> None:
     """Write the section into a fresh squashfs file. Raises OSError, ValueError for no such file."""
-    block = imagefile.Superblock(os.pread(fd, imagefile.SUPERBLOCK_SIZE, 0))
+    head = os.pread(fd, imagefile.SUPERBLOCK_SIZE, 0)
+    block = imagefile.Superblock(head)
     data = imagefile.section(
         {
-            "version": _VERSION, "name": name, "image_id": image_id, "config": config,
+            "version": _VERSION, "superblock": head.hex(), "name": name, "image_id": image_id, "config": config,
             "passwd": passwd, "group": group,
         }
     )  # fmt: skip

@@ -19,7 +19,10 @@ def made(path: Path, told: dict[str, Any] | None = None, *, end: int = 5000) -> 
     head[:4] = b"hsqs"
     head[28] = 4
     head[40:48] = end.to_bytes(8, "little")
-    path.write_bytes(bytes(head) + (b"" if told is None else bytes(3192) + imagefile.section(told)))
+    path.write_bytes(bytes(head))
+    if told is not None:
+        section = imagefile.section({"superblock": bytes(head[:96]).hex(), **told})
+        path.write_bytes(bytes(head) + bytes(3192) + section)
     return path
 
 
@@ -59,7 +62,8 @@ def test_the_fingerprint_is_of_the_content(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "told",
     [
-        {"version": 2, "name": "n"},
+        {"version": 2, "config": CONFIG},
+        {"version": 1, "config": CONFIG, "superblock": "of the file before"},
         {"version": 1, "config": [], "passwd": 5, "group": {}},
         {"version": 1, "config": None},
     ],

@@ -212,6 +212,17 @@ def test_other_programs_read_it(file: Path, tmp_path: Path) -> None:
     assert (tmp_path / "t/new").stat().st_nlink == 2
 
 
+def test_what_was_appended_to_has_no_settings(rl: Rl, file: Path, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/extra").write_text("more\n")
+    subprocess.run(
+        ["mksquashfs", str(tmp_path / "more"), str(file), "-no-recovery", "-no-progress"],
+        check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert rl("run", "--rm", "--net=none", str(file), "cat", "/extra").stdout == "more\n"
+    assert rl("image", "inspect", "-f", "[{{.Id}}]", str(file)).stdout == "[]\n"
+
+
 def test_one_of_another_program_runs(rl: Rl, file: Path, tmp_path: Path) -> None:
     """Without our section: no settings, but the users of the file system."""
     plain = tmp_path / "plain.sqsh"
