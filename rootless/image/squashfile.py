@@ -108,10 +108,15 @@ def append(
     block = imagefile.Superblock(head)
     data = imagefile.section(
         {
-            "version": _VERSION, "superblock": head.hex(), "name": name, "image_id": image_id, "config": config,
-            "passwd": passwd, "group": group,
+            "version": _VERSION,
+            "superblock": head.hex(),
+            "name": name,
+            "image_id": image_id,
+            "config": config,
+            "passwd": passwd,
+            "group": group,
         }
-    )  # fmt: skip
+    )
     # Whatever padding mksquashfs has written, or not.
     os.ftruncate(fd, block.section)
     while data:
