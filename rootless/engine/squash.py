@@ -17,6 +17,7 @@ from rootless.image import squashfile
 from rootless.kernel import signals
 from rootless.kernel.channel import wait_readable
 from rootless.kernel.mounts import fd_path
+from rootless.model import imagefile
 from rootless.model.container import ContainerSpec
 from rootless.runtime import inside
 from rootless.store import files, guard, layers
@@ -90,6 +91,10 @@ def squash(paths: Paths, spec: SquashSpec, progress: Progress) -> int:
 
 
 def _check(spec: SquashSpec) -> None:
+    if imagefile.is_path(spec.image):
+        raise UsageError(
+            f"{spec.image}: is a path; an image's name is wanted", hint="rl image squash IMAGE FILE"
+        )
     if os.path.lexists(spec.path) and not spec.force:
         raise InUseError(
             f"{spec.path}: is there already", f"rl image squash --force {spec.image} {spec.path}"

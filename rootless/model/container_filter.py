@@ -119,9 +119,11 @@ def _born(record: Record) -> float:
 
 
 def _is_image(record: Record, word: str) -> bool:
-    """Whether the container is of the image `word`: a name, with its registry or not, or an id."""
+    """Whether the container is of the image `word`: a name, with its registry or not, an id, or the
+    path of an image file."""
     digits = word.removeprefix("sha256:")
-    if len(digits) >= 4 and str(record.get("image_id", "")).startswith(digits):
+    known = record.get("image_id") or (record.get("image_file") or {}).get("image_id") or ""
+    if (len(digits) >= 4 and str(known).startswith(digits)) or word == record.get("image"):
         return True
     parts = str(record.get("image") or "").split("/")
     wanted = word if ":" in word.rpartition("/")[2] or "@" in word else f"{word}:latest"

@@ -147,6 +147,12 @@ def test_what_is_there_stays(rl: Rl, busybox_image: str, tmp_path: Path) -> None
     assert os.listdir(tmp_path) == ["i.sqsh"]
 
 
+def test_a_path_is_no_image_to_squash(rl: Rl, tmp_path: Path) -> None:
+    for word in ("./dir", "web.sqsh", str(tmp_path)):
+        done = rl("image", "squash", word, str(tmp_path / "i.sqsh"), code=125)
+        assert f"{word}: is a path" in done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_nothing_is_left_of_one_that_is_ended(
     rl: Rl, busybox_image: str, tmp_path: Path, number: int

@@ -84,6 +84,8 @@ def test_a_whole_life(rl: Rl, file: Path) -> None:
     rl("run", "-d", "--name=web", "--net=none", str(file), "sleep", "1000")
     rl("exec", "web", "sh", "-c", "echo x >/etc/new; rm /etc/group; chown 5:6 /etc/passwd")
     assert str(file) in rl("ps").stdout
+    for ancestor in (str(file), rl("image", "inspect", "-f", "{{.Id}}", str(file)).stdout.strip()):
+        assert rl("ps", "--filter", f"ancestor={ancestor}", "--format={{.Names}}").stdout == "web\n"
     changes = ["C /etc", "D /etc/group", "A /etc/new", "C /etc/passwd"]
     assert rl("diff", "web").stdout.splitlines() == changes
     assert rl("cp", "web:/etc/new", "-").stdout.count("x\n") == 1
