@@ -109,6 +109,7 @@ def _of_flags(parsed: Parsed) -> ContainerSpec:
         storage_driver=parsed.text("storage-driver"),
         umask=_umask(parsed.optional("umask")),
         timens=parsed.text("timens"),
+        runtime=parsed.text("runtime"),
         sig_proxy=parsed.flag("sig-proxy"),
         cidfile=_absolute(parsed.text("cidfile")),
         no_hosts=parsed.flag("no-hosts"),

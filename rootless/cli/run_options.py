@@ -131,6 +131,7 @@ _SECURITY = section(
     value("--ipc", "MODE", "IPC namespace: private, shareable, none, host or container:NAME"),
     value("--uts", "MODE", "UTS namespace: private, host or container:NAME"),
     value("--cgroupns", "MODE", "Cgroup namespace", choices=("private", "host")),
+    value("--runtime", "PROGRAM", "Another OCI runtime instead of rl's own: crun, or a path"),
     value("--timens", "MODE", "Clock since boot; private: its own", choices=("private", "host")),
 )
 

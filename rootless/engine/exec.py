@@ -60,10 +60,23 @@ def run(paths: Paths, text: str, spec: ExecSpec) -> int:
         raise
 
 
+def _refuse_foreign(paths: Paths, found: Live, text: str) -> None:
+    """The first process that we know of is the other runtime's, outside of the container."""
+    runtime = containers.read_record(paths, found.id).get("spec", {}).get("runtime")
+    if runtime:
+        directory = f"{containers.live_directory(paths, found.id)}/runtime"
+        raise RlError(
+            f"container {text} belongs to another runtime, {runtime}",
+            hint=f"{runtime} --root {directory} ps {found.id}",
+            exit_code=EXIT_ENGINE,
+        )
+
+
 def find(paths: Paths, text: str) -> Live:
     """The container `text`, ready for a command. Raises RlError when it does not run or is
     paused."""
     found = live.find(paths, text)
+    _refuse_foreign(paths, found, text)
     if live.is_frozen(found.group):
         raise RlError(
             f"container {text} is paused, unpause the container before exec",

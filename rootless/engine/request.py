@@ -187,10 +187,11 @@ def build(
     joined: Joined | None = None,
     *,
     detached: bool,
+    foreign: list[str],
 ) -> Request:
     """The message to the keeper. programs: the seccomp filters of the payload, of the view's
     server and of that for system calls. remove: what it removes at the end. joined: what it has of
-    other containers. detached: its caller does not wait for it."""
+    other containers. detached: its caller does not wait for it. foreign: see Request."""
     inner = made.namespace.inner
     emulation = answered.emulation(single=made.namespace.is_of_one_id)
     return {
@@ -225,6 +226,7 @@ def build(
         "shared_shm": joined.shm if joined else "",
         "view": f"{made.place.directory}/{plan_view.FOLDER}" if made.view else "",
         "view_seccomp": programs[1],
+        "foreign": foreign,
         "remove": remove,
         "discard": spec.remove,
     }

@@ -20,6 +20,7 @@ from rootless.engine import (
 from rootless.engine.grouping import Grouping
 from rootless.engine.undo import Undo
 from rootless.errors import EXIT_ENGINE, HostError, NotFoundError, RlError, UsageError
+from rootless.model import jsontext
 from rootless.runtime import seccomp
 from rootless.store import containers, files, paths, verdicts
 from rootless.tools import idmap
@@ -78,6 +79,10 @@ class Start:
         Leaves nothing behind when it raises RlError.
         """
         spec = self.spec
+        if spec.runtime:
+            from rootless.engine import foreign
+
+            foreign.check(spec)
         maps = idmap.canonical_maps()
         self.launch.request_maps(maps)
         self.paths.choose_layers(single=maps.is_single)
@@ -168,7 +173,8 @@ class Start:
             copy_up = place.fill(made, record)
         document = seccomp_document(made)
         cache = self.paths.cache
-        program = seccomp.program_for(document, cache) if document else b""
+        foreign = self._hand_to_other(made, document) if spec.runtime else []
+        program = seccomp.program_for(document, cache) if document and not foreign else b""
         programs = program, *_confine_servers(made, spec, cache)
         place.write_config(made.document, document)
         self.remove = containers.trees_of(self.paths, place.id, record) if spec.remove else []
@@ -177,11 +183,22 @@ class Start:
         self.timeline.mark("control group made")
         wanted = request.build(
             spec, made, host, programs, self._network, copy_up, self.remove, cgroup,
-            self.launch.joined, detached=watched,
+            self.launch.joined, detached=watched, foreign=foreign,
         )  # fmt: skip
         self.launch.send(wanted, place.lock.fd)
         if self._record is None:
             place.tell("create")
+
+    def _hand_to_other(self, made: Plan, document: dict[str, Any]) -> list[str]:
+        """--runtime: Request's `foreign`. Writes the bundle that the other runtime gets."""
+        from rootless.engine import foreign
+
+        bundle, state = f"{self.place.directory}/bundle", f"{self.place.live}/runtime"
+        whole = foreign.hand_over(made, document)
+        for directory in (bundle, state):
+            files.make_dirs(directory)
+        files.write_atomic(f"{bundle}/config.json", jsontext.dumps(whole).encode(), mode=0o600)
+        return [foreign.program(self.spec), bundle, state, self.place.id]
 
     def bring_up(self, undo: Undo) -> tuple[Running, int]:
         """Until init waits for the word to exec: its network, and its terminal (-1 without).

@@ -53,6 +53,7 @@ class ContainerSpec(Value):
     waits before it kills, None for the default.
     procview: on, off, a list of files, "" for on where it is possible. cpu_affinity: pin to as many
     CPUs as the quota allows. sysinfo: have sysinfo(2) answered with the container's figures.
+    runtime: another OCI runtime, a name or a path, "" for our own.
     timens: private, host, "" for private where the view needs it. log_driver, log_opts: see
     model.logspec.
     network, pid, ipc, uts, userns: also `container:NAME`, with the id once it is known
@@ -113,6 +114,7 @@ class ContainerSpec(Value):
         "resources",
         "restart",
         "rootfs",
+        "runtime",
         "security_opt",
         "shm_size",
         "sig_proxy",
@@ -183,6 +185,7 @@ class ContainerSpec(Value):
         storage_driver: str = "",
         umask: int = DEFAULT_UMASK,
         timens: str = "",
+        runtime: str = "",
         sig_proxy: bool = True,
         cidfile: str = "",
         no_hosts: bool = False,
@@ -253,6 +256,7 @@ class ContainerSpec(Value):
         self.storage_driver = storage_driver
         self.umask = umask
         self.timens = timens
+        self.runtime = runtime
         self.sig_proxy = sig_proxy
         self.cidfile = cidfile
         self.no_hosts = no_hosts

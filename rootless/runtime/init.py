@@ -76,6 +76,8 @@ def _run(
         # (Nested, the intermediate process has seen to it.)
         namespaces.enter_time(document["linux"]["namespaces"], request["started_ns"])
     _enter_namespaces(request, setup)
+    if request["foreign"]:
+        _run_foreign(request, setup, stdio, step)
     step.begin("mounting")
     root_fd = _open_root(root, root_tree)
     _copy_up(root_fd, request["copy_up"])
@@ -90,6 +92,17 @@ def _run(
     step.begin("starting the command")
     setup.send(messages.STARTING, step.times)
     payload.start(request, setup, stdio, terminal)
+
+
+def _run_foreign(request: Request, setup: Channel, stdio: Stdio, step: Step) -> NoReturn:
+    from rootless.runtime import foreign
+
+    _write_sysctls(request["document"]["linux"].get("sysctl", {}))
+    step.begin("waiting for the network")
+    _wait_for_go(setup, None)
+    step.begin("starting the other runtime")
+    setup.send(messages.STARTING, step.times)
+    foreign.start(request, setup, stdio)
 
 
 def _enter_namespaces(request: Request, setup: Channel) -> None:

@@ -117,6 +117,8 @@ if TYPE_CHECKING:
         shared_shm: str  # the source of /dev/shm in the document, "" for one that is not shared
         view: str  # directory to mount the view of the machine on, "" for none
         view_seccomp: bytes  # the filter of the process that answers for it, empty for none
+        # Another runtime that does the rest: its program, the bundle, its state directory, a name.
+        foreign: list[str]  # empty for our own
         remove: list[str]  # what goes away afterwards, removed inside the user namespace
         discard: bool  # the writable layer need not be written back
 
