@@ -156,7 +156,8 @@ def _remove_all(paths: Paths) -> None:
         [paths.names, paths.containers, paths.volumes, paths.build, paths.lists, paths.index,
          paths.unpacked, paths.frames, paths.shared_mark,
          paths.oci_layout,
-         os.path.dirname(paths.blobs), paths.layers, paths.tmp, paths.locks, paths.running,
+         os.path.dirname(paths.blobs), paths.layers, paths.other_layers, paths.tmp, paths.locks,
+         paths.running,
          os.path.dirname(paths.events), paths.execs, paths.mounts]
     )  # fmt: skip
     try:

@@ -134,6 +134,12 @@ class _Extraction(Unpacker):
             entry.mode |= _OWNER_MAY
         super()._directory(entry, parent, name, path)
 
+    def _device(self, entry: Entry, parent: Folder, name: bytes, path: bytes) -> None:
+        if self._owners.keep:
+            super()._device(entry, parent, name, path)
+        else:
+            self.notes.add("device nodes not made", path)  # nobody would read what stands for them
+
     def finish(self) -> None:
         """Give directories the modes that would have been in the way. Raises RlError, OSError."""
         for path, mode in reversed(self._closed):

@@ -63,12 +63,6 @@ def _remove(fd: int) -> None:
             raise
 
 
-def of(path: str | int, info: os.stat_result) -> tuple[int, int]:
-    """Who owns a regular file or a directory."""
-    mark = read(path)
-    return (mark.uid, mark.gid) if mark else (info.st_uid, info.st_gid)
-
-
 def is_same(one: int, other: int) -> bool:
     """Whether two open files, or directories, have the same owner."""
     first, second = read(one), read(other)

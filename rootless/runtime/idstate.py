@@ -36,6 +36,7 @@ class IdState:
         self._base = Credentials.of(0, 0)
         self._map = mmap.mmap(-1, _SIZE)
         self._known: list[Credentials] = []
+        self._size = 0
         self.root_mount = -1
 
     def take_base(self, uid: int, gid: int, groups: Sequence[int]) -> None:
@@ -50,6 +51,7 @@ class IdState:
         if length and zlib.crc32(data) == checksum:
             self.root_mount, known = marshal.loads(data)
             self._known = [Credentials.from_fields(fields) for fields in known]
+            self._size = length
 
     def of(self, pid: int) -> Credentials:
         """The credentials of the process. Raises OSError when it is gone."""
@@ -61,12 +63,20 @@ class IdState:
 
     def remember(self, pid: int, credentials: Credentials) -> None:
         """Note that the process has them now. Raises OSError, ValueError where a hard limit is in
-        the way."""
+        the way, or too much is remembered."""
         if credentials not in self._known:
-            self._known.append(credentials)
-            self.keep()
+            self._add(credentials)
         hard = resource.prlimit(pid, RLIMIT_LOCKS)[1]
         resource.prlimit(pid, RLIMIT_LOCKS, (_MARK | self._known.index(credentials), hard))
+
+    def _add(self, credentials: Credentials) -> None:
+        # What a process tries out must not fill our memory; in marshal's format a number takes up
+        # to nine bytes.
+        self._size += 9 * (10 + len(credentials.groups))
+        if self._size > _SIZE - _HEADER.size:
+            raise ValueError("too many different credentials")
+        self._known.append(credentials)
+        self.keep()
 
     def keep(self) -> None:
         """Have what is known survive this process."""

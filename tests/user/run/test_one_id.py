@@ -272,6 +272,25 @@ def test_where_nobody_can_answer(image: str, rl: Rl, one_id: Script) -> None:
     assert done.stdout.split() == ["0", "0"]
 
 
+def test_kernels_before_5_19(one_id: Script, image: str, rl: Rl) -> None:
+    """They know no such flag: what would be written into memory is the kernel's then."""
+    older = "from rootless.kernel import notify; notify._FLAG_WAIT_KILLABLE_RECV = 1 << 30"
+    program = (
+        f"import sys; sys.path += {[*sys.path]!r}; {older};"
+        " from rootless.cli.main import main; main()"
+    )
+    argv = shlex.join([sys.executable, "-IS", "-c", program])
+    inner = "su web -c 'id -u; id -G'; chown 33:8 /plain/f"
+    done = one_id(
+        f'rl() {{ {argv} "$@"; }}\n'
+        f"rl run --net=none --name box {image} sh -c {shlex.quote(inner)}\n"
+        "rl export box | tar tvf - --numeric-owner plain/f; rl rm box >/dev/null"
+    )
+    words = done.stdout.split()
+    assert words[0] == "33" and words[-6:][0] != "0/0"
+    assert " 33/8 " in done.stdout
+
+
 def test_a_killed_server_is_replaced(one_id: Script, image: str) -> None:
     inner = "su web -c 'sleep 1; id -u; sleep 1'; id -u"
     script = f"""
