@@ -112,11 +112,13 @@ def _run(
 def _have_users_answered(command: Command) -> None:
     from rootless.runtime import answering
 
+    # Before it is answered.
+    own = os.geteuid()
     answering.install(
         command["answered"], command["listener_to"],
         is_asked=False, emulation=command["emulation"], user=command["process"]["user"],
     )  # fmt: skip
-    if command["process"]["user"]["uid"] != os.geteuid():
+    if command["process"]["user"]["uid"] != own:
         # To the kernel it is the container's root still, who gets everything at execve(2).
         libc.prctl(libc.PR_SET_SECUREBITS, libc.SECBIT_NOROOT | libc.SECBIT_NOROOT_LOCKED)
 

@@ -151,8 +151,9 @@ def test_a_user_of_the_image_is_the_one_id(one_id: Script, image: str, short_dir
 
 def test_exec_as_somebody_else(one_id: Script, image: str) -> None:
     done = one_id(
-        f"rl run -d --net=none --name box {image} sleep 100 >/dev/null\n"
-        "rl exec box id -u; rl exec -u web box sh -c 'id; grep CapEff /proc/self/status'\n"
+        f"rl run -d --net=none --security-opt no-new-privileges=false --name box {image} sleep 100"
+        " >/dev/null\nrl exec box id -u\n"
+        "rl exec -u web box sh -c 'id; grep CapEff /proc/self/status'\n"
         "rl exec -u web box chown 5 /plain && exit 1\n"
         "rl exec box sh -c 'chown 33:8 /plain; (sleep 0.5; id -u >/late) >/dev/null 2>&1 &'\n"
         "sleep 1; rl exec box cat /late; rl exec box chown 7 /plain/f\n"
