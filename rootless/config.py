@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 
-from rootless import plaintoml
 from rootless.errors import NotFoundError, UsageError, describe_os_error
 
 # The administrator's. What it says about what users may do, nothing of theirs changes.
@@ -106,11 +105,6 @@ def _parse(content: str, path: str) -> dict[str, object]:
     # A file of comments alone, as the shipped one is, must not cost the import below.
     if all(not line.strip() or line.lstrip().startswith("#") for line in content.splitlines()):
         return {}
-    plain = plaintoml.parse(content)
-    return _parse_any(content, path) if plain is None else plain
-
-
-def _parse_any(content: str, path: str) -> dict[str, object]:
     if sys.version_info >= (3, 11):
         import tomllib
     else:

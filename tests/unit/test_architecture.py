@@ -20,13 +20,13 @@ CHECKOUT = Path(__file__).parents[2]
 PACKAGE = CHECKOUT / "rootless"
 
 FLOORS = {
-    "errors": 0, "log": 0, "plaintoml": 0, "config": 0, "quickload": 0, "quickload_writer": 0,
+    "errors": 0, "log": 0, "config": 0, "quickload": 0, "quickload_writer": 0,
     "model": 1, "kernel": 2, "tools": 3, "store": 4, "image": 5, "net": 5, "cgroup": 5,
     "procview": 5,
     "runtime": 6, "oci": 7, "engine": 8, "cli": 9,
 }  # fmt: skip
 # The single modules of floor 0 may know those before them.
-GROUND = ["errors", "log", "plaintoml", "config", "quickload", "quickload_writer"]
+GROUND = ["errors", "log", "config", "quickload", "quickload_writer"]
 
 # What `rl run` of a present image must not pay for; see "Rules" in docs/architecture.md.
 HEAVY = {
