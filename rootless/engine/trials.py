@@ -7,6 +7,7 @@ import os
 from rootless import log
 from rootless.errors import HostError
 from rootless.model.container import STORAGE_DRIVERS
+from rootless.net.tun import check_tun
 from rootless.tools import spawn
 
 TYPE_CHECKING = False
@@ -78,6 +79,10 @@ def network(verdicts: Verdicts, driver: str) -> str:
     program = spawn.which(driver)
     if program is None:
         return f"{driver}: not installed"
+    try:
+        check_tun()
+    except HostError as error:
+        return error.message
     # By the limit of namespaces too, which is what administrators set.
     key = f"{_identity(program)} {_limit()}"
     reason = verdicts.get(driver, key)

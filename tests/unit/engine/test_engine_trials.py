@@ -82,6 +82,7 @@ def test_without_user_namespaces_nothing_is_found_out(
 
     monkeypatch.setattr(storage_trial, "run", forbidden)
     monkeypatch.setattr(network_trial, "run", forbidden)
+    monkeypatch.setattr(trials, "check_tun", lambda: None)
     monkeypatch.setattr(spawn, "which", lambda name: f"/bin/{name}")
     assert trials.storage(Verdicts(store), "/program") == {}
     assert trials.network(Verdicts(store), "pasta") == ""
@@ -95,11 +96,19 @@ def test_a_network_is_tried_again_when_the_limit_is_another(
     limit.write_text("0\n")
     monkeypatch.setattr(trials, "_LIMIT", str(limit))
     monkeypatch.setattr(spawn, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(trials, "check_tun", lambda: None)
     tried = Tried(monkeypatch, {"pasta": "no namespaces"})
     assert [trials.network(Verdicts(store), "pasta") for _ in range(2)] == ["no namespaces"] * 2
     limit.write_text("100\n")
     tried.reasons["pasta"] = ""
     assert [trials.network(Verdicts(store), "pasta") for _ in range(2)] == ["", ""]
     assert tried.asked == ["pasta", "pasta"]
+    # What a device's mode says now is stronger than what worked before.
+    monkeypatch.setattr(trials, "check_tun", closed)
+    assert trials.network(Verdicts(store), "pasta") == "/dev/net/tun: permission denied"
     monkeypatch.setattr(spawn, "which", lambda name: None)
     assert trials.network(Verdicts(store), "pasta") == "pasta: not installed"
+
+
+def closed() -> None:
+    raise HostError("/dev/net/tun: permission denied")
