@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 
 from rootless import log
-from rootless.engine import images
+from rootless.engine import images, trials
 from rootless.engine.plan import ImageFacts
 from rootless.errors import EXIT_ENGINE, NotFoundError, RlError, UsageError
 from rootless.image import squashfile
 from rootless.runtime.rootfs import SQUASH
 from rootless.store import files
+from rootless.store.verdicts import Verdicts
 from rootless.tools import idmap, spawn, squashfuse
 from rootless.tools.fuse_server import DEVICE
 
@@ -62,7 +63,8 @@ def _of_squash(paths: Paths, found: SquashFile) -> ImageFacts:
     if system != "linux":
         raise UsageError(f"{found.path}: is an image for {system}, not for linux")
     program, problem = squashfuse_of_host()
-    if not program:
+    problem = problem or trials.squashfuse(Verdicts(paths), program)
+    if problem:
         return _unpacked(paths, found, problem)
     if found.ids > 1 and idmap.canonical_maps().is_single:
         log.notice(

@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.store.verdicts import Verdicts
 _FUSE = STORAGE_DRIVERS[0]
+_SQUASH = "squashfuse"
 _DEVICE = "/dev/fuse"
 _LIMIT = "/proc/sys/user/max_net_namespaces"
 
@@ -41,6 +42,21 @@ def overlay_too(verdicts: Verdicts, found: dict[str, str]) -> dict[str, str]:
     """`found`, and whether native overlay works, for who would rather have that."""
     alone = storage(verdicts, "")
     return {**found, **{name: why for name, why in alone.items() if name not in found}}
+
+
+def squashfuse(verdicts: Verdicts, program: str) -> str:
+    """Why `program` mounts no image file, "" if it does. Raises StoreError."""
+    key = f"{_identity(program)} {_identity(_DEVICE)}"
+    reason = verdicts.get(_SQUASH, key)
+    if reason is None:
+        from rootless.runtime import storage_trial
+
+        log.effect(f"try {program}")
+        try:
+            reason = verdicts.put(_SQUASH, key, storage_trial.squash(verdicts.paths, program))
+        except HostError:
+            return ""  # no user namespaces: the start itself says that better
+    return reason
 
 
 def _program(driver: str, program: str) -> str:

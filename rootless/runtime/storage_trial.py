@@ -16,6 +16,13 @@ from rootless.runtime import namespaces, rootfs
 from rootless.store import blobs, layers, trees
 from rootless.tools import idmap
 
+# An empty directory as a squashfs file, made by mksquashfs 4.5.1 with -comp gzip -nopad.
+_EMPTY_FILE = bytes.fromhex(
+    "6873717301000000000000000000020000000000010011004002010004000000000000000000000085000000"
+    "000000007d00000000000000ffffffffffffffff600000000000000077000000000000007700000000000000"
+    "ffffffffffffffff150078da636478cbc8000530061310334369001c6f00f804800000000077000000000000"
+    "00"
+)
 # What a mount answers whose server has ended.
 _ENDED = (errno.ENOTCONN, errno.ECONNABORTED)
 
@@ -75,6 +82,31 @@ def _reason_against(driver: str, folder: str, program: str) -> str:
     finally:
         os.chdir("/")
         made.unmount(discard=True, with_all_below=True)
+
+
+def squash(paths: Paths, program: str) -> str:
+    """Why squashfuse_ll, `program`, mounts no file; "" if it does. Raises StoreError, HostError."""
+    from rootless.tools import squashfuse
+
+    blobs.ensure_layout(paths)
+    with layers.Workspace(paths) as workspace:
+        folder = workspace.path
+        with open(f"{folder}/file", "xb") as file:
+            file.write(_EMPTY_FILE)
+        os.mkdir(f"{folder}/mount")
+
+        def inside_namespace() -> str:
+            libc.unshare(libc.CLONE_NEWNS)
+            namespaces.keep_mounts_inside()
+            path = f"{folder}/file"
+            try:
+                squashfuse.mount(program, path, f"{folder}/mount").kill()
+            except (RlError, OSError) as error:
+                # The file is ours, and of no interest.
+                return _text(error).removeprefix(f"{path}: cannot be mounted: ")
+            return ""
+
+        return str(idmap.call(inside_namespace))
 
 
 def _is_dead(error: RlError | OSError) -> bool:
