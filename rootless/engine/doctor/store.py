@@ -97,7 +97,7 @@ def _attributes(facts: dict[str, Any]) -> list[Finding]:
     return [
         Finding(
             "xattrs", REDUCED, found,
-            "attributes of an image's files are left out",
+            "attributes of files are left out, and their owners where there is one id alone",
             Fix(YOU, "a store on a file system with attributes", _ELSEWHERE),
         )
     ]  # fmt: skip
