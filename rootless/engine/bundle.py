@@ -32,8 +32,8 @@ def write(spec: ContainerSpec, directory: str) -> None:
         raise UsageError("--bundle: a bundle has no other container's parts, and no --userns")
     spec.procview, spec.sysinfo = "off", False
     _, made, network = run.planned(spec, None, pull=True)
-    if made.image.squash or made.image.shared:
-        raise HostError("--bundle: only of images whose layers are in this store", hint="rl images")
+    if made.image.squash:
+        raise HostError("--bundle: only of images whose layers are in a store", hint="rl images")
     if network.new_namespace and network.name != "none":
         log.notice("--bundle: its network has nothing but the loopback; --net host is the host's")
     _make(directory)

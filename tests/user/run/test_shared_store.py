@@ -322,3 +322,9 @@ def test_one_as_a_file(rl: Any, shared: Path, tmp_path: Path) -> None:
     assert found["su"] == "-rwsr-xr-x 0/0" and found["link"] == "lrwxrwxrwx 0/0"
     assert found["top"].endswith(" 7/0") and "etc/shadow" not in found
     assert os.listxattr(tmp_path / "t") == []
+
+
+def test_a_bundle(reader: Any, short_dir: Path) -> None:
+    reader("run", "--bundle", f"{short_dir}/b", "--net", "host", "localhost/i1:t", "cat", "/top")
+    assert (short_dir / "b/rootfs/top").read_text() == "top\n"
+    assert stat.S_IMODE((short_dir / "b/rootfs/su").stat().st_mode) == 0o4755
