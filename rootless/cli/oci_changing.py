@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 _NUMBERS = {
     "blkio-weight": ("blockIO", "weight"), "cpu-period": ("cpu", "period"),
     "cpu-quota": ("cpu", "quota"), "cpu-share": ("cpu", "shares"),
+    "cpu-burst": ("cpu", "burst"), "cpu-idle": ("cpu", "idle"),
     "memory": ("memory", "limit"), "memory-reservation": ("memory", "reservation"),
     "memory-swap": ("memory", "swap"), "pids-limit": ("pids", "limit"),
 }  # fmt: skip
 _TEXTS = {"cpuset-cpus": ("cpu", "cpus"), "cpuset-mems": ("cpu", "mems")}
-_NOT_OURS = ("kernel-memory", "kernel-memory-tcp", "cpu-rt-period", "cpu-rt-runtime", "cpu-burst",
-             "cpu-idle", "l3-cache-schema", "mem-bw-schema")  # fmt: skip
+_NOT_OURS = ("kernel-memory", "kernel-memory-tcp", "cpu-rt-period", "cpu-rt-runtime",
+             "l3-cache-schema", "mem-bw-schema")  # fmt: skip
 
 
 def _freeze(parsed: Parsed) -> int:

@@ -39,11 +39,7 @@ class Wish:
         linux = document["linux"]
         self.manager = manager
         self.path = str(linux.get("cgroupsPath") or "")
-        self.resources: dict[str, Any] = {
-            name: section
-            for name, section in linux["resources"].items()
-            if name in ("memory", "cpu", "pids", "blockIO", "unified") and section
-        }
+        self.resources = limits_of(linux["resources"])
         if not self.path and manager == CGROUPFS and self.needs_group:
             self.path = f"rl-{container_id}"
         self.slice_name, self.scope = "", ""
@@ -68,6 +64,42 @@ class Wish:
     def needs_group(self) -> bool:
         """Whether something was asked for that cannot be had without one."""
         return any(not setting.optional for setting in self.settings)
+
+
+def limits_of(wanted: dict[str, Any]) -> dict[str, Any]:
+    """The part of a linux.resources that cgroup v2 knows, in the words of cgroup.resources.
+
+    Rules for devices are left out: a filter of them takes the host's root, and a user namespace
+    opens none but those that it was given. Raises UsageError for what only version 1 had, and rdma.
+    """
+    for section, key in _NOT_HERE:
+        part = wanted.get(section) or {}
+        if (part.get(key) if key else part) not in (None, {}, [], False):
+            raise UsageError(f"linux.resources.{section}{key and '.'}{key}: not to be had here")
+    names = ("memory", "cpu", "pids", "blockIO", "unified")
+    found = {name: wanted[name] for name in names if wanted.get(name)}
+    more = _as_files(wanted)
+    if more:
+        found["unified"] = {**more, **found.get("unified", {})}
+    return found
+
+
+_NOT_HERE = (
+    ("network", ""), ("rdma", ""), ("memory", "kernel"), ("memory", "kernelTCP"),
+    ("memory", "swappiness"), ("memory", "disableOOMKiller"), ("cpu", "realtimeRuntime"),
+    ("cpu", "realtimePeriod"), ("blockIO", "leafWeight"), ("blockIO", "weightDevice"),
+)  # fmt: skip
+
+
+def _as_files(wanted: dict[str, Any]) -> dict[str, str]:
+    """What has a file of its own and no word in `cgroup.resources`."""
+    cpu, found = wanted.get("cpu") or {}, {}
+    for key, file in (("burst", "cpu.max.burst"), ("idle", "cpu.idle")):
+        if cpu.get(key) is not None:
+            found[file] = str(cpu[key])
+    for row in wanted.get("hugepageLimits") or []:
+        found[f"hugetlb.{row['pageSize']}.max"] = str(row["limit"])
+    return found
 
 
 def make(wish: Wish, pid: int) -> str:

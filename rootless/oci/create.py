@@ -152,20 +152,30 @@ def _check_notify(section: dict[str, Any]) -> None:
 
 
 def _open_trees(job: Job) -> None:
-    """Where we are root, the root of a new user namespace may be unable to reach what we can."""
-    if os.geteuid() != 0 or not job.is_new("user"):
-        return
+    """Where we are root, the root of a new user namespace may be unable to reach what we can; and
+    maps of ids are for who is root where a file system was mounted."""
+    is_other = os.geteuid() == 0 and job.is_new("user")
     wanted = job.document
+    if is_other:
+        job.trees.root = _tree_if_possible(wanted["root"]["path"], recursive=True)
+    for number, mount in enumerate(wanted["mounts"]):
+        options = MountOptions(mount["options"])
+        if mounting.is_mapped(mount):
+            from rootless.oci import idmapped
+
+            job.trees.by_number[number] = idmapped.tree(mount, options, wanted["linux"])
+        elif is_other and (options.is_bind or mount["type"] == "bind"):
+            tree = _tree_if_possible(mount["source"], recursive=options.is_recursive)
+            job.trees.by_number[number] = tree
+
+
+def _tree_if_possible(path: str, *, recursive: bool) -> int:
     try:
-        job.trees.root = mounting.open_tree(wanted["root"]["path"], recursive=True)
-        for number, mount in enumerate(wanted["mounts"]):
-            options = MountOptions(mount["options"])
-            if options.is_bind or mount["type"] == "bind":
-                recursive = options.is_recursive
-                tree = mounting.open_tree(mount["source"], recursive=recursive)
-                job.trees.by_number[number] = tree
+        return mounting.open_tree(path, recursive=recursive)
     except OSError as error:
-        log.effect(f"open_tree: {error}")
+        # The container's root tries it by its path, and says more.
+        log.effect(f"open_tree {path}: {error.strerror}")
+        return -1
 
 
 def _first_status(job: Job, bundle: str) -> dict[str, Any]:

@@ -90,6 +90,7 @@ def _run(job: Job, channel: Channel, doing: list[str]) -> NoReturn:
     process.restore_signals()
     _become_root(job)
     _enter_namespaces(job)
+    process.set_oom_score(document["process"])
     doing[0] = "mounts"
     root_fd = rootfs.prepare(document, job.trees)
     mounting.apply(root_fd, document["mounts"], job.trees, own_cgroups=job.has("cgroup"))

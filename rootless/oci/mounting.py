@@ -31,7 +31,7 @@ _STAND_INS = {"sysfs": "/sys", "proc": "/proc", "mqueue": "/dev/mqueue"}
 
 class Trees:
     """Detached mounts that the runtime's own process has opened, by the number of the mount: what
-    the container's root, another user, could not reach."""
+    the container's root, another user, could not reach, or whose ids are mapped."""
 
     __slots__ = ("by_number", "root")
 
@@ -81,6 +81,12 @@ def bind(root_fd: int, mount: Mount, options: MountOptions, tree: int = -1) -> N
         if is_ours:
             os.close(tree)
     _propagate(root_fd, mount["destination"], options)
+
+
+def is_mapped(mount: Mount) -> bool:
+    """Whether the ids of a bind are to be mapped."""
+    words = {word.partition("=")[0] for word in mount["options"]}
+    return bool({"idmap", "ridmap"} & words or mount.get("uidMappings") or mount.get("gidMappings"))
 
 
 def open_tree(source: str, *, recursive: bool) -> int:

@@ -11,10 +11,11 @@ import os
 import stat
 
 from rootless import log
-from rootless.errors import RlError, RuntimeSetupError, UsageError
+from rootless.errors import HostError, RlError, RuntimeSetupError, UsageError
 from rootless.kernel import libc, mounts, signals
 from rootless.model import user
 from rootless.runtime import payload
+from rootless.runtime.mounting import check_proc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,12 +65,8 @@ def begin(process: Process, *, new_keyring: bool, keep_terminal: int) -> None:
     """Session, limits, streams, schedule. keep_terminal: the descriptor of a pseudo-terminal's
     other side, -1 to keep the streams of the caller. Raises RlError."""
     os.umask(process["user"].get("umask", 0o022))
-    if "oomScoreAdj" in process and process["oomScoreAdj"] is not None:
-        _set_oom_score(process["oomScoreAdj"])
     if process.get("rlimits"):
-        from rootless.kernel import rlimits
-
-        rlimits.apply(process["rlimits"])
+        _limit(process["rlimits"])
     if new_keyring:
         libc.join_new_session_keyring()
     _schedule(process)
@@ -83,6 +80,24 @@ def begin(process: Process, *, new_keyring: bool, keep_terminal: int) -> None:
     pty.make_controlling(keep_terminal)
     for number in range(3):
         os.dup2(keep_terminal, number)
+
+
+def _limit(limits: list[dict[str, Any]]) -> None:
+    from rootless.kernel import rlimits
+
+    try:
+        rlimits.apply(limits)
+    except HostError as error:
+        # Which names the flag of a command line, and how to raise the session's own.
+        raise HostError(
+            error.message.replace("--ulimit", "process.rlimits"), exit_code=1
+        ) from error
+
+
+def set_oom_score(process: Process) -> None:
+    """`oomScoreAdj`, while /proc is the host's. Raises RuntimeSetupError."""
+    if process.get("oomScoreAdj") is not None:
+        _set_oom_score(process["oomScoreAdj"])
 
 
 def _set_oom_score(score: int) -> None:
@@ -237,10 +252,10 @@ def become(
 
 
 def confine(process: Process) -> None:
-    """Change to the profile or the label at the exec. /proc has to be one to be believed.
-
-    Raises RuntimeSetupError.
-    """
+    """Change to the profile or the label at the exec. Raises RuntimeSetupError."""
+    if not (process.get("apparmorProfile") or process.get("selinuxLabel")):
+        return
+    check_proc()  # a volume in its place could swallow what we write (CVE-2019-16884)
     if process.get("apparmorProfile"):
         payload.confine_on_exec(process["apparmorProfile"])
     if process.get("selinuxLabel"):

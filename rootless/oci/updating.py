@@ -14,14 +14,12 @@ if TYPE_CHECKING:
     from rootless.oci.statedir import Record
     from rootless.tools.systemd import Property
 
-_KNOWN = ("memory", "cpu", "pids", "blockIO", "unified")
-
 
 def update(record: Record, wanted: dict[str, Any]) -> None:
     """Write the limits of `wanted`, a linux.resources. Raises RlError."""
     if record.state == STOPPED:
         raise RlError(f"cannot update container {record.id}: it is {STOPPED}", "rl-oci list")
-    part = {name: section for name, section in wanted.items() if name in _KNOWN and section}
+    part = cgroups.limits_of(wanted)
     cgroups.write(record.status.get("cgroup", ""), limits.settings(part))
     _tell_systemd(record.status.get("scope", ""), limits.weights(part))
 

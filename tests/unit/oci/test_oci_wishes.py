@@ -37,6 +37,38 @@ def test_only_limits_that_limit_need_a_group() -> None:
     assert Wish(document(resources={"pids": {"limit": 9}}), CGROUPFS, "one").needs_group
 
 
+def test_limits_without_a_word_of_ours_are_files() -> None:
+    wanted = {
+        "cpu": {"burst": 5000, "idle": 1},
+        "hugepageLimits": [{"pageSize": "2MB", "limit": 4096}],
+        "unified": {"cpu.idle": "0"},
+    }
+    files = {setting.file: setting.text for setting in
+             Wish(document(resources=wanted), CGROUPFS, "one").settings}  # fmt: skip
+    assert files == {"cpu.max.burst": "5000", "cpu.idle": "0", "hugetlb.2MB.max": "4096"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"memory": {"swappiness": 10}}, "linux.resources.memory.swappiness: not"),
+        ({"network": {"classID": 1}}, "linux.resources.network: not"),
+        ({"cpu": {"realtimeRuntime": 1000}}, "linux.resources.cpu.realtimeRuntime: not"),
+    ],
+)
+def test_limits_that_cannot_be_had_are_refused(wanted: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Wish(document(resources=wanted), CGROUPFS, "one")
+
+
+def test_limits_that_say_nothing_are_none() -> None:
+    nothing = {
+        "memory": {"swappiness": None, "disableOOMKiller": False, "kernel": 0},
+        "network": {},
+    }
+    assert not Wish(document(resources=nothing), CGROUPFS, "one").needs_group
+
+
 @pytest.mark.parametrize(
     ("name", "kinds", "said"),
     [

@@ -212,6 +212,19 @@ def test_mount_options(bundle: Bundle) -> None:
     assert "ro" in options["/filled"].split(",")
 
 
+def test_idmap_says_what_it_takes(bundle: Bundle) -> None:
+    """The host's file systems are the host's root's to map."""
+    source = bundle.path.parent / "source"
+    source.mkdir()
+    rows = [{"containerID": 0, "hostID": 0, "size": 1}]
+    for more in ({"options": ["bind", "idmap"]},
+                 {"options": ["bind"], "uidMappings": rows, "gidMappings": rows}):  # fmt: skip
+        mount = {"destination": "/x", "type": "bind", "source": str(source), **more}
+        bundle.config["mounts"] = [*example.build(0, 0)["mounts"], mount]
+        assert "on /x: idmap: operation not permitted" in bundle.run("true", code=1)
+    assert os.listdir(bundle.root) == []
+
+
 def test_paths_masks_sysctls_and_limits(bundle: Bundle) -> None:
     bundle.config["root"]["readonly"] = False
     bundle.linux["maskedPaths"] = ["/etc/secret", "/hidden", "/not/there"]
