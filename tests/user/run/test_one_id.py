@@ -149,6 +149,25 @@ def test_a_user_of_the_image_is_the_one_id(one_id: Script, image: str, short_dir
     assert (layer["plain"].uid, layer["plain/f"].uid) == (0, 33)
 
 
+def test_a_build(one_id: Script, rl: Rl, image: str, short_dir: Path) -> None:
+    context = short_dir / "context"
+    context.mkdir()
+    (context / "a").write_text("a")
+    (context / "Dockerfile").write_text(
+        f"FROM {image} AS first\nRUN chown web:mail /plain && touch /new && chown 70000 /new\n"
+        "COPY --chown=web:mail a /a\nUSER web\nWORKDIR /srv\nRUN touch mine && id -u >uid\n"
+        "FROM first\nUSER 0\nCOPY --from=first /plain /new /copied/\nRUN chown 5:34 /srv/mine\n"
+    )
+    one_id(f"rl build -q --network none -t built {context}; rl save -q -o {short_dir}/b.tar built")
+    rl("load", "-q", "-i", f"{short_dir}/b.tar")
+    script = "stat -c '%n %u:%g' /plain /new /a /srv/* /copied/*; cat /srv/uid"
+    shown = rl("run", "--rm", "--net=none", "built", "sh", "-c", script).stdout.splitlines()
+    assert shown == [
+        "/plain 33:8", "/new 70000:0", "/a 33:8", "/srv/mine 5:34", "/srv/theirs 33:34",
+        "/srv/uid 33:34", "/copied/f 0:0", "/copied/new 70000:0", "33",
+    ]  # fmt: skip
+
+
 def test_exec_as_somebody_else(one_id: Script, image: str) -> None:
     done = one_id(
         f"rl run -d --net=none --security-opt no-new-privileges=false --name box {image} sleep 100"
