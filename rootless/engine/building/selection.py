@@ -325,7 +325,10 @@ def owner_of(one: File) -> tuple[int, int]:
     """The owner of a file of a stage, which is beside it where one id alone is mapped."""
     if not (stat.S_ISREG(one.info.st_mode) or stat.S_ISDIR(one.info.st_mode)) or _maps_many():
         return one.info.st_uid, one.info.st_gid
-    mark = owners.read_at(one.folder, one.name or ".")
+    if one.name:
+        mark = owners.read_at(one.folder, one.name)
+    else:
+        mark = owners.read(mounts.fd_path(one.folder))
     return (mark.uid, mark.gid) if mark else (one.info.st_uid, one.info.st_gid)
 
 
