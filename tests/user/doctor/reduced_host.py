@@ -128,7 +128,7 @@ def become(wishes: dict[str, Any], command: list[str]) -> None:
 
 def make_devices(folder: Path, names: list[str]) -> None:
     folder.mkdir()
-    for name in [*NODES, *names]:
+    for name in [*filter(lambda name: Path("/dev", name).exists(), NODES), *names]:
         source, target = Path("/dev") / name, folder / name
         target.parent.mkdir(exist_ok=True)
         if source.is_dir():

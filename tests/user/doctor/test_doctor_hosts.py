@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,13 @@ from tests.user.doctor import reduced_host
 SCRIPT = Path(reduced_host.__file__)
 # Not of this host's making, and told by other tests: what a machine of CI has of it may change.
 ELSEWHERE = ("limits", "controllers", "linger", "registry docker.io", "space", "inodes")
+
+
+# The home directories of these hosts are on one.
+KERNEL = tuple(map(int, re.findall(r"\d+", os.uname().release)[:2]))
+pytestmark = pytest.mark.skipif(
+    KERNEL < (6, 6), reason="needs a tmpfs with user attributes: Linux 6.6"
+)
 
 
 class Host:
