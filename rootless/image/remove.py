@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rootless import log
 from rootless.errors import InUseError, RlError
 from rootless.image import resolve
 from rootless.store import blobs, buildcache, events, guard, images, index, layers
@@ -119,7 +120,11 @@ def _tell(paths: Paths, action: str, name: str) -> None:
 
 
 def _delete_parts(paths: Paths, image: StoredImage) -> list[str]:
-    kept_blobs, kept_layers = _still_needed(paths)
+    needed = _still_needed(paths)
+    if needed is None:
+        blobs.remove(paths, image.manifest_digest)
+        return [f"Deleted: {image.manifest_digest}"]
+    kept_blobs, kept_layers = needed
     layers.remove(paths, [one for one in image.diff_ids if one not in kept_layers])
     for blob in image.blob_digests():
         if blob not in kept_blobs:
@@ -131,10 +136,19 @@ def _delete_parts(paths: Paths, image: StoredImage) -> list[str]:
     return [f"Deleted: {digest}" for digest in dict.fromkeys(removed)]
 
 
-def _still_needed(paths: Paths) -> tuple[set[str], set[str]]:
-    """The blobs and the layers that the index still leads to, or a step of a build."""
+def _still_needed(paths: Paths) -> tuple[set[str], set[str]] | None:
+    """The blobs and the layers that the index still leads to, or a step of a build.
+
+    None where an image cannot be read now: what it needs, nobody knows.
+    """
+    known = images.list_all(paths)
+    if len(known) < len(index.entries(paths)):
+        log.warn(
+            "layers and blobs stay, as long as it is not known whose they are (rl rmi --force)"
+        )
+        return None
     needed_blobs, needed_layers = buildcache.needed(paths)
-    for other in images.list_all(paths):
+    for other in known:
         needed_blobs.update(other.blob_digests())
         needed_layers.update(other.diff_ids)
     return needed_blobs, needed_layers
@@ -143,10 +157,14 @@ def _still_needed(paths: Paths) -> tuple[set[str], set[str]]:
 def prune_unreferenced(paths: Paths) -> list[str]:
     """Remove blobs and layers that no image needs, as cut pulls and removals leave them.
 
-    The digests of what was removed. Dangling images count as images.
+    The digests of what was removed. Dangling images count as images; as long as one cannot be read,
+    nothing is removed.
     """
     with guard.removing(paths):
-        needed_blobs, needed_layers = _still_needed(paths)
+        needed = _still_needed(paths)
+        if needed is None:
+            return []
+        needed_blobs, needed_layers = needed
         gone = layers.remove(paths, set(layers.stored(paths)) - needed_layers)
         for digest in sorted(set(blobs.stored(paths)) - needed_blobs):
             if blobs.remove(paths, digest):

@@ -151,6 +151,23 @@ def test_a_damaged_image_goes_by_force(paths: Paths) -> None:
     assert files_in(paths) == []
 
 
+def test_nothing_goes_while_an_image_cannot_be_read(paths: Paths) -> None:
+    """It may only be away for a moment, as what it shares with a store on another disk."""
+    image = stored(paths, "busybox")
+    other = second_image(paths, "localhost/other:1")
+    manifest = Path(paths.blob(other.manifest_digest))
+    content = manifest.read_bytes()
+    manifest.unlink()
+    stray = blobs.write(paths, b"stray")
+    assert remove.prune_unreferenced(paths) == []
+    said = remove.rmi(paths, "busybox", force=False, in_use=nobody)
+    assert said == ["Untagged: localhost/busybox:latest", f"Deleted: {image.manifest_digest}"]
+    manifest.write_bytes(content)
+    assert images.missing(paths, other.manifest_digest) == []
+    assert stray in remove.prune_unreferenced(paths)
+    assert images.missing(paths, other.manifest_digest) == []
+
+
 def test_prune_takes_only_what_no_image_needs(paths: Paths) -> None:
     image = stored(paths, "busybox")
     stray = blobs.write(paths, b"stray")
