@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.conformance import crun_source
-from tests.conformance.table import Outcomes, of_crun, write_or_compare
+from tests.conformance.table import Outcomes, write_or_compare
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[1]
@@ -133,4 +133,4 @@ def test_the_user_directly(suite: Suite, rl_oci: str) -> None:
 
 @pytest.mark.timeout(300)
 def test_the_table_in_the_docs(in_namespace: tuple[Outcomes, Outcomes]) -> None:
-    write_or_compare("crun", of_crun(*in_namespace))
+    write_or_compare("crun", *in_namespace)
