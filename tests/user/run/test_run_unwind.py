@@ -189,10 +189,10 @@ def test_after_an_error_in_the_middle_of_the_set_up(
 @pytest.mark.parametrize(
     ("program", "flag"),
     [
-        # Unless they are named, others take their places: tests/user/rungs.
+        # Unless they are named, others take their places (tests/user/rungs); a newuidmap that is
+        # not set-uid, as this fake, is not called at all (test_one_id.py).
         ("fuse-overlayfs", "--storage-driver=fuse-overlayfs"),
         ("slirp4netns", "--network=slirp4netns"),
-        ("newuidmap", "--pull=missing"),
     ],
 )
 def test_after_a_helper_that_fails(
