@@ -167,10 +167,19 @@ def _install_streams(
         return
     from rootless.kernel import pty
 
-    os.fchown(terminal.follower, process["user"]["uid"], -1)
+    _give_terminal(terminal.follower, process["user"]["uid"])
     pty.make_controlling(terminal.follower)
     for number in range(3):
         os.dup2(terminal.follower, number)
+
+
+def _give_terminal(fd: int, uid: int) -> None:
+    try:
+        os.fchown(fd, uid, -1)
+    except OSError as error:
+        # Of a user who is only acted out: to the kernel it is this user's already.
+        if error.errno != errno.EINVAL:
+            raise
 
 
 def _make_directory(path: str) -> None:

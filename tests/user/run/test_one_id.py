@@ -186,6 +186,14 @@ def test_exec_as_somebody_else(one_id: Script, image: str) -> None:
     assert "not permitted" in done.stderr
 
 
+def test_exec_as_somebody_else_at_a_terminal(one_id: Script, image: str) -> None:
+    done = one_id(
+        f"rl run -d --net=none --name box {image} sleep 100 >/dev/null\n"
+        "rl exec -t -u web box id -u; rl rm -f box >/dev/null"
+    )
+    assert done.stdout.split() == ["33"]
+
+
 def test_what_is_outside_of_the_root_is_not_touched(
     one_id: Script, image: str, work: Path, short_dir: Path
 ) -> None:
