@@ -13,6 +13,7 @@ from rootless.engine.building.selection import Wish
 from rootless.model import image_config
 from rootless.model.dockerfile import mounts
 from rootless.model.mountspec import BIND, TMPFS, MountSpec
+from rootless.runtime import inside
 from rootless.store import buildcache, files
 from rootless.tools import idmap
 
@@ -204,7 +205,7 @@ def _make_owned(directory: str, uid: int, gid: int, mode: int) -> None:
         os.mkdir(directory, 0o700)
     except FileExistsError:
         return
-    os.chown(directory, uid, gid)
+    _give(directory, uid, gid)
     os.chmod(directory, mode)
 
 
@@ -212,5 +213,11 @@ def _write_owned(path: str, content: bytes, uid: int, gid: int, mode: int) -> No
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(fd, "wb") as file:
         file.write(content)
-        os.fchown(fd, uid, gid)
+        _give(fd, uid, gid)
         os.fchmod(fd, mode)
+
+
+def _give(path: str | int, uid: int, gid: int) -> None:
+    # With one id it is everybody's in the container already; chown(2) there notes nothing either.
+    if not inside.own_maps().is_single:
+        os.chown(path, uid, gid)

@@ -155,7 +155,8 @@ def test_a_build(one_id: Script, rl: Rl, image: str, short_dir: Path) -> None:
     (context / "a").write_text("a")
     (context / "Dockerfile").write_text(
         f"FROM {image} AS first\nRUN chown web:mail /plain && touch /new && chown 70000 /new\n"
-        "COPY --chown=web:mail a /a\nUSER web\nWORKDIR /srv\nRUN touch mine && id -u >uid\n"
+        "COPY --chown=web:mail a /a\nUSER web\nWORKDIR /srv\n"
+        "RUN --mount=type=cache,target=/cache,uid=33 touch /cache/x && touch mine && id -u >uid\n"
         "FROM first\nUSER 0\nCOPY --from=first /plain /new /copied/\nRUN chown 5:34 /srv/mine\n"
     )
     one_id(f"rl build -q --network none -t built {context}; rl save -q -o {short_dir}/b.tar built")
