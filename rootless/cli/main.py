@@ -11,7 +11,7 @@ import sys
 
 from rootless import log
 from rootless.cli import argv as fast
-from rootless.cli import commands, diagnostics
+from rootless.cli import commands, diagnostics, program
 from rootless.cli.main_options import MAIN
 from rootless.errors import EXIT_ENGINE, EXIT_SIGNAL_BASE, RlError, describe_os_error
 
@@ -27,31 +27,8 @@ _SIGPIPE = 13
 
 
 def main() -> NoReturn:
-    """The console script. Does not return: the interpreter's own teardown is skipped."""
-    _open_standard_streams()
-    code = run_cli(sys.argv[1:])
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        code = code or EXIT_SIGNAL_BASE + _SIGPIPE
-    except OSError as error:
-        code = diagnostics.complain(RlError(f"standard output: {error.strerror}"), EXIT_ENGINE)
-    # Freeing what the process's end frees anyway costs about three milliseconds.
-    os._exit(code)
-
-
-def _open_standard_streams() -> None:
-    """Give a closed descriptor 0, 1 or 2 to /dev/null, before a lock or an image's file gets it."""
-    for fd in range(3):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    if getattr(sys, "stdout", None) is None:
-        sys.stdout = open(1, "w", closefd=False)
-    if hasattr(sys.stdout, "reconfigure"):
-        # In any locale: an odd name must not end a listing, and file names go out as they are.
-        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+    """The console script. Does not return."""
+    program.leave(run_cli)
 
 
 def run_cli(argv: Sequence[str]) -> int:

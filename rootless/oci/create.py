@@ -15,7 +15,6 @@ from rootless.kernel.channel import Channel, pair
 from rootless.oci import (
     document,
     fork,
-    hooks,
     init,
     mounting,
     notifying,
@@ -252,9 +251,8 @@ def _bring_up(made: Made, options: Options) -> None:
     if not options.waits:
         from rootless.oci import lifecycle  # noqa: F401
     _expect(made, init.MOUNTED)
-    state = record.document("creating")
-    for phase in hooks.PREPARING:
-        hooks.run_all(job.document["hooks"], phase, state, status["bundle"])
+    if job.document["hooks"]:
+        _run_hooks(job)
     made.channel.send(init.HOOKED)
     if job.document["process"]["terminal"] and job.console < 0:
         made.terminal = _expect(made, init.TERMINAL)[0]
@@ -268,6 +266,14 @@ def _bring_up(made: Made, options: Options) -> None:
     _save(made, options)
     made.channel.send(init.SAVED)
     _expect(made, init.FREE)
+
+
+def _run_hooks(job: Job) -> None:
+    from rootless.oci import hooks
+
+    state = job.record.document("creating")
+    for phase in hooks.PREPARING:
+        hooks.run_all(job.document["hooks"], phase, state, state["bundle"])
 
 
 def _wants_group(job: Job, options: Options) -> bool:

@@ -10,7 +10,6 @@ from rootless import log
 from rootless.errors import RuntimeSetupError
 from rootless.kernel import libc, mounts
 from rootless.oci.mounting import open_target
-from rootless.runtime import devices as common
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,8 +23,6 @@ _DEFAULTS = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), (
 _LINKS = (("/proc/self/fd", "fd"), ("/proc/self/fd/0", "stdin"), ("/proc/self/fd/1", "stdout"),
           ("/proc/self/fd/2", "stderr"), ("pts/ptmx", "ptmx"))  # fmt: skip
 _KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
-
-open_console = common.open_console
 
 
 def make(root_fd: int, document: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ import sys
 
 from rootless.kernel import libc, signals
 from rootless.kernel.channel import close_all_but
-from rootless.oci import devices, hooks, mounting, process, rootfs, sysctls
+from rootless.oci import devices, mounting, process, rootfs, sysctls
 from rootless.runtime import messages, namespaces
 
 TYPE_CHECKING = False
@@ -60,6 +60,8 @@ def load(job: Job) -> None:
         from rootless.kernel import netdev  # noqa: F401
     if any("tmpcopyup" in mount["options"] for mount in job.document["mounts"]):
         from rootless.oci import copyup  # noqa: F401
+    if job.document["hooks"]:
+        from rootless.oci import hooks  # noqa: F401
     # (`waiting`, which a created container needs, its maker has used already.)
 
 
@@ -100,8 +102,7 @@ def _run(job: Job, channel: Channel, doing: list[str]) -> NoReturn:
     process.add_home(document["process"], root_fd)
     channel.send(MOUNTED)
     _receive(channel, HOOKED)
-    state = job.record.document("creating")
-    hooks.run_all(document["hooks"], "createContainer", state, document["root"]["path"])
+    _run_hooks(job, "createContainer", "creating", document["root"]["path"])
     doing[0] = "root file system"
     rootfs.enter(root_fd, document, no_pivot=job.no_pivot)
     sys.path.clear()
@@ -115,6 +116,13 @@ def _run(job: Job, channel: Channel, doing: list[str]) -> NoReturn:
     libc.prctl(libc.PR_SET_PDEATHSIG, 0)
     channel.send(FREE)
     _finish(job, channel, path)
+
+
+def _run_hooks(job: Job, phase: str, status: str, directory: str) -> None:
+    if job.document["hooks"].get(phase):
+        from rootless.oci import hooks
+
+        hooks.run_all(job.document["hooks"], phase, job.record.document(status), directory)
 
 
 def _become_root(job: Job) -> None:
@@ -175,7 +183,9 @@ def _terminal(root_fd: int, job: Job) -> Terminal | None:
     wanted = job.document["process"]
     if not wanted["terminal"]:
         return None
-    return devices.open_console(root_fd, wanted.get("consoleSize"))
+    from rootless.runtime import devices as terminals
+
+    return terminals.open_console(root_fd, wanted.get("consoleSize"))
 
 
 def _hand_over_terminal(job: Job, channel: Channel, terminal: Terminal | None) -> None:
@@ -221,8 +231,7 @@ def _finish(job: Job, channel: Channel, path: str) -> NoReturn:
     try:
         document = job.document
         _fill_listener_state(job)
-        state = job.record.document("created")
-        hooks.run_all(document["hooks"], "startContainer", state, "/")
+        _run_hooks(job, "startContainer", "created", "/")
         keep = (document.get("annotations") or {}).get("run.oci.keep_original_groups") == "1"
         process.become(
             path, document["process"], job.filter, report, keep_groups=keep, kept=job.preserved

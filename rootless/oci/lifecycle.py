@@ -12,7 +12,7 @@ from rootless import log
 from rootless.errors import InUseError, RlError, RuntimeSetupError
 from rootless.kernel import proc, signals
 from rootless.kernel.channel import wait_readable
-from rootless.oci import hooks, notifying, statedir
+from rootless.oci import notifying, statedir
 from rootless.oci.statedir import CREATED, CREATING, PAUSED, RUNNING, STOPPED, Record
 
 TYPE_CHECKING = False
@@ -55,9 +55,13 @@ def _wait_while_creating(record: Record) -> None:
 
 def after_start(record: Record) -> None:
     """The hooks poststart. Raises RlError; the container is stopped then."""
-    state = record.document(RUNNING)
+    wanted = record.status.get("hooks", {})
+    if not wanted.get("poststart"):
+        return
+    from rootless.oci import hooks
+
     try:
-        hooks.run_all(record.status.get("hooks", {}), "poststart", state, "/")
+        hooks.run_all(wanted, "poststart", record.document(RUNNING), "/")
     except RuntimeSetupError:
         _kill_all(record)
         raise
@@ -116,9 +120,11 @@ def delete(record: Record, *, force: bool) -> None:
 
         cgroups.remove(record.status["cgroup"])
     state_document = record.document(STOPPED)
-    run_hooks = bool(record.status.get("made"))
+    run_hooks = record.status.get("made") and record.status.get("hooks", {}).get("poststop")
     record.remove()
     if run_hooks:
+        from rootless.oci import hooks
+
         hooks.run_with_warnings(record.status.get("hooks", {}), "poststop", state_document, "/")
 
 

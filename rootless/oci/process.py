@@ -15,7 +15,6 @@ from rootless.errors import HostError, RlError, RuntimeSetupError, UsageError
 from rootless.kernel import libc, mounts, signals
 from rootless.model import user
 from rootless.runtime import payload
-from rootless.runtime.mounting import check_proc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,6 +53,10 @@ def load(process: Process, linux: dict[str, Any]) -> None:
         from rootless.kernel import scheduling  # noqa: F401
     if policies or process.get("execCPUAffinity"):
         from rootless.model import resources  # noqa: F401
+    if process.get("apparmorProfile") or process.get("selinuxLabel"):
+        from rootless.runtime import mounting  # noqa: F401
+    if process["terminal"]:
+        from rootless.runtime import devices  # noqa: F401
     section = linux.get("seccomp") or {}
     if section.get("flags") or section.get("listenerPath"):
         from rootless.kernel import notify  # noqa: F401
@@ -255,6 +258,8 @@ def confine(process: Process) -> None:
     """Change to the profile or the label at the exec. Raises RuntimeSetupError."""
     if not (process.get("apparmorProfile") or process.get("selinuxLabel")):
         return
+    from rootless.runtime.mounting import check_proc
+
     check_proc()  # a volume in its place could swallow what we write (CVE-2019-16884)
     if process.get("apparmorProfile"):
         payload.confine_on_exec(process["apparmorProfile"])
