@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def _kill(parsed: Parsed) -> int:
-    number = signal_number((parsed.arguments[1:] or ["TERM"])[0])
+    word = (parsed.arguments[1:] or ["TERM"])[0]
+    # As kill(1) has it: 0 only asks whether there is something to be killed.
+    number = 0 if word == "0" else signal_number(word)
 
     def send(root: str, container_id: str) -> None:
         record = lifecycle.find(root, container_id)

@@ -6,7 +6,8 @@ import os
 
 from rootless.cli import oci_options
 from rootless.cli.cmd_oci import manager_of, number_of, root_of
-from rootless.oci.create import Options, create
+from rootless.oci.create import create
+from rootless.oci.planning import Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

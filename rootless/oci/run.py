@@ -9,7 +9,8 @@ from rootless.tools.spawn import exit_code_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.oci.create import Made, Options
+    from rootless.oci.create import Made
+    from rootless.oci.planning import Options
 
 
 def run(root: str, container_id: str, options: Options) -> int:

@@ -103,7 +103,8 @@ class Record:
 
     def load(self) -> Record:
         """Read `status`. Raises NotFoundError and StoreError."""
-        if not os.path.isdir(self.directory):
+        # What is a link was not made by us, and leads where nothing of it is ours to remove.
+        if os.path.islink(self.directory) or not os.path.isdir(self.directory):
             raise NotFoundError(f"container {self.id} does not exist", hint="rl-oci list")
         try:
             with open(f"{self.directory}/status", "rb") as file:

@@ -103,7 +103,8 @@ def test_a_life_in_steps_without_environment_and_bundle(bundle: Bundle) -> None:
     shutil.rmtree(bundle.path / "rootfs/bin")
     (bundle.path / "config.json").unlink()
     assert "is not stopped" not in bundle.oci("ps", "one").stdout
-    bundle.oci("kill", "one", "0", code=1)
+    bundle.oci("kill", "one", "0")
+    bundle.oci("kill", "one", "NO-SUCH", code=1)
     bundle.oci("kill", "-a", "one")
     bundle.oci("kill", "one", "KILL", code=None)
     bundle.wait_for("stopped")
