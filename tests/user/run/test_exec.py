@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -240,7 +241,8 @@ def test_the_end_of_a_container_without_a_pid_namespace_is_its_end(
 ) -> None:
     box("--pid=host")
     process = rl.popen("exec", flag, "box", "sleep", "7777", stdin=subprocess.DEVNULL)
-    wait_until(lambda: "sleep 7777" in out(rl, "box", "ps"))
+    # Not our own process, which has the same words at the end of its command line.
+    wait_until(lambda: re.search(r"^ *\d+ +\S+ +sleep 7777$", out(rl, "box", "ps"), re.MULTILINE))
     rl("kill", "box")
     assert process.wait(20) == (137 if flag == "-i" else 0)
     look = ["pgrep", "-xf", "sleep 7777"]
