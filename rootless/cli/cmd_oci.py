@@ -167,7 +167,8 @@ def each_id(parsed: Parsed, do: Callable[[str, str], None]) -> int:
 OCI = Signature(
     main,
     "Be the runtime of another program: take an OCI bundle and make a process of it. "
-    "`rl-oci` is the same as a program of its own.",
+    "`rl-oci` is the same as a program of its own. "
+    f"Commands: {', '.join(_MODULES)}; each has a --help.",
     GLOBAL,
     (Argument("COMMAND", 0), Argument("ARG", 0, None)),
     intermixed=False,

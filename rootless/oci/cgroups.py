@@ -16,13 +16,14 @@ from rootless.cgroup import hierarchy as hierarchies
 from rootless.cgroup import resources as limits
 from rootless.errors import HostError, RlError, UsageError
 from rootless.kernel import signals
+from rootless.model.idmap import parse_map, to_outside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from rootless.cgroup.resources import Setting
-    from rootless.tools.systemd import Property
+    from rootless.tools.systemd import Manager, Property
 
 SYSTEMD, CGROUPFS, DISABLED = "systemd", "cgroupfs", "disabled"
 MANAGERS = (CGROUPFS, SYSTEMD, DISABLED)
@@ -133,8 +134,6 @@ def _without(wish: Wish, reason: str) -> str:
 
 
 def _scope(wish: Wish, pid: int) -> str:
-    from rootless.tools import systemd
-
     properties: list[Property] = [
         ("Description", "s", f"OCI container {wish.scope}"),
         ("Delegate", "b", True),
@@ -144,8 +143,20 @@ def _scope(wish: Wish, pid: int) -> str:
     if wish.slice_name:
         properties.append(("Slice", "s", wish.slice_name))
     properties += [(name, "t", value) for name, value in limits.weights(wish.resources).items()]
-    systemd.Manager(seconds=15.0).start_scope(wish.scope, [pid], properties).wait()
+    systemd_of_user(15.0).start_scope(wish.scope, [pid], properties).wait()
     return hierarchies.directory(hierarchies.discover().mount, hierarchies.group_of(pid))
+
+
+def systemd_of_user(seconds: float) -> Manager:
+    """The manager of the user that we are on the host: as root of a user namespace, whose that is.
+
+    Podman calls its runtime so.
+    """
+    from rootless.tools import systemd
+
+    with open("/proc/self/uid_map") as file:
+        outside = to_outside(parse_map(file.read()), os.geteuid())
+    return systemd.Manager(seconds=seconds, host_uid=outside)
 
 
 def _directory(wish: Wish, pid: int) -> str:
@@ -225,11 +236,9 @@ def join(directory: str, scope: str, pid: int) -> None:
         if not scope:
             log.effect(error.message)
             return
-    from rootless.tools import systemd
-
     try:
         child = directory.partition(scope)[2]
-        systemd.Manager(seconds=5.0).attach(scope, child or "/", [pid])
+        systemd_of_user(5.0).attach(scope, child or "/", [pid])
     except HostError as error:
         log.effect(error.message)
 

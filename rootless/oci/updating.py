@@ -27,7 +27,5 @@ def update(record: Record, wanted: dict[str, Any]) -> None:
 def _tell_systemd(scope: str, weights: dict[str, int]) -> None:
     """Weights count between scopes, and a reload of systemd would put its own back."""
     if scope and weights:
-        from rootless.tools import systemd
-
         properties: list[Property] = [(name, "t", weight) for name, weight in weights.items()]
-        systemd.Manager().set_properties(scope, properties)
+        cgroups.systemd_of_user(15.0).set_properties(scope, properties)

@@ -51,7 +51,8 @@ class ErrorReply(Exception):
 class Connection:
     """A connection to the bus or the peer that listens at `path`. Not for several threads.
 
-    uid: ours, and the listener's: another user's socket is refused. seconds: after them whatever
+    uid: ours, and the listener's: another user's socket is refused. name: ours as the listener
+    knows it, another one where we are root of a user namespace. seconds: after them whatever
     is still waited for ends in TimeoutError. bus: a message bus, not the one peer itself.
 
     What is sent is kept until an answer is waited for, and then written at once, the
@@ -61,7 +62,9 @@ class Connection:
     ConnectionError) and ProtocolError.
     """
 
-    def __init__(self, path: str, *, uid: int, seconds: float, bus: bool) -> None:
+    def __init__(
+        self, path: str, *, uid: int, seconds: float, bus: bool, name: int | None = None
+    ) -> None:
         self._path = path
         self._seconds = seconds
         self._end = time.monotonic() + seconds
@@ -71,7 +74,8 @@ class Connection:
         self._wanted: Callable[[Message], bool] | None = None
         self._kept: list[Message] = []
         # EXTERNAL: who we are is what the kernel says; the hexadecimal text names the same uid.
-        self._unsent = b"\0AUTH EXTERNAL %s\r\nBEGIN\r\n" % str(uid).encode().hex().encode()
+        told = str(uid if name is None else name).encode().hex().encode()
+        self._unsent = b"\0AUTH EXTERNAL %s\r\nBEGIN\r\n" % told
         self._bus = bus
         self._sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         try:

@@ -110,18 +110,26 @@ class Job:
 class Manager:
     """The manager of the user `uid`, ours unless told. seconds: for each thing asked of it.
 
+    host_uid: that user's id on the host, where we are root of a user namespace.
+
     Nothing is open between two calls. All methods raise ManagerUnreachable and ManagerLost; those
     that wait for the answer raise ManagerRefused.
     """
 
-    __slots__ = ("_runtime_dir", "_seconds", "_uid")
+    __slots__ = ("_host_uid", "_runtime_dir", "_seconds", "_uid")
 
     def __init__(
-        self, uid: int | None = None, *, seconds: float = 25.0, runtime_dir: str = ""
+        self,
+        uid: int | None = None,
+        *,
+        seconds: float = 25.0,
+        runtime_dir: str = "",
+        host_uid: int | None = None,
     ) -> None:
         self._uid = os.geteuid() if uid is None else uid
+        self._host_uid = self._uid if host_uid is None else host_uid
         self._seconds = seconds
-        self._runtime_dir = runtime_dir or f"/run/user/{self._uid}"
+        self._runtime_dir = runtime_dir or f"/run/user/{self._host_uid}"
 
     def absence(self) -> ManagerUnreachable | None:
         """Why there is certainly no manager; None where a socket waits to be tried."""
@@ -219,7 +227,9 @@ class Manager:
         for name, bus in _SOCKETS:
             try:
                 path = f"{self._runtime_dir}/{name}"
-                made = dbus.Connection(path, uid=self._uid, seconds=self._seconds, bus=bus)
+                made = dbus.Connection(
+                    path, uid=self._uid, seconds=self._seconds, bus=bus, name=self._host_uid
+                )
                 return made, _NAME if bus else ""
             except OSError as error:
                 last = last if isinstance(error, FileNotFoundError) and last else error
