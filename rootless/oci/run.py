@@ -30,6 +30,11 @@ def run(root: str, container_id: str, options: Options) -> int:
     except BaseException:
         lifecycle.delete(record, force=True)
         raise
+    if not record.status["own_pids"]:
+        from rootless.runtime import orphans
+
+        # What the first process has left came to us: no pid namespace ends it.
+        orphans.end()
     lifecycle.delete(record, force=True)
     return exit_code_of(status)
 

@@ -406,6 +406,14 @@ def test_a_kill_while_it_is_made_leaves_what_delete_clears(bundle: Bundle, phase
     assert os.listdir(bundle.root) == []
 
 
+def test_a_run_without_a_pid_namespace_leaves_nothing(bundle: Bundle) -> None:
+    spaces = [space for space in bundle.linux["namespaces"] if space["type"] != "pid"]
+    bundle.linux["namespaces"] = spaces
+    line = "sleep 4321 >/dev/null 2>&1 & echo $!"
+    pid = int(bundle.run("sh", "-c", line))
+    assert not Path(f"/proc/{pid}").exists()
+
+
 def test_features_tell_what_there_is(bundle: Bundle) -> None:
     features = json.loads(bundle.oci("features").stdout)
     assert features["ociVersionMax"] == "1.3.0"
