@@ -93,7 +93,7 @@ def test_without_a_policy_everything_is_allowed() -> None:
 @pytest.mark.parametrize(
     ("policy", "said"),
     [
-        ({"priviledged": False}, "priviledged: there is no such key"),
+        ({"privilege": False}, "privilege: there is no such key"),
         ({"privileged": "no"}, "privileged: neither true nor false"),
         ({"networks": ["bridge"]}, "networks: bridge"),
         ({"networks": []}, "networks"),
@@ -112,7 +112,7 @@ def test_a_mistake_in_a_rule_is_an_error(policy: dict[str, Any], said: str) -> N
 
 
 def test_a_mistake_outside_of_it_too() -> None:
-    with pytest.raises(UsageError, match="f0: polcy: there is no such key"):
-        merged({"polcy": {}})
+    with pytest.raises(UsageError, match="f0: rules: there is no such key"):
+        merged({"rules": {}})
     with pytest.raises(UsageError, match="f0: policy: not a table"):
         merged({"policy": True})

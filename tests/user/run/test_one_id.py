@@ -61,7 +61,7 @@ def image(images: ImageMaker) -> str:
             *dict.fromkeys(more), folder("etc"), member("etc/passwd", content=PASSWD),
             member("etc/group", content=GROUP), folder("srv", uid=33, gid=34),
             member("srv/theirs", content=b"x", uid=33, gid=34, mode=0o4711),
-            member("far", uid=100_000), folder("plain"), member("plain/f", content=b"y"),
+            member("far", uid=60_000), folder("plain"), member("plain/f", content=b"y"),
         ]
     )  # fmt: skip
 
@@ -110,7 +110,7 @@ def test_owners_are_noted_and_go_into_layers(one_id: Script, image: str, short_d
     flat = members(short_dir / "flat.tar")
     expected = {
         "plain": (7, 8), "plain/f": (33, 8), "new": (0, 0), "srv": (33, 34), "srv/theirs": (33, 8),
-        "d": (2**32 - 2, 70000), "suid": (33, 0), "far": (100_000, 0), "null": (0, 0),
+        "d": (2**32 - 2, 70000), "suid": (33, 0), "far": (60_000, 0), "null": (0, 0),
     }  # fmt: skip
     assert {name: (flat[name].uid, flat[name].gid) for name in expected} == expected
     assert flat["null"].ischr() and (flat["null"].devmajor, flat["null"].devminor) == (1, 3)
@@ -154,7 +154,7 @@ def test_a_build(one_id: Script, rl: Rl, image: str, short_dir: Path) -> None:
     context.mkdir()
     (context / "a").write_text("a")
     (context / "Dockerfile").write_text(
-        f"FROM {image} AS first\nRUN chown web:mail /plain && touch /new && chown 70000 /new\n"
+        f"FROM {image} AS first\nRUN chown web:mail /plain && touch /new && chown 60001 /new\n"
         "COPY --chown=web:mail a /a\nUSER web\nWORKDIR /srv\n"
         "RUN --mount=type=cache,target=/cache,uid=33 touch /cache/x && touch mine && id -u >uid\n"
         "FROM first\nUSER 0\nCOPY --from=first /plain /new /copied/\nRUN chown 5:34 /srv/mine\n"
@@ -164,8 +164,8 @@ def test_a_build(one_id: Script, rl: Rl, image: str, short_dir: Path) -> None:
     script = "stat -c '%n %u:%g' /plain /new /a /srv/* /copied/*; cat /srv/uid"
     shown = rl("run", "--rm", "--net=none", "built", "sh", "-c", script).stdout.splitlines()
     assert shown == [
-        "/plain 33:8", "/new 70000:0", "/a 33:8", "/srv/mine 5:34", "/srv/theirs 33:34",
-        "/srv/uid 33:34", "/copied/f 0:0", "/copied/new 70000:0", "33",
+        "/plain 33:8", "/new 60001:0", "/a 33:8", "/srv/mine 5:34", "/srv/theirs 33:34",
+        "/srv/uid 33:34", "/copied/f 0:0", "/copied/new 60001:0", "33",
     ]  # fmt: skip
 
 

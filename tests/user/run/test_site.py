@@ -198,9 +198,9 @@ def test_registries_and_mirrors(rl: Any, site: Write, registry: Any, short_dir: 
 
 
 def test_a_mistake_in_the_file_is_told(rl: Any, site: Write) -> None:
-    site("[policy]\npriviledged = false\n")
+    site("[policy]\nprivilege = false\n")
     done = rl("images", code=125)
-    assert "policy: priviledged: there is no such key" in done.stderr
+    assert "policy: privilege: there is no such key" in done.stderr
     site("[policy\n")
     assert "rl.toml" in rl("images", code=125).stderr
 
