@@ -158,7 +158,7 @@ def _bring_up(made: Made, options: Options) -> None:
 def _run_hooks(job: Job) -> None:
     from rootless.oci import hooks
 
-    state = job.record.document("creating")
+    state = job.record.document("created")
     for phase in hooks.PREPARING:
         hooks.run_all(job.document["hooks"], phase, state, state["bundle"])
 

@@ -102,7 +102,7 @@ def _run(job: Job, channel: Channel, doing: list[str]) -> NoReturn:
     process.add_home(document["process"], root_fd)
     channel.send(MOUNTED)
     _receive(channel, HOOKED)
-    _run_hooks(job, "createContainer", "creating", document["root"]["path"])
+    _run_hooks(job, "createContainer", document["root"]["path"])
     doing[0] = "root file system"
     rootfs.enter(root_fd, document, no_pivot=job.no_pivot)
     sys.path.clear()
@@ -118,11 +118,12 @@ def _run(job: Job, channel: Channel, doing: list[str]) -> NoReturn:
     _finish(job, channel, path)
 
 
-def _run_hooks(job: Job, phase: str, status: str, directory: str) -> None:
+def _run_hooks(job: Job, phase: str, directory: str) -> None:
     if job.document["hooks"].get(phase):
         from rootless.oci import hooks
 
-        hooks.run_all(job.document["hooks"], phase, job.record.document(status), directory)
+        # `created`, says runtime.md, from the end of the lifecycle's second step on.
+        hooks.run_all(job.document["hooks"], phase, job.record.document("created"), directory)
 
 
 def _become_root(job: Job) -> None:
@@ -231,7 +232,7 @@ def _finish(job: Job, channel: Channel, path: str) -> NoReturn:
     try:
         document = job.document
         _fill_listener_state(job)
-        _run_hooks(job, "startContainer", "created", "/")
+        _run_hooks(job, "startContainer", "/")
         keep = (document.get("annotations") or {}).get("run.oci.keep_original_groups") == "1"
         process.become(
             path, document["process"], job.filter, report, keep_groups=keep, kept=job.preserved

@@ -173,7 +173,7 @@ def test_hooks_run_in_their_places(bundle: Bundle) -> None:
     assert [row[1] == own for row in rows] == [True, True, False, True, True]
     states = [json.loads(row[2]) for row in rows]
     assert [state["status"] for state in states] == [
-        "creating", "creating", "creating", "running", "stopped",
+        "created", "created", "created", "running", "stopped",
     ]  # fmt: skip
     assert all(state["id"] == "one" and state["bundle"] for state in states)
     assert states[0]["pid"] > 0 == states[-1]["pid"]
