@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import sys
+import time
 
-from rootless.kernel import libc
+from rootless.kernel import libc, signals
 from rootless.tools import idmap
 
 _CGROUP = "/sys/fs/cgroup"
@@ -21,12 +23,14 @@ _LARGE_PID = 20000
 
 
 def _enter() -> None:
+    libc.prctl(libc.PR_SET_PDEATHSIG, signals.SIGKILL)
     libc.unshare(libc.CLONE_NEWNS | libc.CLONE_NEWPID | libc.CLONE_NEWIPC)
     libc.mount(None, "/", None, libc.MS_PRIVATE | libc.MS_REC)
     if os.path.isdir(f"{_CGROUP}/unified"):
         libc.mount(f"{_CGROUP}/unified", _CGROUP, None, libc.MS_BIND | libc.MS_REC)
     child = os.fork()
     if child == 0:
+        libc.prctl(libc.PR_SET_PDEATHSIG, signals.SIGKILL)
         libc.mount("proc", "/proc", "proc", 0)
         with open("/proc/sys/kernel/ns_last_pid", "w") as file:
             file.write(str(_LARGE_PID))
@@ -35,8 +39,26 @@ def _enter() -> None:
 
 
 def _run() -> None:
-    status = pty.spawn(sys.argv[2:])
+    """Until the program's end: a container that it has forgotten may keep the terminal open."""
+    pid, leader = pty.fork()
+    if pid == 0:
+        os.execvp(sys.argv[2], sys.argv[2:])
+    ended = 0
+    while _copy(leader) or not ended:
+        if not ended:
+            ended, status = os.waitpid(pid, os.WNOHANG)
     os._exit(os.waitstatus_to_exitcode(status))
+
+
+def _copy(leader: int) -> bool:
+    """Pass on what there is within a tenth of a second; whether there was something."""
+    try:
+        said = os.read(leader, 1 << 16) if select.select([leader], [], [], 0.1)[0] else b""
+    except OSError:
+        time.sleep(0.05)  # nobody has it open: it is ending
+        return False
+    os.write(1, said)
+    return bool(said)
 
 
 def main() -> None:
