@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -32,11 +33,16 @@ from rootless.engine.doctor.probes import storage as look_storage
 from rootless.engine.doctor.probes import store as look_store
 from rootless.engine.doctor.report import Area, Report
 from rootless.errors import describe_os_error
+from rootless.kernel import proc
 from rootless.tools import idmap, timely
 
 # All together stay below two seconds, what a host without a network says as well.
 _SECONDS = 1.5
 _NETWORK_SECONDS = 1.2
+# On a machine that is slow, or busy, so many times what our own start has taken; and no longer than
+# anybody would wait.
+_STARTS = 12
+_MOST_SECONDS = 20.0
 _NETWORK = "network "
 # Where a probe itself comes to nothing, which is mostly a file system that does not answer.
 _MEANINGS = {
@@ -47,8 +53,18 @@ _MEANINGS = {
 
 def examine() -> Report:
     """Look at the host that this is. Raises nothing that the host is to blame for."""
-    judge = _Judge(timely.ask(_questions(), _SECONDS))
+    judge = _Judge(timely.ask(_questions(), _patience(_seconds_so_far())))
     return Report(os.uname().nodename, idmap.user_name(), os.geteuid(), judge.areas())
+
+
+def _seconds_so_far() -> float:
+    started = proc.start_time(os.getpid()) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+
+
+def _patience(start: float) -> float:
+    """Seconds to wait for answers; start: how many we have taken up to here."""
+    return min(max(_SECONDS, _STARTS * start), _MOST_SECONDS)
 
 
 def _questions() -> dict[str, Callable[[], Any]]:
