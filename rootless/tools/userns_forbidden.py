@@ -11,7 +11,7 @@ import os
 
 from rootless.errors import HostError
 from rootless.model.value import Value
-from rootless.tools import confinement
+from rootless.tools import confinement, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,10 +23,13 @@ _WHOSE_FILTER = "cat /proc/self/cgroup; grep Seccomp /proc/self/status"
 _SUBJECT = "user namespaces"
 # The profile that Ubuntu's AppArmor puts whoever makes one into.
 _APPARMORS_OWN = "unprivileged_userns"
+# What AppArmor adds to the name of a profile that is more than a complaint.
+_ENFORCED = " (enforce)"
 
 LIMIT = "limit"
 CLONE = "clone"
 APPARMOR = "apparmor"
+PROFILE = "profile"
 SELINUX = "selinux"
 CONTAINER = "container"
 SECCOMP = "seccomp"
@@ -100,6 +103,13 @@ def _forbidden(number: int, around: Confinement) -> Refusal:
         )
     if around.container and around.seccomp:
         return _by_container(around.container)
+    if around.label.endswith(_ENFORCED):
+        name = around.label.removesuffix(_ENFORCED)
+        return Refusal(
+            PROFILE,
+            f"AppArmor's profile {name!r}, which this process is under, forbids them",
+            f"sudo grep -rlF {spawn.quoted([name])} /etc/apparmor.d  # it lacks the line: userns,",
+        )
     if number == errno.EACCES and "selinux" in around.modules:
         return Refusal(
             SELINUX, "the SELinux policy forbids them", "sudo ausearch -m avc -ts recent"

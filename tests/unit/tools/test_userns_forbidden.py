@@ -40,6 +40,13 @@ def test_a_limit_that_is_reached_is_raised_above_itself() -> None:
         # With a profile of its own it is not that.
         ({"apparmor_restricts": 1, "label": "rl (unconfined)"}, userns_forbidden.UNKNOWN, "host"),
         ({"apparmor_restricts": 0, "label": "unconfined"}, userns_forbidden.UNKNOWN, "host"),
+        # Seen on Linux 6.12 with Debian's AppArmor 4.1, a profile with "deny userns,".
+        (
+            {"label": "restricted (enforce)", "modules": ("apparmor",)},
+            userns_forbidden.PROFILE,
+            "AppArmor's profile 'restricted'",
+        ),
+        ({"label": "rl (complain)"}, userns_forbidden.UNKNOWN, "host"),
         ({"is_mapped": False}, userns_forbidden.UNMAPPED, "has no id in the one"),
         ({"is_chrooted": True}, userns_forbidden.CHROOT, "inside of a chroot"),
         (
