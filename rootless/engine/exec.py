@@ -45,19 +45,30 @@ def run(paths: Paths, text: str, spec: ExecSpec) -> int:
     entry = begin(paths, found, spec, NoStdio() if spec.detach else Stdio(), told)
     try:
         told.tell("exec_start")
-        leader = entry.go(terminal=spec.tty)
         if spec.detach:
+            leader = entry.go(terminal=spec.tty)
             if leader >= 0:
                 entry.keep(leader)
             return 0
-        session = _Session(entry, spec, leader, detach_keys.DetachKeys(keys))
-        code = session.run()
-        if session.has_detached:
+        code, has_detached = _follow(entry, spec, detach_keys.DetachKeys(keys))
+        if has_detached:
             told.tell("exec_detach")
         return code
     except BaseException:
         entry.abandon()
         raise
+
+
+def _follow(entry: Entry, spec: ExecSpec, keys: detach_keys.DetachKeys) -> tuple[int, bool]:
+    """Let the command start and wait for it: its exit code, and whether we were detached."""
+    # First: the command's words can reach somebody who then sends a signal before we are told that
+    # it runs.
+    incoming = Signals()
+    try:
+        session = _Session(entry, spec, entry.go(terminal=spec.tty), keys, incoming)
+        return session.run(), session.has_detached
+    finally:
+        incoming.close()
 
 
 def _refuse_foreign(paths: Paths, found: Live, text: str) -> None:
@@ -249,12 +260,17 @@ class _Session:
     """A command that somebody waits for: its streams, its signals, its end."""
 
     def __init__(
-        self, entry: Entry, spec: ExecSpec, leader: int, keys: detach_keys.DetachKeys
+        self,
+        entry: Entry,
+        spec: ExecSpec,
+        leader: int,
+        keys: detach_keys.DetachKeys,
+        incoming: Signals,
     ) -> None:
         self._entry = entry
         self._leader = leader
         self.has_detached = False
-        self._incoming = Signals()
+        self._incoming = incoming
         self._mode = _raw_mode(leader) if spec.interactive else None
         if leader < 0:
             self._pumps = streams.stream_pumps(entry.stdio, interactive=spec.interactive)
@@ -274,7 +290,6 @@ class _Session:
         finally:
             if self._mode is not None:
                 self._mode.restore()
-            self._incoming.close()
 
     def _detach(self) -> None:
         self.has_detached = True
