@@ -8,6 +8,7 @@ import stat
 from rootless.errors import RuntimeSetupError
 from rootless.kernel import libc, mounts
 from rootless.kernel.mounts import PROPAGATION
+from rootless.runtime.mounting import mask_paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def restrict(document: dict[str, Any]) -> None:
     linux = document["linux"]
     for path in linux["readonlyPaths"]:
         _make_read_only(path)
-    _mask(linux["maskedPaths"])
+    mask_paths(linux["maskedPaths"], null_at_once=False)
     if document["root"].get("readonly"):
         fd = os.open("/", _TO_LOOK)
         mounts.add_flags(fd, libc.MS_RDONLY, recursive=False)
@@ -108,33 +109,6 @@ def _make_read_only(path: str) -> None:
         libc.move_mount(tree, "", libc.AT_FDCWD, path, libc.MOVE_MOUNT_F_EMPTY_PATH)
     finally:
         os.close(tree)
-
-
-def _mask(paths: list[str]) -> None:
-    """A directory goes under an empty tmpfs, a file under /dev/null."""
-    null = -1
-    for path in paths:
-        try:
-            is_dir = stat.S_ISDIR(os.stat(path).st_mode)
-        except (FileNotFoundError, NotADirectoryError):
-            continue  # this kernel, or this image, has no such file
-        if is_dir:
-            flags = libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
-            libc.mount("tmpfs", path, "tmpfs", flags, "size=0k,nr_inodes=1,mode=755")
-            continue
-        null = _null() if null < 0 else null
-        libc.mount(mounts.fd_path(null), path, None, libc.MS_BIND)
-    if null >= 0:
-        os.close(null)
-
-
-def _null() -> int:
-    """The null device (O_PATH), and nothing that an image has put there (CVE-2025-31133)."""
-    fd = os.open("/dev/null", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-    info = os.fstat(fd)
-    if not stat.S_ISCHR(info.st_mode) or info.st_rdev != os.makedev(1, 3):
-        raise RuntimeSetupError("/dev/null: is not the null device")
-    return fd
 
 
 def make_directory(root_fd: int, path: str) -> None:

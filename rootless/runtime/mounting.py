@@ -87,22 +87,25 @@ def read_only_paths(paths: list[str]) -> None:
         os.close(fd)
 
 
-def mask_paths(paths: list[str]) -> None:
-    """Hide each path: a directory under an empty read-only tmpfs, a file under /dev/null."""
-    if not paths:
-        return
-    null = _open_null()
+def mask_paths(paths: list[str], *, null_at_once: bool = True) -> None:
+    """Hide each path: a directory under an empty read-only tmpfs, a file under /dev/null.
+
+    null_at_once: what is at /dev/null is checked also where no file has to be hidden.
+    """
+    null = _open_null() if paths and null_at_once else -1
     for path in paths:
         try:
             is_dir = stat.S_ISDIR(os.stat(path).st_mode)
         except (FileNotFoundError, NotADirectoryError):
-            continue  # this kernel has no such file
+            continue  # this kernel, or this image, has no such file
         if is_dir:
             flags = libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
             libc.mount("tmpfs", path, "tmpfs", flags, "size=0k,nr_inodes=1,mode=755")
-        else:
-            libc.mount(mounts.fd_path(null), path, None, libc.MS_BIND)
-    os.close(null)
+            continue
+        null = _open_null() if null < 0 else null
+        libc.mount(mounts.fd_path(null), path, None, libc.MS_BIND)
+    if null >= 0:
+        os.close(null)
 
 
 def _open_null() -> int:
