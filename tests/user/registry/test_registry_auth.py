@@ -300,7 +300,7 @@ class Tunnel(threading.Thread):
 
     def serve(self, client: socket.socket) -> None:
         with client, socket.create_connection(("127.0.0.1", self.target)) as server:
-            self.asked.append(client.recv(65536).decode())
+            self.asked.append(client.recv(65536).decode(errors="replace"))
             client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
             back = threading.Thread(target=pump, args=(server, client), daemon=True)
             back.start()
