@@ -54,7 +54,9 @@ def run(parsed: Parsed) -> int:
         log.notice("--health-cmd: checks are made while a container is detached (-d)")
     joined = _of_others(spec)
     # Forked before the heavier imports: they cost as much as the keeper needs to get ready.
-    launch = begin.launch(detached=detached, keep_output=spec.keeps_log, joined=joined)
+    # Another runtime tells of its failures where the container writes its errors.
+    keeps = spec.keeps_log or bool(spec.runtime)
+    launch = begin.launch(detached=detached, keep_output=keeps, joined=joined)
     from rootless.cli import diagnostics
 
     progress = _ProgressWhenNeeded(quiet=spec.quiet)

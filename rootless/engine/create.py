@@ -177,7 +177,7 @@ class Place:
             "keeper": launch.keeper_pid, "init": launch.init_pid,
             **dict(zip(("server", "below"), launch.server_pids, strict=False)),
             "view": launch.view_pid, "network": network.pid,
-            "supervisor": launch.supervisor_pid,
+            "supervisor": launch.supervisor_pid, "waiting": launch.waiting_pid,
         }  # fmt: skip
         state = {
             "boot": proc.boot_id(),

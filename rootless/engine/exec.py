@@ -72,13 +72,17 @@ def _follow(entry: Entry, spec: ExecSpec, keys: detach_keys.DetachKeys) -> tuple
 
 
 def _refuse_foreign(paths: Paths, found: Live, text: str) -> None:
-    """The first process that we know of is the other runtime's, outside of the container."""
+    """What a runtime makes that we know nothing of need not be made of namespaces."""
     runtime = containers.read_record(paths, found.id).get("spec", {}).get("runtime")
-    if runtime:
-        directory = f"{containers.live_directory(paths, found.id)}/runtime"
+    if not runtime:
+        return
+    from rootless.tools import oci_runtimes
+
+    if oci_runtimes.kind_of(oci_runtimes.path_of(runtime)) == oci_runtimes.UNKNOWN:
         raise RlError(
-            f"container {text} belongs to another runtime, {runtime}",
-            hint=f"{runtime} --root {directory} ps {found.id}",
+            f"container {text}: its runtime, {runtime}, is neither crun nor runc, and may keep it"
+            " elsewhere than in namespaces",
+            hint=f"rl top {text}",
             exit_code=EXIT_ENGINE,
         )
 

@@ -1,13 +1,19 @@
 """`rl run --runtime PROGRAM`: another OCI runtime instead of ours, from the mounts to the exec.
 
-The keeper makes the root file system, its init the network's namespace, as always; then init
-executes that program on the document, of which the rest is the program's to do.
+The keeper makes the root file system, its init the network's namespace, as always; then that
+program creates and starts a container of the document, of which the rest is its to do.
 """
 
 from __future__ import annotations
 
+import os
+
+from rootless import log
 from rootless.errors import UsageError
-from rootless.tools import spawn
+from rootless.model import jsontext
+from rootless.runtime.foreign import STATE
+from rootless.store import files
+from rootless.tools import oci_runtimes, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,17 +21,28 @@ if TYPE_CHECKING:
 
     from rootless.engine.plan import Plan
     from rootless.model.container import ContainerSpec
+    from rootless.runtime.messages import ForeignRequest
 
 # What we have made when the program begins; it finds itself in there.
 _OURS = ("user", "mount", "network")
 # The container's group is there, and the process in it; a user namespace is there too.
 _NOT_THEIRS = ("uidMappings", "gidMappings", "cgroupsPath", "resources")
+# The places in /proc that runc lets anybody mount on: of ours those that LXCFS has too
+# (checkProcMount() in its libcontainer/rootfs_linux.go).
+_PROC_OF_RUNC = frozenset(
+    f"/proc/{name}"
+    for name in ("cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg")
+)
+_PROC = "/proc/"
+_FOLDER = "runtime"
+# In a tmpfs, where a mount point leaves nothing in the container's files.
+_INIT = "/dev/init"
 
 
 def check(spec: ContainerSpec) -> None:
     """Refuse what only our own runtime can do. Raises UsageError."""
     unable = {
-        "-t": spec.tty, "--init": spec.init, "--sysinfo": spec.sysinfo, "--userns": spec.userns,
+        "--sysinfo": spec.sysinfo, "--userns": spec.userns,
         "--cpu-affinity": spec.cpu_affinity, "--timens private": spec.timens == "private",
         "the namespaces of another container": spec.joins,
     }  # fmt: skip
@@ -36,15 +53,36 @@ def check(spec: ContainerSpec) -> None:
     spec.timens = "host"
 
 
-def program(spec: ContainerSpec) -> str:
-    """The path of the runtime. Raises HostError."""
-    if "/" in spec.runtime:
-        return spec.runtime
-    return spawn.find(spec.runtime, spec.runtime)
+def hand_over(
+    spec: ContainerSpec, made: Plan, seccomp: dict[str, Any], live: str
+) -> ForeignRequest:
+    """Take from the plan's document what the program does, and write it the bundle that it gets.
+
+    live: the container's live directory, where the bundle is. Raises HostError where a program
+    is missing.
+    """
+    program = oci_runtimes.path_of(spec.runtime)
+    kind = oci_runtimes.kind_of(program)
+    whole = _split(made, seccomp)
+    if spec.init:
+        _put_under_init(whole)
+    if kind == oci_runtimes.RUNC:
+        whole["mounts"] = without_refused(whole["mounts"], spec)
+    bundle = f"{live}/{_FOLDER}"
+    files.make_dirs(f"{bundle}/{STATE}")
+    files.write_atomic(f"{bundle}/config.json", jsontext.dumps(whole).encode(), mode=0o600)
+    path = os.environ.get("PATH", os.defpath)
+    return {
+        "program": program,
+        "options": oci_runtimes.options_of(kind),
+        "bundle": bundle,
+        "name": made.place.container_id,
+        "env": {"PATH": path, "XDG_RUNTIME_DIR": f"{bundle}/{STATE}"},
+    }
 
 
-def hand_over(made: Plan, seccomp: dict[str, Any]) -> dict[str, Any]:
-    """Take from the plan's document what the program does; its own document, whole."""
+def _split(made: Plan, seccomp: dict[str, Any]) -> dict[str, Any]:
+    """The program's own document, whole; what is ours to do stays in the plan's."""
     whole, linux = made.document, made.document["linux"]
     made.document = {
         **whole,
@@ -62,6 +100,34 @@ def hand_over(made: Plan, seccomp: dict[str, Any]) -> dict[str, Any]:
     if seccomp:
         rest["seccomp"] = seccomp
     return {**whole, "linux": rest}
+
+
+def _put_under_init(whole: dict[str, Any]) -> None:
+    """--init: as Podman has it, a program of the host's is bound and becomes the first process."""
+    source = spawn.find("catatonit", "catatonit")
+    options = ["bind", "rprivate", "nosuid", "nodev", "ro"]
+    bind = {"destination": _INIT, "type": "bind", "source": source, "options": options}
+    whole["mounts"] = [*whole["mounts"], bind]
+    process = whole["process"]
+    whole["process"] = {**process, "args": [_INIT, "--", *process["args"]]}
+
+
+def without_refused(mounts: list[dict[str, Any]], spec: ContainerSpec) -> list[dict[str, Any]]:
+    """For runc: without what of ours it does not take; what the user mounts is the user's."""
+    wanted = {mount.target for mount in spec.mounts}
+    refused = [
+        mount
+        for mount in mounts
+        if mount["destination"].startswith(_PROC)
+        and mount["destination"] not in _PROC_OF_RUNC | wanted
+    ]
+    files_of_view = [mount["destination"] for mount in refused if mount["type"] == "bind"]
+    if files_of_view:
+        log.notice(
+            f"--runtime {spec.runtime}: runc takes no mounts there, these are the host's:"
+            f" {' '.join(files_of_view)}"
+        )
+    return [mount for mount in mounts if mount not in refused]
 
 
 def _of_network(sysctls: dict[str, str], *, ours: bool) -> dict[str, str]:

@@ -40,7 +40,8 @@ class Live:
         return str(self.state.get("cgroup", {}).get("manager", ""))
 
     def pid(self, name: str) -> int:
-        """The pid of "init", "keeper", "server", "view" or "network"; 0 when it is not it."""
+        """The pid of "init", "keeper", "server", "view", "network", "waiting" (with
+        another runtime, for "init"); 0 when it is not it."""
         pid, started = self.state.get("processes", {}).get(name, (0, 0))
         return int(pid) if proc.is_alive(pid, started) else 0
 

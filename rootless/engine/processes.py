@@ -146,7 +146,8 @@ def of_container(live: Live, entered: Iterable[int] = ()) -> list[Process]:
         pids = groups.pids(live.group.payload)
     else:
         # Orphans come to the keeper where the container shares the host's pid namespace.
-        keeper = live.pid("keeper")
+        # With another runtime they are below who waits for the first of them.
+        keeper = live.pid("waiting") or live.pid("keeper")
         besides = {live.pid("server"), *_answering(keeper)}
         pids = _descendants([keeper, *entered], besides=besides) if keeper else []
     found = (read(pid) for pid in sorted(set(pids)))

@@ -79,7 +79,7 @@ def _kill_processes(state: dict[str, Any]) -> None:
     if state.get("boot") != proc.boot_id():
         return  # another boot: those pids mean nothing now
     # The keeper first: it would go on to unwind while we do.
-    for name in ("supervisor", "keeper", "init", "server", "below", "view", "network"):
+    for name in ("supervisor", "keeper", "waiting", "init", "server", "below", "view", "network"):
         pid, started = state.get("processes", {}).get(name, (0, 0))
         if not proc.kill_and_wait(pid, started):
             log.warn(f"process {pid} ({name}) does not end")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rootless.model.idmap import IdMaps
     from rootless.net.drivers import Driver
     from rootless.runtime.joined import Joined
-    from rootless.runtime.messages import CgroupRequest, Request
+    from rootless.runtime.messages import CgroupRequest, ForeignRequest, Request
     from rootless.store.images import StoredImage
 
 
@@ -187,7 +187,7 @@ def build(
     joined: Joined | None = None,
     *,
     detached: bool,
-    foreign: list[str],
+    foreign: ForeignRequest | None,
 ) -> Request:
     """The message to the keeper. programs: the seccomp filters of the payload, of the view's
     server and of that for system calls. remove: what it removes at the end. joined: what it has of

@@ -20,7 +20,6 @@ from rootless.engine import (
 from rootless.engine.grouping import Grouping
 from rootless.engine.undo import Undo
 from rootless.errors import EXIT_ENGINE, HostError, NotFoundError, RlError, UsageError
-from rootless.model import jsontext
 from rootless.runtime import seccomp
 from rootless.store import containers, files, paths, verdicts
 from rootless.tools import idmap
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from rootless.model.idmap import IdMaps
     from rootless.net.drivers import Driver, Running
     from rootless.runtime.launch import Launch
+    from rootless.runtime.messages import ForeignRequest
     from rootless.store.images import StoredImage
     from rootless.store.paths import Paths
 
@@ -173,10 +173,10 @@ class Start:
             copy_up = place.fill(made, record)
         document = seccomp_document(made)
         cache = self.paths.cache
-        foreign = self._hand_to_other(made, document) if spec.runtime else []
+        place.write_config(made.document, document)
+        foreign = self._hand_to_other(made, document) if spec.runtime else None
         program = seccomp.program_for(document, cache) if document and not foreign else b""
         programs = program, *_confine_servers(made, spec, cache)
-        place.write_config(made.document, document)
         self.remove = containers.trees_of(self.paths, place.id, record) if spec.remove else []
         self.timeline.mark("planned")
         cgroup = self.grouping.settle()
@@ -189,16 +189,10 @@ class Start:
         if self._record is None:
             place.tell("create")
 
-    def _hand_to_other(self, made: Plan, document: dict[str, Any]) -> list[str]:
-        """--runtime: Request's `foreign`. Writes the bundle that the other runtime gets."""
+    def _hand_to_other(self, made: Plan, document: dict[str, Any]) -> ForeignRequest:
         from rootless.engine import foreign
 
-        bundle, state = f"{self.place.directory}/bundle", f"{self.place.live}/runtime"
-        whole = foreign.hand_over(made, document)
-        for directory in (bundle, state):
-            files.make_dirs(directory)
-        files.write_atomic(f"{bundle}/config.json", jsontext.dumps(whole).encode(), mode=0o600)
-        return [foreign.program(self.spec), bundle, state, self.place.id]
+        return foreign.hand_over(self.spec, made, document, self.place.live)
 
     def bring_up(self, undo: Undo) -> tuple[Running, int]:
         """Until init waits for the word to exec: its network, and its terminal (-1 without).
@@ -216,6 +210,8 @@ class Start:
         undo.callback(running.stop)
         self.place.write_state(launch, running, self.grouping.facts(), remove=self.remove)
         leader = launch.wait_until_ready(terminal=self.spec.tty)
+        if launch.waiting_pid:
+            self.place.write_state(launch, running, self.grouping.facts(), remove=self.remove)
         self.timeline.mark("mounted")
         running.wait_ready()
         self.timeline.mark("network ready")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from rootless.kernel.channel import Channel
-    from rootless.runtime.messages import Request
+    from rootless.runtime.messages import ForeignRequest, Request
     from rootless.runtime.stdio import Stdio
 
 # Any directory that everybody can reach and that no bind of ours comes from, in a private
@@ -77,7 +77,7 @@ def _run(
         namespaces.enter_time(document["linux"]["namespaces"], request["started_ns"])
     _enter_namespaces(request, setup)
     if request["foreign"]:
-        _run_foreign(request, setup, stdio, step)
+        _run_foreign(request["foreign"], request, setup, stdio, step)
     step.begin("mounting")
     root_fd = _open_root(root, root_tree)
     _copy_up(root_fd, request["copy_up"])
@@ -94,15 +94,26 @@ def _run(
     payload.start(request, setup, stdio, terminal)
 
 
-def _run_foreign(request: Request, setup: Channel, stdio: Stdio, step: Step) -> NoReturn:
+def _run_foreign(
+    wanted: ForeignRequest, request: Request, setup: Channel, stdio: Stdio, step: Step
+) -> NoReturn:
     from rootless.runtime import foreign
 
     _write_sysctls(request["document"]["linux"].get("sysctl", {}))
+    step.begin("creating the container with the other runtime")
+    container = foreign.Container(wanted, request, stdio)
     step.begin("waiting for the network")
-    _wait_for_go(setup, None)
-    step.begin("starting the other runtime")
+    if container.leader >= 0:
+        setup.send(messages.TERMINAL, fds=[container.leader])
+    setup.send(messages.READY, container.pid, fds=[container.fd])
+    if setup.receive() is None:
+        container.delete()
+        os._exit(EXIT_ENGINE)  # the launcher has given up
+    step.begin("starting the command")
     setup.send(messages.STARTING, step.times)
-    foreign.start(request, setup, stdio)
+    container.start()
+    setup.close()
+    container.wait()
 
 
 def _enter_namespaces(request: Request, setup: Channel) -> None:

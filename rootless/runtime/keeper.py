@@ -198,7 +198,8 @@ def _start_init(
     if pid == 0:
         control.close()
         close_all_of(private)
-        namespaces.enter_cgroup(request)
+        if not request["foreign"]:
+            namespaces.enter_cgroup(request)
         init.main(request, root, setup, stdio)
     return pid
 

@@ -54,6 +54,7 @@ class Launch:
         self._init_setup.close()
         self.keeper_pid = self._pending.pid
         self.init_pid = 0
+        self.waiting_pid = 0  # with another runtime: who waits for init
         self._init_fd = -1
         self._is_let_go = False
         self.server_pids: list[int] = []
@@ -130,9 +131,16 @@ class Launch:
         leader = -1
         if terminal:
             leader = self._setup_message(messages.TERMINAL)[1][0]
-        self._setup_message(messages.READY)
+        message, fds = self._setup_message(messages.READY)
+        if fds:
+            self._follow_other(message[1], fds[0])
         self.stdio.close_container_side()
         return leader
+
+    def _follow_other(self, pid: int, pidfd: int) -> None:
+        """The container's first process is another runtime's; init waits for it."""
+        os.close(self._init_fd)
+        self.waiting_pid, self.init_pid, self._init_fd = self.init_pid, pid, pidfd
 
     def go(self) -> None:
         """Let init become the payload; returns when exec has succeeded.

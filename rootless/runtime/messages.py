@@ -9,7 +9,7 @@
     ◀─ NAMESPACES ────────────────────────────────────────────
     starts the network                                        mounts, enters the root
     ◀─ TERMINAL (one descriptor; with a terminal only) ───────
-    ◀─ READY ─────────────────────────────────────────────────
+    ◀─ READY (of another runtime: its pid, its pidfd) ────────
     ── GO ───────────────────────────────────────────────────▶
     ◀─ STARTING times ────────────────────────────────────────
                                                               drops privileges, execs
@@ -91,6 +91,20 @@ if TYPE_CHECKING:
         older: bytes
         pretending: bytes
 
+    class ForeignRequest(TypedDict):
+        """Another OCI runtime than our own.
+
+        program: its path. options: those of it that not all have. bundle: the directory with the
+        document, where our files for it are too (runtime.foreign). name: the container's. env: the
+        program's environment.
+        """
+
+        program: str
+        options: list[str]
+        bundle: str
+        name: str
+        env: dict[str, str]
+
     class Request(TypedDict):
         """Everything that keeper and init need; all of it decided before anything is made."""
 
@@ -117,8 +131,7 @@ if TYPE_CHECKING:
         shared_shm: str  # the source of /dev/shm in the document, "" for one that is not shared
         view: str  # directory to mount the view of the machine on, "" for none
         view_seccomp: bytes  # the filter of the process that answers for it, empty for none
-        # Another runtime that does the rest: its program, the bundle, its state directory, a name.
-        foreign: list[str]  # empty for our own
+        foreign: ForeignRequest | None  # another runtime that does the rest
         remove: list[str]  # what goes away afterwards, removed inside the user namespace
         discard: bool  # the writable layer need not be written back
 
