@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from rootless import log
 from rootless.errors import RlError
 from rootless.model import jsontext
 
@@ -97,9 +98,21 @@ def check_process(process: Document) -> None:
         process["env"].append(_DEFAULT_PATH)
     if not isinstance(process.get("capabilities"), dict):
         process["capabilities"] = {}
+    _check_capabilities(process["capabilities"])
     for limit in _get(process, "rlimits", list, [], "process."):
         if not isinstance(limit, dict) or not {"type", "soft", "hard"} <= set(limit):
             raise _wrong("process.rlimits", "needs type, soft and hard")
+
+
+def _check_capabilities(sets: Document) -> None:
+    """A name that means nothing here is a warning, no error (config.md, "Linux Process")."""
+    from rootless.model.capabilities import NAMES
+
+    named = {name for kind in sets for name in _get(sets, kind, list, [], "process.capabilities.")}
+    unknown = named.difference(NAMES)
+    if unknown:
+        words = " ".join(sorted(map(str, unknown)))
+        log.warn(f"config.json: process.capabilities: left out, unknown: {words}")
 
 
 def namespace(document: Document, kind: str) -> Document | None:

@@ -7,23 +7,19 @@ the table in docs/conformance.md; RL_WRITE_CONFORMANCE=1 writes it anew.
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.conformance import crun_source
+from tests.conformance import crun_source, running
+from tests.conformance.running import CRUN, HERE
+from tests.conformance.source_package import NotToBeHad
 from tests.conformance.table import Outcomes, write_or_compare
 
-HERE = Path(__file__).parent
-CHECKOUT = HERE.parents[1]
-LAUNCHER = Path(sys.executable).parent / "rl-oci"
 LINE = re.compile(r"^(not ok|ok) \d+ - ([\w-]+)( #SKIP)?")
 # Nobody without privileges can pass these, and Debian has no CRIU.
 LEFT_OUT = {"test_checkpoint_restore.py"}
@@ -32,26 +28,10 @@ LARGE_PID = "exec_write_pid_file"
 
 
 @pytest.fixture(scope="module")
-def rl_oci(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The path of the program, made where the installed one is missing."""
-    if LAUNCHER.exists():
-        return str(LAUNCHER)
-    path = tmp_path_factory.mktemp("bin") / "rl-oci"
-    path.write_text(
-        f"#!{sys.executable} -IS\nimport sys\nsys.path += {[str(CHECKOUT), *sys.path[-1:]]!r}\n"
-        "from rootless.cli.oci_program import main\nmain()\n"
-    )
-    path.chmod(0o755)
-    return str(path)
-
-
-@pytest.fixture(scope="module")
-def source() -> Path:
-    if os.geteuid() == 0:
-        pytest.skip("needs a normal user: ./dev test makes one")
+def source(normal_user: None) -> Path:
     try:
         return crun_source.tests()
-    except crun_source.NotToBeHad as reason:
+    except NotToBeHad as reason:
         pytest.skip(f"needs crun's source package: {reason}")
 
 
@@ -78,12 +58,14 @@ class Suite:
         # Each keeps its files below the working directory, by a pid that several may have.
         place = Path(tempfile.mkdtemp(dir=self.folder))
         (place / "tests").symlink_to(self.source / "tests")
-        done = subprocess.run(
-            [sys.executable, str(HERE / "place.py"), where,
-             sys.executable, *script, f"tests/{name}"],
-            cwd=place, env=self._environment(runtime), stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, errors="replace", timeout=110, check=False,
-        )  # fmt: skip
+        done = running.run(
+            where,
+            [sys.executable, *script, f"tests/{name}"],
+            cwd=place,
+            home=self.folder,
+            variables={"OCI_RUNTIME": runtime, "INIT": str(self.source / "tests/init")},
+            limit=110,
+        )
         found = {}
         for line in done.stdout.splitlines():
             match = LINE.match(line)
@@ -93,26 +75,16 @@ class Suite:
         assert found, (name, done.stdout, done.stderr)
         return found
 
-    def _environment(self, runtime: str) -> dict[str, str]:
-        return {
-            "HOME": str(self.folder), "XDG_RUNTIME_DIR": str(self.folder),
-            "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
-            "PYTHONPATH": f"{CHECKOUT}:{HERE}", "PYTHONDONTWRITEBYTECODE": "1",
-            "OCI_RUNTIME": runtime, "INIT": str(self.source / "tests/init"),
-        }  # fmt: skip
-
 
 @pytest.fixture(scope="module")
-def suite(source: Path) -> Iterator[Suite]:
-    # Not pytest's: the tests bind sockets below it, whose paths end at 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="rl", dir="/tmp") as folder:
-        yield Suite(source, Path(folder))
+def suite(source: Path, folder: Path) -> Suite:
+    return Suite(source, folder)
 
 
 @pytest.fixture(scope="module")
 def in_namespace(suite: Suite, rl_oci: str) -> tuple[Outcomes, Outcomes]:
     """(crun's, ours), as root of a user namespace."""
-    return suite.run("/usr/bin/crun", "namespace"), suite.run(rl_oci, "namespace")
+    return suite.run(CRUN, "namespace"), suite.run(rl_oci, "namespace")
 
 
 @pytest.mark.timeout(300)

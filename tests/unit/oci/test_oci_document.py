@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rootless import log
 from rootless.oci import document, example
 from rootless.oci.document import InvalidDocument
 
@@ -34,6 +35,11 @@ def test_the_example_of_spec_is_valid(wanted: dict[str, Any]) -> None:
         (("process", "cwd"), "here", "process.cwd: 'here' is not an absolute path"),
         (("process", "user", "uid"), "root", "process.user.uid: is str, not int"),
         (("process", "rlimits"), [{"type": "RLIMIT_CPU"}], "process.rlimits: needs"),
+        (
+            ("process", "capabilities", "ambient"),
+            "CAP_KILL",
+            "process.capabilities.ambient: is str",
+        ),
         (("mounts", 0, "destination"), "", "mounts[0].destination: is required"),
         (("mounts", 0, "type"), "", "mounts[0].type: is required"),
         (("mounts", 0, "options"), [1], "mounts[0].options"),
@@ -62,6 +68,19 @@ def test_a_host_name_needs_a_uts_namespace(wanted: dict[str, Any]) -> None:
     wanted["linux"]["namespaces"] = [{"type": "mount"}]
     with pytest.raises(InvalidDocument, match="hostname: needs a uts namespace"):
         document.check(wanted)
+
+
+def test_a_capability_that_nobody_knows_is_a_warning(wanted: dict[str, Any]) -> None:
+    said = []
+    log.install(lambda level, text: said.append(f"{level}: {text}"), debug=False)
+    try:
+        document.check(wanted)
+        assert said == []
+        wanted["process"]["capabilities"]["bounding"] += ["CAP_TEST"]
+        document.check(wanted)
+    finally:
+        log.install(lambda level, text: None, debug=False)
+    assert said == ["warning: config.json: process.capabilities: left out, unknown: CAP_TEST"]
 
 
 def test_empty_sections_are_there_afterwards() -> None:
