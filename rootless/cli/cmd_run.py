@@ -46,7 +46,7 @@ def run(parsed: Parsed) -> int:
     """Run the container that `parsed` asks for; the exit code is the container's."""
     spec = container_spec(parsed)
     if parsed.flag("dry-run"):
-        return _describe(spec)
+        return _describe(spec, parsed.text("bundle"))
     if parsed.text("bundle"):
         return _write_bundle(spec, parsed.text("bundle"))
     detached = parsed.flag("detach")
@@ -108,12 +108,17 @@ def create(parsed: Parsed) -> int:
     return 0
 
 
-def _describe(spec: ContainerSpec) -> int:
+def _describe(spec: ContainerSpec, bundle: str) -> int:
     """The document on standard output, so that jq can read it; the transcript beside it."""
     from rootless.cli import diagnostics, output
     from rootless.engine import run as engine_run
 
-    document, effects = engine_run.describe(spec, _of_others(spec))
+    if bundle:
+        from rootless.engine import bundle as bundles
+
+        document, effects = bundles.describe(spec, os.path.abspath(bundle))
+    else:
+        document, effects = engine_run.describe(spec, _of_others(spec))
     output.write_json(document)
     for line in effects:
         diagnostics.say("debug", line)

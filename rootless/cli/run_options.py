@@ -131,13 +131,13 @@ _SECURITY = section(
     value("--ipc", "MODE", "IPC namespace: private, shareable, none, host or container:NAME"),
     value("--uts", "MODE", "UTS namespace: private, host or container:NAME"),
     value("--cgroupns", "MODE", "Cgroup namespace", choices=("private", "host")),
-    value("--runtime", "PROGRAM", "Another OCI runtime instead of rl's own: crun, or a path"),
+    value("--runtime", "PROGRAM", "Another OCI runtime instead of rl's own: crun, runc or a path"),
     value("--timens", "MODE", "Clock since boot; private: its own", choices=("private", "host")),
 )
 
 _EXPLAIN = section(
     "Explanation",
-    flag("--dry-run", "Print the OCI document, and what would be done; do nothing"),
+    flag("--dry-run", "Print the OCI document (or that of --bundle); do nothing"),
     value("--bundle", "DIR", "Write an OCI bundle there, for any runtime; start nothing"),
     flag("--explain-start", "Print where the time of the start went"),
     flag("--debug", "Show every change to the host before it is made"),

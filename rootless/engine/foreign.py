@@ -35,6 +35,9 @@ _PROC_OF_RUNC = frozenset(
 )
 _PROC = "/proc/"
 _FOLDER = "runtime"
+# runc, which cannot be told to leave control groups alone, makes one beside that which it is in, or
+# enters this one: below what is above our helpers' (defaultDirPath() in libcontainer/cgroups/fs2).
+_GROUP_FOR_RUNC = "payload/container"
 # In a tmpfs, where a mount point leaves nothing in the container's files.
 _INIT = "/dev/init"
 
@@ -42,24 +45,26 @@ _INIT = "/dev/init"
 def check(spec: ContainerSpec) -> None:
     """Refuse what only our own runtime can do. Raises UsageError."""
     unable = {
-        "--sysinfo": spec.sysinfo, "--userns": spec.userns,
+        "--sysinfo": spec.sysinfo, f"--userns {spec.userns}": spec.userns not in ("", "host"),
         "--cpu-affinity": spec.cpu_affinity, "--timens private": spec.timens == "private",
         "the namespaces of another container": spec.joins,
     }  # fmt: skip
     for flag, wanted in unable.items():
         if wanted:
-            raise UsageError(f"--runtime {spec.runtime}: not together with {flag}")
+            raise UsageError(
+                f"{flag}: only rl's own runtime has that, not --runtime {spec.runtime}"
+            )
     # Not known to every runtime.
     spec.timens = "host"
 
 
 def hand_over(
-    spec: ContainerSpec, made: Plan, seccomp: dict[str, Any], live: str
+    spec: ContainerSpec, made: Plan, seccomp: dict[str, Any], live: str, *, has_group: bool
 ) -> ForeignRequest:
     """Take from the plan's document what the program does, and write it the bundle that it gets.
 
-    live: the container's live directory, where the bundle is. Raises HostError where a program
-    is missing.
+    live: the container's live directory, where the bundle is. has_group: whether it has a control
+    group. Raises HostError where a program is missing.
     """
     program = oci_runtimes.path_of(spec.runtime)
     kind = oci_runtimes.kind_of(program)
@@ -68,6 +73,8 @@ def hand_over(
         _put_under_init(whole)
     if kind == oci_runtimes.RUNC:
         whole["mounts"] = without_refused(whole["mounts"], spec)
+        if has_group:
+            whole["linux"]["cgroupsPath"] = _GROUP_FOR_RUNC
     bundle = f"{live}/{_FOLDER}"
     files.make_dirs(f"{bundle}/{STATE}")
     files.write_atomic(f"{bundle}/config.json", jsontext.dumps(whole).encode(), mode=0o600)
@@ -77,6 +84,7 @@ def hand_over(
         "options": oci_runtimes.options_of(kind),
         "bundle": bundle,
         "name": made.place.container_id,
+        "enters_group": kind == oci_runtimes.RUNC,
         "env": {"PATH": path, "XDG_RUNTIME_DIR": f"{bundle}/{STATE}"},
     }
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from rootless.model.idmap import IdMaps
     from rootless.net.drivers import Driver, Running
     from rootless.runtime.launch import Launch
-    from rootless.runtime.messages import ForeignRequest
+    from rootless.runtime.messages import CgroupRequest, ForeignRequest
     from rootless.store.images import StoredImage
     from rootless.store.paths import Paths
 
@@ -174,13 +174,13 @@ class Start:
         document = seccomp_document(made)
         cache = self.paths.cache
         place.write_config(made.document, document)
-        foreign = self._hand_to_other(made, document) if spec.runtime else None
-        program = seccomp.program_for(document, cache) if document and not foreign else b""
+        program = seccomp.program_for(document, cache) if document and not spec.runtime else b""
         programs = program, *_confine_servers(made, spec, cache)
         self.remove = containers.trees_of(self.paths, place.id, record) if spec.remove else []
         self.timeline.mark("planned")
         cgroup = self.grouping.settle()
         self.timeline.mark("control group made")
+        foreign = self._hand_to_other(made, document, cgroup) if spec.runtime else None
         wanted = request.build(
             spec, made, host, programs, self._network, copy_up, self.remove, cgroup,
             self.launch.joined, detached=watched, foreign=foreign,
@@ -189,10 +189,13 @@ class Start:
         if self._record is None:
             place.tell("create")
 
-    def _hand_to_other(self, made: Plan, document: dict[str, Any]) -> ForeignRequest:
+    def _hand_to_other(
+        self, made: Plan, document: dict[str, Any], cgroup: CgroupRequest | None
+    ) -> ForeignRequest:
         from rootless.engine import foreign
 
-        return foreign.hand_over(self.spec, made, document, self.place.live)
+        has_group = cgroup is not None
+        return foreign.hand_over(self.spec, made, document, self.place.live, has_group=has_group)
 
     def bring_up(self, undo: Undo) -> tuple[Running, int]:
         """Until init waits for the word to exec: its network, and its terminal (-1 without).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -50,7 +51,9 @@ def _refuse_host_root(path: str) -> None:
     try:
         host, ours = os.stat("/"), os.stat(path)
     except OSError as error:
-        raise RuntimeSetupError(f"root.path {path}: {(error.strerror or '').lower()}") from error
+        hint = "rl run --bundle DIR IMAGE …" if error.errno == errno.ENOENT else ""
+        reason = (error.strerror or "").lower()
+        raise RuntimeSetupError(f"root.path {path}: {reason}", hint) from error
     if (host.st_dev, host.st_ino) == (ours.st_dev, ours.st_ino):
         raise RuntimeSetupError(f"root.path {path}: is the host's own root directory")
     if not stat.S_ISDIR(ours.st_mode):

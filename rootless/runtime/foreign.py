@@ -88,7 +88,8 @@ class Container:
     def _become(self, request: Request, stdio: Stdio | None, words: list[str]) -> NoReturn:
         argv = self._argv(*words)
         try:
-            namespaces.enter_cgroup(request)
+            if not self._wanted["enters_group"]:
+                namespaces.enter_cgroup(request)
             if stdio is None:
                 _install((null_fd(), null_fd(), self._errors))
             else:

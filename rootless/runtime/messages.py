@@ -95,14 +95,16 @@ if TYPE_CHECKING:
         """Another OCI runtime than our own.
 
         program: its path. options: those of it that not all have. bundle: the directory with the
-        document, where our files for it are too (runtime.foreign). name: the container's. env: the
-        program's environment.
+        document, where our files for it are too (runtime.foreign). name: the container's.
+        enters_group: it puts the container into the control group itself. env: the program's
+        environment.
         """
 
         program: str
         options: list[str]
         bundle: str
         name: str
+        enters_group: bool
         env: dict[str, str]
 
     class Request(TypedDict):
