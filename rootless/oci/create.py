@@ -64,6 +64,13 @@ def create(root: str, container_id: str, options: Options) -> Made:
         raise
 
 
+def _listener(wanted: dict[str, Any]) -> list[str]:
+    """Its path and what it is told; empty without one."""
+    section = wanted["linux"].get("seccomp") or {}
+    path = section.get("listenerPath")
+    return [path, section.get("listenerMetadata", "")] if path else []
+
+
 def _first_status(job: Job, bundle: str) -> dict[str, Any]:
     wanted = job.document
     me = os.getpid()
@@ -76,6 +83,7 @@ def _first_status(job: Job, bundle: str) -> dict[str, Any]:
         "made": False, "cgroup": "", "scope": "", "own_pids": job.is_new("pid"),
         "hooks": {phase: wanted["hooks"].get(phase) or [] for phase in ("poststart", "poststop")},
         "process": process, "seccomp_flags": job.filter.flags,
+        "seccomp_listener": _listener(wanted),
         "external_descriptors": _descriptors(),
     }  # fmt: skip
 

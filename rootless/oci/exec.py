@@ -64,8 +64,9 @@ def run(record: Record, options: Options) -> int:
         raise RlError(f"cannot exec in container {record.id}: it is {state}", "rl-oci list")
     if options.process["terminal"] and options.detached and not options.console_socket:
         raise RlError("use --console-socket with a detached terminal")
-    flags = record.status.get("seccomp_flags", 0)
-    process.load(options.process, {"seccomp": {"flags": flags}})
+    flags, told = (record.status.get(f"seccomp_{name}") for name in ("flags", "listener"))
+    section = {"flags": flags, "listenerPath": told[0] if told else ""}
+    process.load(options.process, {"seccomp": section})
     console = -1
     if options.console_socket:
         console = fdsocket.connect(options.console_socket, "--console-socket")
@@ -85,9 +86,13 @@ def run(record: Record, options: Options) -> int:
 def _filter(record: Record) -> Filter:
     try:
         with open(f"{record.directory}/seccomp", "rb") as file:
-            return Filter(file.read(), record.status.get("seccomp_flags", 0))
+            found = Filter(file.read(), record.status.get("seccomp_flags", 0))
     except FileNotFoundError:
         return Filter(b"", 0)
+    told = record.status.get("seccomp_listener")
+    if told:
+        found.listener = fdsocket.connect(told[0], "linux.seccomp.listenerPath")
+    return found
 
 
 def _fork(place: _Place, options: Options) -> tuple[int, Channel]:
@@ -138,7 +143,7 @@ def _bring_up(record: Record, options: Options, pid: int, channel: Channel) -> i
         cgroups.join(place, record.status.get("scope", ""), pid)
     if not options.detached:
         foreground.hold_signals()
-    channel.send(_GO)
+    channel.send(_GO, _state_for_listener(record, pid))
     leader = -1
     while (received := channel.receive()) is not None:
         if received[0][0] != _TERMINAL:
@@ -151,6 +156,15 @@ def _bring_up(record: Record, options: Options, pid: int, channel: Channel) -> i
 
         write_pid(options.pid_file, pid)
     return leader
+
+
+def _state_for_listener(record: Record, pid: int) -> dict[str, Any]:
+    told = record.status.get("seccomp_listener")
+    if not told:
+        return {}
+    from rootless.oci import listener
+
+    return listener.state_of(record, pid, told[1], record.state)
 
 
 def _send_pidfd(path: str, pid: int) -> None:
@@ -170,11 +184,12 @@ def _end(pid: int) -> None:
 
 def _main(place: _Place, options: Options, channel: Channel) -> NoReturn:
     try:
-        kept = {channel.fd, place.console, *place.namespaces.fds.values()}
+        kept = {channel.fd, place.console, place.filter.listener, *place.namespaces.fds.values()}
         close_all_but({fd for fd in kept if fd >= 0} | set(range(3, 3 + options.preserved)))
         received = channel.receive()
         if received is None:
             os._exit(1)
+        place.filter.state = received[0][1]
         _run(place, options, channel)
     except BaseException as error:
         messages.send_failure(channel, error, "entering the container")

@@ -45,9 +45,6 @@ MAPPED, MOUNTED, HOOKED, TERMINAL, READY, SAVED, FREE = (
     "mapped", "mounted", "hooked", "terminal", "ready", "saved", "free",
 )  # fmt: skip
 
-# crun and runc say this version, that of the example in config-linux.md.
-_PROCESS_STATE_VERSION = "0.2.0"
-
 
 class Gone(Exception):
     """The maker has ended."""
@@ -243,10 +240,10 @@ def _finish(job: Job, channel: Channel, path: str) -> NoReturn:
 
 
 def _fill_listener_state(job: Job) -> None:
-    """config-linux.md, "Container Process State"."""
-    section = job.document["linux"].get("seccomp") or {}
-    job.filter.state = {
-        "ociVersion": _PROCESS_STATE_VERSION, "fds": ["seccompFd"],
-        "pid": job.record.status["pid"], "metadata": section.get("listenerMetadata", ""),
-        "state": job.record.document("creating"),
-    }  # fmt: skip
+    if job.filter.listener < 0:
+        return
+    from rootless.oci import listener
+
+    metadata = job.document["linux"]["seccomp"].get("listenerMetadata", "")
+    pid = job.record.status["pid"]
+    job.filter.state = listener.state_of(job.record, pid, metadata, "creating")

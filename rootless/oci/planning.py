@@ -87,11 +87,8 @@ def _filter(wanted: dict[str, Any]) -> Filter:
 def _check_notify(section: dict[str, Any]) -> None:
     notify = "SCMP_ACT_NOTIFY"
     rules = [rule for rule in section.get("syscalls") or [] if rule.get("action") == notify]
-    if section.get("defaultAction") == notify:
-        raise UsageError("linux.seccomp.defaultAction: SCMP_ACT_NOTIFY would stop everything")
-    if any("sendmsg" in rule.get("names", ()) for rule in rules):
-        raise UsageError("linux.seccomp: SCMP_ACT_NOTIFY of sendmsg: the listener is sent by it")
-    if rules and not section.get("listenerPath"):
+    is_used = bool(rules) or section.get("defaultAction") == notify
+    if is_used and not section.get("listenerPath"):
         raise UsageError("linux.seccomp: SCMP_ACT_NOTIFY needs a listenerPath")
 
 

@@ -29,7 +29,6 @@ SECCOMP_FLAGS = {
     "SECCOMP_FILTER_FLAG_TSYNC": 1, "SECCOMP_FILTER_FLAG_LOG": 2,
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4, "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32,
 }  # fmt: skip
-_NEW_LISTENER = 8
 
 
 class Filter:
@@ -60,7 +59,9 @@ def load(process: Process, linux: dict[str, Any]) -> None:
     section = linux.get("seccomp") or {}
     if section.get("flags") or section.get("listenerPath"):
         from rootless.kernel import notify  # noqa: F401
-    if section.get("listenerPath") or process["terminal"]:
+    if section.get("listenerPath"):
+        from rootless.oci import listener  # noqa: F401
+    if process["terminal"]:
         from rootless.oci import fdsocket  # noqa: F401
 
 
@@ -281,21 +282,15 @@ def _install(filter_: Filter) -> None:
         return
     from rootless.kernel import notify
 
-    extra = _NEW_LISTENER if filter_.listener >= 0 else 0
     try:
-        fd = notify.install_filter(filter_.program, filter_.flags | extra)
+        if filter_.listener >= 0:
+            from rootless.oci import listener
+
+            listener.install(filter_.program, filter_.flags, filter_.listener, filter_.state)
+        else:
+            notify.install_filter(filter_.program, filter_.flags)
     except OSError as error:
         raise RuntimeSetupError(f"linux.seccomp: {(error.strerror or '').lower()}") from error
-    if extra:
-        _send_listener(filter_, fd)
-
-
-def _send_listener(filter_: Filter, fd: int) -> None:
-    """config-linux.md, "Container Process State"."""
-    from rootless.oci import fdsocket
-
-    fdsocket.send(filter_.listener, filter_.state, [fd])
-    os.close(fd)
 
 
 def restore_signals() -> None:

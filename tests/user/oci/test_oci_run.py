@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import array
+import fcntl
 import json
 import os
+import select
 import shutil
 import signal
 import socket
+import struct
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -356,6 +360,61 @@ def test_the_listener_gets_the_filter_and_the_state(bundle: Bundle) -> None:
     assert told["state"]["id"] == "one" and told["pid"] == bundle.state()["pid"]
     bundle.oci("delete", "-f", "one")
     os.close(fds[0])
+
+
+class Agent:
+    """Who gets the listeners at `path`, and lets every call of every process go on."""
+
+    def __init__(self, path: Path) -> None:
+        self.states: list[dict[str, Any]] = []
+        self.calls: set[int] = set()
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.bind(str(path))
+        self._server.listen(4)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            connection, _ = self._server.accept()
+            with connection:
+                message, (fd,) = receive(connection)
+            self.states.append(json.loads(message))
+            threading.Thread(target=self._answer, args=(fd,), daemon=True).start()
+
+    def _answer(self, fd: int) -> None:
+        """Until the last process with the filter has ended (seccomp_unotify(2))."""
+        poller = select.poll()
+        poller.register(fd, select.POLLIN)
+        while not poller.poll()[0][1] & select.POLLHUP:
+            call = bytearray(80)
+            try:
+                fcntl.ioctl(fd, 0xC0502100, call)
+                self.calls.add(struct.unpack_from("=i", call, 16)[0])
+                fcntl.ioctl(fd, 0xC0182101, call[:8] + bytes(12) + b"\1\0\0\0")
+            except FileNotFoundError:
+                continue  # it was killed meanwhile
+        os.close(fd)
+
+
+@pytest.mark.parametrize("what", ["sendmsg", "write", "everything"])
+def test_the_listener_comes_through_its_own_filter(bundle: Bundle, what: str) -> None:
+    path = bundle.path.parent / "listener"
+    names = [] if what == "everything" else [what]
+    bundle.linux["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ALLOW" if names else "SCMP_ACT_NOTIFY",
+        "listenerPath": str(path),
+        "syscalls": [{"names": names, "action": "SCMP_ACT_NOTIFY"}] if names else [],
+    }
+    agent = Agent(path)
+    bundle.create("sleep", "100")
+    bundle.oci("start", "one")
+    assert bundle.oci("exec", "one", "echo", "done").stdout == "done\n"
+    first, second = agent.states
+    assert first["pid"] == bundle.state()["pid"] != second["pid"]
+    assert second["state"]["status"] == "running"
+    bundle.oci("delete", "-f", "one")
+    # write(2) is 1 for x86-64, 64 for others.
+    assert what == "sendmsg" or agent.calls & {1, 64}
 
 
 def test_signals_reach_the_container_of_a_run(bundle: Bundle) -> None:
