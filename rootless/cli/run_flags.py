@@ -109,7 +109,7 @@ def _of_flags(parsed: Parsed) -> ContainerSpec:
         storage_driver=parsed.text("storage-driver"),
         umask=_umask(parsed.optional("umask")),
         timens=parsed.text("timens"),
-        runtime=parsed.text("runtime"),
+        runtime=_program(parsed.text("runtime")),
         sig_proxy=parsed.flag("sig-proxy"),
         cidfile=_absolute(parsed.text("cidfile")),
         no_hosts=parsed.flag("no-hosts"),
@@ -396,3 +396,8 @@ def _umask(text: str | None) -> int:
 
 def _absolute(path: str) -> str:
     return os.path.abspath(path) if path else ""
+
+
+def _program(text: str) -> str:
+    """A path is absolute from now on: a later start need not be from here."""
+    return os.path.abspath(text) if "/" in text else text

@@ -43,7 +43,11 @@ _INIT = "/dev/init"
 
 
 def check(spec: ContainerSpec) -> None:
-    """Refuse what only our own runtime can do. Raises UsageError."""
+    """Refuse what only our own runtime can do, and a program that there is not.
+
+    Raises UsageError, HostError.
+    """
+    oci_runtimes.path_of(spec.runtime)
     unable = {
         "--sysinfo": spec.sysinfo, f"--userns {spec.userns}": spec.userns not in ("", "host"),
         "--cpu-affinity": spec.cpu_affinity, "--timens private": spec.timens == "private",

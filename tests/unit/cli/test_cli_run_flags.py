@@ -41,6 +41,8 @@ def test_without_flags_everything_is_the_default() -> None:
         ('--entrypoint ["a","b"]', "entrypoint", ["a", "b"]),
         ("--entrypoint [odd", "entrypoint", ["[odd"]),
         ("--init", "init", True),
+        ("--runtime crun", "runtime", "crun"),
+        ("--runtime ./crun", "runtime", f"{Path.cwd()}/crun"),
         ("--read-only", "read_only", True),
         ("--read-only-tmpfs=false", "read_only_tmpfs", False),
         ("--privileged", "privileged", True),

@@ -207,6 +207,8 @@ def test_the_program_is_missing(rl: Rl, busybox_image: str, short_dir: Path) -> 
     assert "/no/such: no such file" in said("/no/such")
     (short_dir / "text").write_text("")
     assert "not executable" in said(short_dir / "text")
+    rl("run", "-d", "--runtime=no-such", busybox_image, "true", code=125)
+    assert rl("ps", "-aq").stdout == ""
 
 
 @pytest.mark.parametrize("flag", ["--sysinfo", "--userns=keep-id", "--timens=private"])
