@@ -51,6 +51,10 @@ def create(root: str, container_id: str, options: Options) -> Made:
     wanted = document.load(bundle, options.config)
     job = planning.plan(record, wanted, options)
     record.status = _first_status(job, bundle)
+    if not job.has("mount"):
+        from rootless.oci import sharedmounts
+
+        record.status["mounted_before"] = sharedmounts.place_of(wanted["root"]["path"])
     record.claim()
     made = None
     try:
@@ -242,4 +246,8 @@ def _undo(job: Job, made: Made | None) -> None:
 
         cgroups.kill(status["cgroup"])
         cgroups.remove(status["cgroup"])
+    if status.get("mounted_before"):
+        from rootless.oci import sharedmounts
+
+        sharedmounts.undo(status["rootfs"], status["mounted_before"])
     job.record.remove()

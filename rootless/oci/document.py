@@ -159,8 +159,6 @@ def _check_linux(linux: Document) -> None:
         # An empty path means a new one, as in the other runtimes.
         if not space.get("path"):
             space.pop("path", None)
-    if "mount" not in kinds:
-        raise _wrong("linux.namespaces", "a container without a mount namespace cannot be made")
     if linux.get("rootfsPropagation", "") not in PROPAGATIONS:
         raise _wrong("linux.rootfsPropagation", f"{linux['rootfsPropagation']!r} is unknown")
     if "timeOffsets" in linux and "time" not in kinds:

@@ -46,7 +46,7 @@ class Options:
 class _Place:
     """What the processes of an exec inherit."""
 
-    __slots__ = ("console", "filter", "namespaces", "own", "root")
+    __slots__ = ("console", "filter", "namespaces", "own", "root", "root_fd")
 
     def __init__(self, namespaces: Namespaces, filter_: Filter, console: int) -> None:
         self.namespaces = namespaces
@@ -55,6 +55,8 @@ class _Place:
         self.own = payload.own_interpreter()
         info = os.stat("/")
         self.root = (info.st_dev, info.st_ino)
+        # Of a container without a mount namespace.
+        self.root_fd = -1
 
 
 def run(record: Record, options: Options) -> int:
@@ -72,6 +74,8 @@ def run(record: Record, options: Options) -> int:
         console = fdsocket.connect(options.console_socket, "--console-socket")
     namespaces = members.open_namespaces(record.pid, record.status["started"])
     place = _Place(namespaces, _filter(record), console)
+    if record.status.get("mounted_before"):
+        place.root_fd = os.open(record.status["rootfs"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     pid, channel = _fork(place, options)
     try:
         leader = _bring_up(record, options, pid, channel)
@@ -184,7 +188,8 @@ def _end(pid: int) -> None:
 
 def _main(place: _Place, options: Options, channel: Channel) -> NoReturn:
     try:
-        kept = {channel.fd, place.console, place.filter.listener, *place.namespaces.fds.values()}
+        kept = {channel.fd, place.console, place.root_fd, place.filter.listener}
+        kept |= set(place.namespaces.fds.values())
         close_all_but({fd for fd in kept if fd >= 0} | set(range(3, 3 + options.preserved)))
         received = channel.receive()
         if received is None:
@@ -208,6 +213,10 @@ def _run(place: _Place, options: Options, channel: Channel) -> NoReturn:
     place.namespaces.join_others("user", "pid", "time")
     place.namespaces.close()
     _become_root()
+    if place.root_fd >= 0:
+        os.fchdir(place.root_fd)
+        os.chroot(".")
+        os.close(place.root_fd)
     _check_root(place.root)
     root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     terminal = _terminal(root_fd, wanted, place.console, channel)

@@ -91,7 +91,7 @@ def _run(job: Job, channel: Channel, doing: list[str]) -> NoReturn:
     _enter_namespaces(job)
     process.set_oom_score(document["process"])
     doing[0] = "mounts"
-    root_fd = rootfs.prepare(document, job.trees)
+    root_fd = rootfs.prepare(document, job.trees, own_mounts=job.has("mount"))
     mounting.apply(root_fd, document["mounts"], job.trees, own_cgroups=job.has("cgroup"))
     devices.make(root_fd, document)
     terminal = _terminal(root_fd, job)
@@ -101,7 +101,7 @@ def _run(job: Job, channel: Channel, doing: list[str]) -> NoReturn:
     _receive(channel, HOOKED)
     _run_hooks(job, "createContainer", document["root"]["path"])
     doing[0] = "root file system"
-    rootfs.enter(root_fd, document, no_pivot=job.no_pivot)
+    rootfs.enter(root_fd, document, no_pivot=job.no_pivot, own_mounts=job.has("mount"))
     sys.path.clear()
     sysctls.write(document, job)
     rootfs.restrict(document)

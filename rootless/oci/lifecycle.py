@@ -119,6 +119,10 @@ def delete(record: Record, *, force: bool) -> None:
         from rootless.oci import cgroups
 
         cgroups.remove(record.status["cgroup"])
+    if record.status.get("mounted_before"):
+        from rootless.oci import sharedmounts
+
+        sharedmounts.undo(record.status["rootfs"], record.status["mounted_before"])
     state_document = record.document(STOPPED)
     run_hooks = record.status.get("made") and record.status.get("hooks", {}).get("poststop")
     record.remove()

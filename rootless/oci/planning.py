@@ -54,6 +54,10 @@ def plan(record: Record, wanted: dict[str, Any], options: Options) -> Job:
             mount["source"] = os.path.join(options.bundle, mount["source"])
     job.notify = notifying.plan(record, wanted)
     fork.open_joined(job)
+    if not job.has("mount"):
+        from rootless.oci import sharedmounts
+
+        sharedmounts.refuse_where_impossible(job)
     init.load(job)
     return job
 

@@ -22,14 +22,16 @@ _STAGE = "/tmp"
 _TO_LOOK = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def prepare(document: dict[str, Any], trees: Trees) -> int:
-    """Cut our mounts off from the host's and make the root a mount; a descriptor of it (O_PATH).
+def prepare(document: dict[str, Any], trees: Trees, *, own_mounts: bool) -> int:
+    """Cut our mounts off from the host's, where they are our own, and make the root a mount; a
+    descriptor of it (O_PATH).
 
     Raises RuntimeSetupError.
     """
     wanted = document["linux"].get("rootfsPropagation", "")
     outward = PROPAGATION.get(wanted, 0) if "shared" in wanted or "private" in wanted else 0
-    libc.mount(None, "/", None, (outward or libc.MS_SLAVE) | libc.MS_REC)
+    if own_mounts:
+        libc.mount(None, "/", None, (outward or libc.MS_SLAVE) | libc.MS_REC)
     if trees.root >= 0:
         place = _STAGE
         libc.move_mount(trees.root, "", libc.AT_FDCWD, place, libc.MOVE_MOUNT_F_EMPTY_PATH)
@@ -43,7 +45,8 @@ def prepare(document: dict[str, Any], trees: Trees) -> int:
         raise RuntimeSetupError(f"root.path {path}: {(error.strerror or '').lower()}") from error
     # The kernel lets nobody pivot away from, or to, a mount that others share.
     libc.mount(None, mounts.fd_path(fd), None, libc.MS_PRIVATE)
-    _make_parent_private(fd)
+    if own_mounts:
+        _make_parent_private(fd)
     return fd
 
 
@@ -73,11 +76,13 @@ def _make_parent_private(fd: int) -> None:
             path = os.path.dirname(path)
 
 
-def enter(root_fd: int, document: dict[str, Any], *, no_pivot: bool) -> None:
-    """Make it the root directory, and the host's unreachable. Raises OSError."""
-    if no_pivot:
+def enter(root_fd: int, document: dict[str, Any], *, no_pivot: bool, own_mounts: bool) -> None:
+    """Make it the root directory, and the host's unreachable where mounts are our own. Raises
+    OSError."""
+    if no_pivot or not own_mounts:
         os.fchdir(root_fd)
-        libc.mount(".", "/", None, libc.MS_MOVE)
+        if own_mounts:
+            libc.mount(".", "/", None, libc.MS_MOVE)
         os.chroot(".")
         os.chdir("/")
     else:

@@ -17,15 +17,15 @@ import pytest
 from tests.conformance import running, tools_source
 from tests.conformance.running import CRUN
 from tests.conformance.source_package import NotToBeHad
-from tests.conformance.table import Outcomes, write_or_compare
+from tests.conformance.table import Outcomes, read, write_or_compare
 
 CHECK = re.compile(r"^(not ok|ok) \d+ (-|# [A-Z]+) (.*)$", re.M)
 # Where a program without any check tells why it is not content.
 ERROR = '\n    "error": '
 # They wait for time-outs of ten seconds, so they begin first.
 SLOW = ["delete", "kill", "pidfile"]
-# What crun alone passes; why stands in the table.
-CRUN_ALONE = {"linux_ns_itype", "poststart_fail"}
+# crun 1.8 passes them on some days: it writes the state to hooks that may have ended, and dies.
+CRUN_VARIES = {"poststart", "poststart_fail", "poststop", "poststop_fail"}
 # Seconds; the slowest takes 14.
 LIMIT = 100
 # Most of what a program does is to ask once a second whether its container has ended.
@@ -65,12 +65,27 @@ class Suite:
         self.names = sorted(found, key=lambda name: (name not in SLOW, name))
         assert len(found) > 50, found
 
-    def run(self, *runtimes: str) -> list[dict[str, Report]]:
-        """For each runtime, the reports by program."""
-        jobs = [(runtime, name) for name in self.names for runtime in runtimes]
+    def run(self, ours: str) -> list[dict[str, Report]]:
+        """The reports by program, of crun and of the runtime `ours`.
+
+        Their time-outs are ten seconds of the clock, which a machine that stands still for a while
+        lets pass: what is not as docs/conformance.md has it is run once more.
+        """
+        reports = self._run_all(self.names, [CRUN, ours])
+        known = read("runtime-tools")
+        doubtful = [
+            name
+            for name in self.names
+            if (reports[CRUN, name].outcome, reports[ours, name].outcome)
+            != known.get(name, ("passed", "passed"))
+        ]
+        reports |= self._run_all(doubtful, [CRUN, ours])
+        return [{name: reports[runtime, name] for name in self.names} for runtime in (CRUN, ours)]
+
+    def _run_all(self, names: list[str], runtimes: list[str]) -> dict[tuple[str, str], Report]:
+        jobs = [(runtime, name) for name in names for runtime in runtimes]
         with ThreadPoolExecutor(AT_A_TIME) as pool:
-            reports = dict(zip(jobs, pool.map(lambda job: self._run(*job), jobs)))
-        return [{name: reports[runtime, name] for name in self.names} for runtime in runtimes]
+            return dict(zip(jobs, pool.map(lambda job: self._run(*job), jobs)))
 
     def _run(self, runtime: str, name: str) -> Report:
         home = Path(tempfile.mkdtemp(dir=self.folder))
@@ -82,13 +97,16 @@ class Suite:
         except subprocess.TimeoutExpired:
             text = f"no end after {LIMIT} seconds\n"
             done = subprocess.CompletedProcess(command, -9, text, "")
-        return Report(done)
+        report = Report(done)
+        if runtime == CRUN and name in CRUN_VARIES:
+            report.outcome = "varies"
+        return report
 
 
 @pytest.fixture(scope="module")
 def reports(programs: Path, folder: Path, rl_oci: str) -> list[dict[str, Report]]:
     """crun's, and ours."""
-    return Suite(programs, folder).run(CRUN, rl_oci)
+    return Suite(programs, folder).run(rl_oci)
 
 
 def _outcomes(reports: dict[str, Report]) -> Outcomes:
@@ -103,8 +121,7 @@ def test_what_passes_on_crun_passes_on_rl_oci(reports: list[dict[str, Report]]) 
         for name, report in theirs.items()
         if report.passed - ours[name].passed or report.outcome == "passed" != ours[name].outcome
     }
-    # Not equality: crun 1.8 may be killed by SIGPIPE when a hook does not read its state.
-    assert missing.keys() <= CRUN_ALONE, missing
+    assert missing == {}
 
 
 @pytest.mark.timeout(300)

@@ -43,7 +43,6 @@ def test_the_example_of_spec_is_valid(wanted: dict[str, Any]) -> None:
         (("mounts", 0, "destination"), "", "mounts[0].destination: is required"),
         (("mounts", 0, "type"), "", "mounts[0].type: is required"),
         (("mounts", 0, "options"), [1], "mounts[0].options"),
-        (("linux", "namespaces"), [], "without a mount namespace"),
         (("linux", "namespaces"), [{"type": "mount"}] * 2, "mount is there twice"),
         (("linux", "namespaces"), [{"type": "moon"}], "'moon' is no type of namespace"),
         (("linux", "rootfsPropagation"), "wide", "rootfsPropagation: 'wide' is unknown"),
