@@ -37,7 +37,7 @@ def build(record: Record, document: Mapping[str, Any], group: Mapping[str, str])
             "Config": record.get("log_opts", {}),
         },
         "Init": spec.get("init", False),
-        "Runtime": "rl",
+        "Runtime": spec.get("runtime") or "rl",
         "ConsoleSize": [0, 0],
         "Annotations": spec.get("annotations", {}),
         **_memory(resources),

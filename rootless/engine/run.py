@@ -32,10 +32,18 @@ def describe(spec: ContainerSpec, joined: Joined | None = None) -> tuple[dict[st
 
     joined: what it has of other containers.
     """
+    if spec.runtime:
+        from rootless.engine import foreign
+
+        foreign.check(spec)
     image, made, network = planned(spec, joined, pull=False)
     grouping = Grouping(spec)
     start.add_cgroups_path(made, grouping)
-    return made.document, _effects(made, network, image, grouping)
+    effects = _effects(made, network, image, grouping)
+    if spec.runtime:
+        rest = len(made.document["mounts"]) + 1
+        effects.insert(-rest, f"have {spec.runtime} do the rest")
+    return made.document, effects
 
 
 def planned(

@@ -162,6 +162,7 @@ def test_a_detached_one_and_the_commands(rl: Rl, busybox_image: str, runtime: st
     assert "rl-runtime" not in shown
     assert rl("stats", "--no-stream", "--format", "{{.PIDs}}", "one").stdout.strip() in ("2", "3")
     assert rl("logs", "one").stdout == "runs\n"
+    assert rl("inspect", "-f", "{{.HostConfig.Runtime}}", "one").stdout == f"{runtime}\n"
     assert "needs a cgroup" in rl("pause", "one", code=None).stderr or os.access(
         "/sys/fs/cgroup/cgroup.controllers", os.F_OK
     )
@@ -213,5 +214,7 @@ def test_the_program_is_missing(rl: Rl, busybox_image: str, short_dir: Path) -> 
 
 @pytest.mark.parametrize("flag", ["--sysinfo", "--userns=keep-id", "--timens=private"])
 def test_what_only_our_own_can_do(rl: Rl, busybox_image: str, flag: str) -> None:
-    done = rl("run", "--rm", "--runtime=crun", flag, busybox_image, "true", code=125)
+    words = ["--runtime=crun", flag, busybox_image, "true"]
+    assert rl("run", "--dry-run", *words, code=125).stderr == rl("run", *words, code=125).stderr
+    done = rl("run", "--rm", *words, code=125)
     assert f"{flag.replace('=', ' ')}: only rl's own runtime has that" in done.stderr
