@@ -13,19 +13,23 @@ import marshal
 import sys
 from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import MAGIC_NUMBER
-from posix import stat
+from posix import O_CLOEXEC, O_RDONLY, close, pread, stat
+from posix import open as open_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from importlib.abc import Loader
-    from types import ModuleType
+    from types import CodeType, ModuleType
 
     # Of a module: its source, that file's time (nanoseconds) and size, whether it is a package,
-    # and where its marshalled code begins behind the index, and how long it is (bytes).
-    Entry = tuple[str, int, int, bool, int, int]
+    # where its marshalled code begins behind the index, how long it is (bytes), and the modules
+    # of the file that it imports as it is loaded.
+    Entry = tuple[str, int, int, bool, int, int, tuple[str, ...]]
+
+_Module = type(sys)
 
 # The code of one Python means nothing to another.
-HEAD = b"rl-modules-1\n" + MAGIC_NUMBER
+HEAD = b"rl-modules-2\n" + MAGIC_NUMBER
 # The index begins with its length, in so many bytes.
 LENGTH = 8
 
@@ -48,6 +52,13 @@ def install(path: str) -> None:
     sys.meta_path.insert(0, Finder(path, index, len(HEAD) + LENGTH + length))
 
 
+def forget() -> None:
+    """Find no module any more, neither by a path nor in the file: the files here are an image's
+    from now on."""
+    sys.path.clear()
+    sys.meta_path[:] = [one for one in sys.meta_path if not isinstance(one, Finder)]
+
+
 class Finder:
     """An importlib.abc.MetaPathFinder and Loader; neither class is imported for it."""
 
@@ -60,8 +71,9 @@ class Finder:
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """The module `name`; None when it is not in the file, or its source has changed since."""
         entry = self._index.get(name)
-        if entry is None or not _is_current(entry):
-            return None
+        return self._spec(name, entry) if entry is not None and _is_current(entry) else None
+
+    def _spec(self, name: str, entry: Entry) -> ModuleSpec:
         # (It is one by what it has; typing is not imported for saying so.)
         loader: Loader = self  # type: ignore[assignment]
         spec = ModuleSpec(name, loader, origin=entry[0], is_package=entry[3])
@@ -75,13 +87,43 @@ class Finder:
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the code of `module` in it."""
-        start, length = self._index[module.__name__][4:]
+        entry = self._index[module.__name__]
+        for name in entry[6]:
+            if name not in sys.modules:
+                self._load(name)
+        exec(self._code(entry), module.__dict__)  # noqa: S102
+
+    def _load(self, name: str) -> None:
+        """Import what a module is about to import: without Python's import system, whose work for
+        each is as much as reading its code. It does what is not current."""
+        entry = self._index[name]
+        if not _is_current(entry):
+            return
+        spec = self._spec(name, entry)
+        module = _Module(name)
+        module.__spec__, module.__loader__, module.__file__ = spec, spec.loader, entry[0]
+        module.__package__ = spec.parent
+        if entry[3]:
+            module.__path__ = spec.submodule_search_locations or []
+        sys.modules[name] = module
+        try:
+            self.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        parent, _, leaf = name.rpartition(".")
+        if parent:
+            setattr(sys.modules[parent], leaf, module)
+
+    def _code(self, entry: Entry) -> CodeType:
         # Opened for each: a descriptor that stays open would be in the way of the keeper, and the
         # whole file in memory in that of everybody.
-        with open(self._path, "rb", buffering=0) as file:
-            file.seek(self._base + start)
-            code = marshal.loads(file.read(length))
-        exec(code, module.__dict__)  # noqa: S102
+        fd = open_file(self._path, O_RDONLY | O_CLOEXEC)
+        try:
+            code: CodeType = marshal.loads(pread(fd, entry[5], self._base + entry[4]))
+        finally:
+            close(fd)
+        return code
 
 
 def _is_current(entry: Entry) -> bool:

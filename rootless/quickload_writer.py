@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import marshal
 import os
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from types import CodeType
 
 # What each start needs of the standard library and Python has not built in.
+_PACKAGE = "rootless."
 _OF_PYTHON = ("__future__", "ctypes", "ctypes._endian", "struct", "types")
 
 
@@ -23,12 +25,16 @@ def write(path: str) -> None:
     index: dict[str, quickload.Entry] = {}
     codes = []
     start = 0
-    for name, source in _sources():
+    sources = dict(_sources())
+    for name, source in sources.items():
         # Before it is read: a change meanwhile makes the entry out of date.
         info = os.stat(source)
-        code = marshal.dumps(_compile(source))
+        with open(source, "rb") as file:
+            text = file.read()
+        code = marshal.dumps(_compile(text, source))
         is_package = os.path.basename(source) == "__init__.py"
-        index[name] = (source, info.st_mtime_ns, info.st_size, is_package, start, len(code))
+        needed = tuple(_needed(name, text, sources)) if name.startswith(_PACKAGE) else ()
+        index[name] = (source, info.st_mtime_ns, info.st_size, is_package, start, len(code), needed)
         codes.append(code)
         start += len(code)
     _replace(path, marshal.dumps(index), codes)
@@ -58,9 +64,34 @@ def _sources() -> Iterator[tuple[str, str]]:
             yield name, spec.origin
 
 
-def _compile(source: str) -> CodeType:
-    with open(source, "rb") as file:
-        code: CodeType = compile(file.read(), source, "exec", dont_inherit=True)
+def _needed(name: str, text: bytes, sources: dict[str, str]) -> list[str]:
+    """What of ours the module imports when it is loaded, in its order, packages before their
+    modules; each once."""
+    found: dict[str, None] = {}
+    for statement in ast.parse(text).body:
+        for wanted in _imported(statement):
+            if wanted in sources and wanted.startswith(_PACKAGE):
+                found.update(dict.fromkeys(_with_packages(wanted)))
+    return [one for one in found if one != name]
+
+
+def _imported(statement: ast.stmt) -> list[str]:
+    if isinstance(statement, ast.Import):
+        return [alias.name for alias in statement.names]
+    if isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
+        module = statement.module
+        return [module, *(f"{module}.{alias.name}" for alias in statement.names)]
+    return []
+
+
+def _with_packages(name: str) -> list[str]:
+    """`a.b.c`: a.b and a.b.c; a itself, which has this module, is there."""
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(2, len(parts) + 1)]
+
+
+def _compile(text: bytes, source: str) -> CodeType:
+    code: CodeType = compile(text, source, "exec", dont_inherit=True)
     return code
 
 

@@ -8,8 +8,8 @@ once, and the command becomes our child, or the caller's where we do not wait.
 from __future__ import annotations
 
 import os
-import sys
 
+from rootless import quickload
 from rootless.errors import RlError, RuntimeSetupError
 from rootless.kernel import libc, proc
 from rootless.kernel.channel import Channel, close_all_but, pair
@@ -208,7 +208,7 @@ def _run(place: _Place, options: Options, channel: Channel) -> NoReturn:
     affinity = wanted.get("execCPUAffinity") or {}
     process.set_affinity(affinity.get("initial"), "process.execCPUAffinity.initial")
     # What is not loaded by now never is: the files there are the container's.
-    sys.path.clear()
+    quickload.forget()
     process.confine(wanted)
     place.namespaces.join_others("user", "pid", "time")
     place.namespaces.close()

@@ -26,8 +26,8 @@ on nobody. Nothing is imported once the root has changed: the files there are th
 from __future__ import annotations
 
 import os
-import sys
 
+from rootless import quickload
 from rootless.kernel import libc, signals
 from rootless.kernel.channel import close_all_but
 from rootless.oci import devices, mounting, process, rootfs, sysctls
@@ -102,7 +102,7 @@ def _run(job: Job, channel: Channel, doing: list[str]) -> NoReturn:
     _run_hooks(job, "createContainer", document["root"]["path"])
     doing[0] = "root file system"
     rootfs.enter(root_fd, document, no_pivot=job.no_pivot, own_mounts=job.has("mount"))
-    sys.path.clear()
+    quickload.forget()
     sysctls.write(document, job)
     rootfs.restrict(document)
     doing[0] = "process"

@@ -35,7 +35,7 @@ _BY_ITSELF = 10
 
 
 class Watched:
-    """A server at work on `connection`, started at once and again after each death.
+    """A server at work on `connection`, from `begin` on, and another one after each death.
 
     start: forks a process that runs server.serve and then ends with exit code 0, which means that
     the connection is gone; returns its process id. fd: a pidfd of the server to poll, readable when
@@ -63,7 +63,11 @@ class Watched:
         self._progress = connection.progress()
         self.pid = 0
         self.fd = -1
-        self._fork()
+
+    def begin(self) -> None:
+        """Start the first server; until then whoever asks waits. Harmless when repeated."""
+        if self.fd < 0:
+            self._fork()
 
     def look(self) -> None:
         """Replace the server that has died. Call it when `fd` is readable; it waits otherwise."""

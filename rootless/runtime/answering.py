@@ -14,9 +14,8 @@ from __future__ import annotations
 import _socket
 import errno
 import os
-import sys
 
-from rootless import log
+from rootless import log, quickload
 from rootless.errors import HostError, RuntimeSetupError
 from rootless.kernel import capabilities, libc, notify, signals
 from rootless.kernel.channel import Channel, close_all_but, pair
@@ -133,6 +132,7 @@ class Answering:
         listener = Listener(received[1][0])
         purpose = "sysinfo" if self._sysinfo else "calls about users"
         self._watched = Watched(listener, lambda: self._fork(listener), purpose=purpose)
+        self._watched.begin()
 
     def take_base(self, who: tuple[Any, ...]) -> None:
         """Know who the process is that has sent the listener."""
@@ -189,7 +189,7 @@ class Answering:
         emulation = Emulation(listener, self._state)
         emulation.begin()
         # From now on the root can be a container's.
-        sys.path.clear()
+        quickload.forget()
         return emulation
 
     def _give_up_privileges(self) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 
+from rootless import quickload
 from rootless.errors import EXIT_ENGINE, RlError, RuntimeSetupError, UsageError
 from rootless.kernel import libc, mounts
 from rootless.model import capabilities, user
@@ -87,7 +87,7 @@ def _run(
     if command["cpus"]:
         os.sched_setaffinity(0, command["cpus"])
     # What is not loaded by now never is: the files there are the container's.
-    sys.path.clear()
+    quickload.forget()
     namespaces.join_others("user", "pid", "time")
     namespaces.close()
     _check_root(command["root"])

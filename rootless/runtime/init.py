@@ -7,10 +7,9 @@ loads nothing any more once the root has changed: the files there belong to the 
 from __future__ import annotations
 
 import os
-import sys
 import time
 
-from rootless import log
+from rootless import log, quickload
 from rootless.errors import EXIT_ENGINE, RuntimeSetupError
 from rootless.kernel import libc, mounts, signals
 from rootless.runtime import devices, messages, namespaces, payload
@@ -118,8 +117,10 @@ def _run_foreign(
 
 def _enter_namespaces(request: Request, setup: Channel) -> None:
     spaces = request["document"]["linux"]["namespaces"]
-    namespaces.enter(spaces)
-    setup.send(messages.NAMESPACES)
+    made = namespaces.early(request)
+    namespaces.enter(spaces, made=made)
+    if not made:
+        setup.send(messages.NETWORK)
     if request["loopback"]:
         _loopback_up()
     _name_host(request["document"], spaces)
@@ -134,7 +135,7 @@ def _terminal(root_fd: int, process: dict[str, Any]) -> devices.Terminal | None:
 def _enter_root(root_fd: int) -> None:
     mounts.pivot_into(root_fd)
     os.close(root_fd)
-    sys.path.clear()
+    quickload.forget()
     check_proc()
 
 

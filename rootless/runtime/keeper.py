@@ -49,7 +49,9 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
     services = Services()
     has_orphans = _adopts(request)
     try:
-        leave_mounts_of_host()
+        leave_mounts_of_host(also=namespaces.early(request))
+        if namespaces.early(request):
+            control.send(messages.NETWORK)
         joined = _take_joined(request, received[1][1:])
         _load_the_rest(request)
         # First what has a program to be started by the kernel meanwhile.
@@ -95,10 +97,13 @@ def _take_joined(request: Request, fds: list[int]) -> list[int]:
     return joined.take(request, fds)
 
 
-def leave_mounts_of_host() -> None:
-    """Be in a mount namespace of our own. Raises HostError where we may not."""
+def leave_mounts_of_host(also: int = 0) -> None:
+    """Be in a mount namespace of our own. Raises HostError where we may not.
+
+    also: flags of unshare(2) for more of them.
+    """
     try:
-        namespaces.unshare(libc.CLONE_NEWNS)
+        namespaces.unshare(libc.CLONE_NEWNS | also)
     except PermissionError as error:
         # Ubuntu, from 23.10 on: AppArmor lets everybody make one, but without its capabilities.
         from rootless.tools import userns_forbidden
@@ -124,7 +129,10 @@ def _run_init(
     """
     terminal = _terminal_of_user(request)
     private = services.private()
+    if request["inner_maps"] is not None:
+        services.serve()  # there the keeper itself opens what the view has
     init_pid = _start_init(request, made.path, control, setup, stdio, private)
+    services.serve()  # after the fork of init, which has much to do before it asks for the view
     services.init_is_forked()
     close_all_of(joined)
     _close_setup_side(setup, stdio)

@@ -6,7 +6,7 @@ import os
 
 from rootless.errors import RlError, RuntimeSetupError
 from rootless.kernel import channel, libc, signals
-from rootless.runtime import messages
+from rootless.runtime import messages, namespaces
 from rootless.runtime.stdio import Stdio
 from rootless.tools import idmap, spawn
 
@@ -56,6 +56,7 @@ class Launch:
         self.init_pid = 0
         self.waiting_pid = 0  # with another runtime: who waits for init
         self._init_fd = -1
+        self._has_early_network = False
         self._is_let_go = False
         self.server_pids: list[int] = []
         self.view_pid = 0
@@ -96,6 +97,7 @@ class Launch:
         self._pending.finish()
         fds = list(self.joined.fds.values()) if self.joined else []
         self.control.send(request, fds=[lock_fd, *fds])
+        self._has_early_network = bool(namespaces.early(request))
         self._close_joined()
         if self.supervisor is not None:
             self._wake_supervisor(self.supervisor)
@@ -112,19 +114,25 @@ class Launch:
         if self.joined is not None:
             self.joined.close()
 
-    def wait_for_init(self) -> int:
-        """The pid of the container's first process, in our pid namespace."""
+    def wait_for_network(self) -> int:
+        """Until its namespace is there; the pid of a process that is in it to the end."""
+        if self._has_early_network:
+            self._control_message(messages.NETWORK)
+            return self.keeper_pid
+        self.wait_for_init()
+        self._setup_message(messages.NETWORK)
+        return self.init_pid
+
+    def wait_for_init(self) -> None:
+        """Until `init_pid`, in our pid namespace, is known. Harmless when repeated."""
+        if self.init_pid:
+            return
         message, fds = self._control_message(messages.INIT)
         self.init_pid = message[1]
         self.server_pids, self.view_pid = message[2]
         # By descriptor: the pid itself may be somebody else's once the keeper has reaped it.
         self._init_fd = fds[0]
         self.times.append(("root file system mounted, init forked", message[3]))
-        return self.init_pid
-
-    def wait_for_namespaces(self) -> None:
-        """Until init is in its namespaces, so that /proc/PID/ns shows them."""
-        self._setup_message(messages.NAMESPACES)
 
     def wait_until_ready(self, *, terminal: bool) -> int:
         """Until init waits for GO; the terminal's leader descriptor, -1 without one."""

@@ -3,11 +3,11 @@
     launcher (rl)                keeper                       init (becomes the payload)
     writes the keeper's id maps
     ── request (the lock, …) ──▶
-                                 mounts the root file system
+    ◀─ NETWORK ─────────────────  its namespace is there
+    starts the network           mounts the root file system
                                  ── forks ──────────────────▶
     ◀─ INIT pids (init's pidfd) ─  init's, the helpers'        unshares its namespaces
-    ◀─ NAMESPACES ────────────────────────────────────────────
-    starts the network                                        mounts, enters the root
+                                                              mounts, enters the root
     ◀─ TERMINAL (one descriptor; with a terminal only) ───────
     ◀─ READY (of another runtime: its pid, its pidfd) ────────
     ── GO ───────────────────────────────────────────────────▶
@@ -20,8 +20,9 @@
                                  unmounts, removes
     ◀─ UNWOUND ─────────────────
 
-Left of the keeper runs the *control* channel, between launcher and init the *setup* channel. On
-either, FAILED (name of the error class, message, hint, exit code) can come instead of the next
+Left of the keeper runs the *control* channel, between launcher and init the *setup* channel.
+NETWORK comes from init where the network is its own (namespaces.early), after INIT then. On either,
+FAILED (name of the error class, message, hint, exit code) can come instead of the next
 message. With --sysinfo, or with a single id mapped, a third one carries one message from init to
 keeper, before init drops its privileges: the listener of a filter. When the launcher dies, the
 keeper reads the end of the control channel, kills the payload and unwinds alone.
@@ -139,7 +140,7 @@ if TYPE_CHECKING:
 
 
 INIT = "init"
-NAMESPACES = "namespaces"
+NETWORK = "network"
 TERMINAL = "terminal"
 READY = "ready"
 GO = "go"

@@ -38,8 +38,21 @@ _LIMITS = {
 }  # fmt: skip
 
 
-def enter(namespaces: list[Namespace]) -> None:
-    """Unshare the new namespaces in one call, then join those that have a path."""
+def early(request: Request) -> int:
+    """Flags of unshare(2) for what the keeper makes and init is born into: the network, which
+    takes long to set up. In a user namespace of its own init makes it itself: it owns it then."""
+    if request["inner_maps"] is not None:
+        return 0
+    spaces = request["document"]["linux"]["namespaces"]
+    is_new = any(space["type"] == "network" and "path" not in space for space in spaces)
+    return libc.CLONE_NEWNET if is_new else 0
+
+
+def enter(namespaces: list[Namespace], *, made: int = 0) -> None:
+    """Unshare the new namespaces in one call, then join those that have a path.
+
+    made: flags of unshare(2) of those that this process is in already.
+    """
     flags = 0
     for namespace in namespaces:
         flag = _OWN.get(namespace["type"], 0)
@@ -47,6 +60,7 @@ def enter(namespaces: list[Namespace]) -> None:
             flags |= flag
         elif flag:
             _join(namespace, flag)
+    flags &= ~made
     unshare(flags)
     if flags & libc.CLONE_NEWNS:
         keep_mounts_inside()

@@ -33,6 +33,11 @@ class Services:
 
             self._view = view.begin(request)
 
+    def serve(self) -> None:
+        """Have the view answered. Harmless when repeated."""
+        if self._view:
+            self._view.serve()
+
     @property
     def view_pid(self) -> int:
         """Of the process that answers for the view, 0 without one."""

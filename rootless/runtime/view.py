@@ -36,7 +36,7 @@ _SYSFS_NODES = "/sys/devices/system/node"
 
 
 class View:
-    """A view that is mounted at `place` and answered; `fd` is for poll(2), see `look`."""
+    """A view that is mounted, and answered from `serve` on; `fd` is for poll(2), see `look`."""
 
     def __init__(self, request: Request) -> None:
         """Raises OSError where it cannot be mounted."""
@@ -66,6 +66,10 @@ class View:
         connection itself could not be killed, were the view to end."""
         folders = [fd for fd in (self._cpus, self._nodes) if fd >= 0]
         return [self._connection.fd, *folders, *self._host.fds()]
+
+    def serve(self) -> None:
+        """Have it answered from now on."""
+        self._watched.begin()
 
     def look(self) -> None:
         """Put another process in the place of one that has died."""
