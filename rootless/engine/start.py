@@ -203,16 +203,13 @@ class Start:
         Raises RlError. undo: gets what ends the network.
         """
         launch = self.launch
-        network_pid = launch.wait_for_network()
+        init_pid = launch.wait_for_init()
         self.timeline.mark("network namespace made")
         self._network.outlives_caller = launch.supervisor_pid > 0
         running = self._network.start(
-            self._userns_of_network(network_pid),
-            f"/proc/{network_pid}/ns/net",
-            runtime_dir=self.place.live,
+            self._userns_of_network(), f"/proc/{init_pid}/ns/net", runtime_dir=self.place.live
         )
         undo.callback(running.stop)
-        launch.wait_for_init()
         self.place.write_state(launch, running, self.grouping.facts(), remove=self.remove)
         leader = launch.wait_until_ready(terminal=self.spec.tty)
         if launch.waiting_pid:
@@ -224,11 +221,11 @@ class Start:
             write_cidfile(self.spec, self.place.id)
         return running, leader
 
-    def _userns_of_network(self, network_pid: int) -> str:
+    def _userns_of_network(self) -> str:
         """A path: where the driver has the rights to the network namespace."""
         # It becomes root in there, and a single id that is not root is no place for that; who made
         # a namespace has every right to it, from the one around it.
-        pid = self.launch.keeper_pid if self._has_no_root else network_pid
+        pid = self.launch.keeper_pid if self._has_no_root else self.launch.init_pid
         return f"/proc/{pid}/ns/user"
 
     def go(self) -> None:

@@ -50,8 +50,6 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
     has_orphans = _adopts(request)
     try:
         leave_mounts_of_host(also=namespaces.early(request))
-        if namespaces.early(request):
-            control.send(messages.NETWORK)
         joined = _take_joined(request, received[1][1:])
         _load_the_rest(request)
         # First what has a program to be started by the kernel meanwhile.

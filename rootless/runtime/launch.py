@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from rootless.errors import RlError, RuntimeSetupError
+from rootless.errors import HostError, RlError, RuntimeSetupError
 from rootless.kernel import channel, libc, signals
+from rootless.model.idmap import IdMaps
 from rootless.runtime import messages, namespaces
 from rootless.runtime.stdio import Stdio
 from rootless.tools import idmap, spawn
@@ -15,12 +16,33 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-    from rootless.model.idmap import IdMaps
+    from rootless.model.idmap import IdMap
     from rootless.runtime.joined import Joined
     from rootless.runtime.messages import Request
 
 
-_WAKE = "wake"
+_MAP, _MAPPED, _WAKE = "map", "mapped", "wake"
+
+
+class _Mapper:
+    """The supervisor, which has nothing else to do yet, as the one who writes the id maps: a start
+    of a program may wait for a processor, which a launcher that plans had better not do."""
+
+    def __init__(self, supervisor: channel.Channel) -> None:
+        self._supervisor = supervisor
+
+    def start(self, pid: int, maps: IdMaps) -> _Mapper:
+        """Ask for it."""
+        self._supervisor.send(_MAP, pid, maps.uids, maps.gids)
+        return self
+
+    def wait(self) -> None:
+        """Until it is done. Raises HostError."""
+        received = self._supervisor.receive()
+        if received is None:
+            raise HostError("id maps: the container's supervisor has ended")
+        if received[0][0] != _MAPPED:
+            raise messages.failure_of(received[0])
 
 
 class Launch:
@@ -87,7 +109,8 @@ class Launch:
 
     def request_maps(self, maps: IdMaps) -> None:
         """Start writing the id maps. Raises HostError where user namespaces are forbidden."""
-        self._pending.request(maps)
+        write = _Mapper(self.supervisor).start if self.supervisor else None
+        self._pending.request(maps, write)
 
     def send(self, request: Request, lock_fd: int) -> None:
         """Give the keeper its work, and the container's lock to hold as long as it lives.
@@ -99,8 +122,6 @@ class Launch:
         self.control.send(request, fds=[lock_fd, *fds])
         self._has_early_network = bool(namespaces.early(request))
         self._close_joined()
-        if self.supervisor is not None:
-            self._wake_supervisor(self.supervisor)
 
     @staticmethod
     def _wake_supervisor(supervisor: channel.Channel) -> None:
@@ -114,28 +135,23 @@ class Launch:
         if self.joined is not None:
             self.joined.close()
 
-    def wait_for_network(self) -> int:
-        """Until its namespace is there; the pid of a process that is in it to the end."""
-        if self._has_early_network:
-            self._control_message(messages.NETWORK)
-            return self.keeper_pid
-        self.wait_for_init()
-        self._setup_message(messages.NETWORK)
-        return self.init_pid
-
-    def wait_for_init(self) -> None:
-        """Until `init_pid`, in our pid namespace, is known. Harmless when repeated."""
-        if self.init_pid:
-            return
+    def wait_for_init(self) -> int:
+        """Until the container's first process and its network namespace are there: the pid of the
+        process, in our pid namespace."""
         message, fds = self._control_message(messages.INIT)
         self.init_pid = message[1]
         self.server_pids, self.view_pid = message[2]
         # By descriptor: the pid itself may be somebody else's once the keeper has reaped it.
         self._init_fd = fds[0]
         self.times.append(("root file system mounted, init forked", message[3]))
+        if not self._has_early_network:
+            self._setup_message(messages.NETWORK)
+        return self.init_pid
 
     def wait_until_ready(self, *, terminal: bool) -> int:
         """Until init waits for GO; the terminal's leader descriptor, -1 without one."""
+        if self.supervisor is not None:
+            self._wake_supervisor(self.supervisor)
         leader = -1
         if terminal:
             leader = self._setup_message(messages.TERMINAL)[1][0]
@@ -254,6 +270,14 @@ def load_for_keepers() -> None:
     from rootless.tools import fuse_overlayfs  # noqa: F401
 
 
+def _write_maps(launcher: channel.Channel, pid: int, uids: IdMap, gids: IdMap) -> None:
+    try:
+        idmap.write_maps(pid, IdMaps(uids, gids)).wait()
+        launcher.send(_MAPPED)
+    except (RlError, OSError) as error:
+        messages.send_failure(launcher, error, "id maps")
+
+
 def _become_supervisor(
     supervise: Callable[[channel.Channel], None], mine: channel.Channel
 ) -> NoReturn:
@@ -268,7 +292,11 @@ def _become_supervisor(
         for number in range(3):
             os.dup2(null, number)
         channel.close_all_but({mine.fd})
-        if mine.receive() is not None:
+        received = mine.receive()
+        if received is not None and received[0][0] == _MAP:
+            _write_maps(mine, *received[0][1:])
+            received = mine.receive()
+        if received is not None:
             supervise(mine)
         code = 0
     finally:

@@ -3,11 +3,11 @@
     launcher (rl)                keeper                       init (becomes the payload)
     writes the keeper's id maps
     ── request (the lock, …) ──▶
-    ◀─ NETWORK ─────────────────  its namespace is there
-    starts the network           mounts the root file system
+                                 makes the network's namespace
+                                 mounts the root file system
                                  ── forks ──────────────────▶
-    ◀─ INIT pids (init's pidfd) ─  init's, the helpers'        unshares its namespaces
-                                                              mounts, enters the root
+    ◀─ INIT pids (init's pidfd) ─  init's, the helpers'        unshares the other namespaces
+    starts the network                                        mounts, enters the root
     ◀─ TERMINAL (one descriptor; with a terminal only) ───────
     ◀─ READY (of another runtime: its pid, its pidfd) ────────
     ── GO ───────────────────────────────────────────────────▶
@@ -21,8 +21,8 @@
     ◀─ UNWOUND ─────────────────
 
 Left of the keeper runs the *control* channel, between launcher and init the *setup* channel.
-NETWORK comes from init where the network is its own (namespaces.early), after INIT then. On either,
-FAILED (name of the error class, message, hint, exit code) can come instead of the next
+Where init makes the network's namespace (see namespaces.early) it sends NETWORK when it has. On
+either, FAILED (name of the error class, message, hint, exit code) can come instead of the next
 message. With --sysinfo, or with a single id mapped, a third one carries one message from init to
 keeper, before init drops its privileges: the listener of a filter. When the launcher dies, the
 keeper reads the end of the control channel, kills the payload and unwinds alone.

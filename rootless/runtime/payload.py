@@ -252,14 +252,24 @@ def find_executable(name: str, env: list[str]) -> str:
     denied = False
     for folder in path.split(":"):
         candidate = f"{folder or '.'}/{name}"
-        if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):
+        # One look each: what is not there is asked of the file server every time.
+        kind = _kind_of(candidate)
+        if kind and not stat.S_ISDIR(kind) and os.access(candidate, os.X_OK):
             return candidate
-        denied = denied or os.path.isfile(candidate)
+        denied = denied or stat.S_ISREG(kind)
     if denied:
         raise RuntimeSetupError(f'exec "{name}": permission denied', exit_code=EXIT_CANNOT_INVOKE)
     raise RuntimeSetupError(
         f'exec "{name}": executable file not found in $PATH', exit_code=EXIT_NOT_FOUND
     )
+
+
+def _kind_of(path: str) -> int:
+    """st_mode, 0 of what is not there or cannot be reached."""
+    try:
+        return os.stat(path).st_mode
+    except OSError:
+        return 0
 
 
 def _check_executable(path: str, name: str) -> None:

@@ -20,9 +20,16 @@ from rootless.tools import spawn, subids
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Protocol
 
     from rootless.model.idmap import IdMap
+
+    class Helpers(Protocol):
+        """Who writes maps."""
+
+        def wait(self) -> None:
+            """Until they are written. Raises HostError where they could not be."""
+
 
 _READY = b"r"
 _MAPPED = b"m"
@@ -82,13 +89,13 @@ class Pending:
         self._joins = joins
         self._from_child = from_child
         self._to_child = to_child
-        self._helpers: MapHelpers | None = None
+        self._helpers: Helpers | None = None
 
-    def request(self, maps: IdMaps) -> None:
+    def request(self, maps: IdMaps, write: Callable[[int, IdMaps], Helpers] | None = None) -> None:
         """Start writing `maps`; waits for the child's unshare, not for the helpers.
 
-        A namespace that was joined has its maps. Raises HostError when the host forbids user
-        namespaces.
+        A namespace that was joined has its maps. write: in place of `write_maps`. Raises HostError
+        when the host forbids user namespaces.
         """
         answer = os.read(self._from_child, 16)
         if answer != _READY:
@@ -97,7 +104,7 @@ class Pending:
             number = int(answer[1:] or 0)
             raise _not_joined(number) if self._joins else _refused(number)
         if not self._joins:
-            self._helpers = write_maps(self.pid, maps)
+            self._helpers = (write or write_maps)(self.pid, maps)
 
     def finish(self) -> spawn.Child:
         """Wait for the maps and let the child go on. Raises HostError; the child is gone then."""
