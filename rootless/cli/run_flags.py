@@ -275,17 +275,17 @@ def _mounts(parsed: Parsed) -> list[MountSpec]:
     tmpfs = parsed.all("tmpfs")
     if not (volumes or mounts or tmpfs):
         return []
-    from rootless.model import mountspec
+    from rootless.model import mountflags, mountspec
 
     cwd = os.getcwd()
-    found = [(f"-v {word}", mountspec.parse_volume(word, cwd)) for word in volumes]
-    found += [(f"--mount {word}", mountspec.parse_mount(word, cwd)) for word in mounts]
-    found += [(f"--tmpfs {word}", mountspec.parse_tmpfs(word)) for word in tmpfs]
+    found = [(f"-v {word}", mountflags.parse_volume(word, cwd)) for word in volumes]
+    found += [(f"--mount {word}", mountflags.parse_mount(word, cwd)) for word in mounts]
+    found += [(f"--tmpfs {word}", mountflags.parse_tmpfs(word)) for word in tmpfs]
     for place, mount in found:
         if mount.kind == mountspec.BIND:
             _check_exists(mount.source, place, hint=f"mkdir -p {mount.source}")
     result = [mount for _, mount in found]
-    mountspec.check_unique(result)
+    mountflags.check_unique(result)
     return result
 
 
@@ -293,7 +293,7 @@ def _devices(parsed: Parsed) -> list[DeviceSpec]:
     words = [word for word in parsed.all("device") if not _is_named(word)]
     if not words:
         return []
-    from rootless.model.mountspec import parse_device
+    from rootless.model.mountflags import parse_device
 
     devices = [parse_device(word) for word in words]
     for word, device in zip(words, devices, strict=True):

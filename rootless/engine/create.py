@@ -11,7 +11,7 @@ from rootless.errors import BusyError, InUseError, RlError
 from rootless.kernel import proc
 from rootless.model import names
 from rootless.runtime.rootfs import SQUASH
-from rootless.store import containers, events, files, volumes
+from rootless.store import containers, events, files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -154,6 +154,8 @@ class Place:
     def _make_volumes(self, plan: Plan) -> list[tuple[str, str]]:
         copy_up = []
         for use in plan.volumes:
+            from rootless.store import volumes
+
             if volumes.ensure(self.paths, use.name) and use.copy:
                 copy_up.append((use.path, use.target))
         return copy_up

@@ -6,7 +6,6 @@ import os
 
 from rootless import log
 from rootless.cgroup import choice as choices
-from rootless.cgroup import group as groups
 from rootless.errors import HostError, RlError
 from rootless.model.container import BEST_EFFORT
 
@@ -160,6 +159,8 @@ class Grouping:
         """Have a process of ours that serves the container beside its keeper, where that can be."""
         if self._group is None or not pid:
             return
+        from rootless.cgroup import group as groups
+
         try:
             if self._scope is not None:
                 self._scope.attach(self._group.helpers, pid)
@@ -178,6 +179,8 @@ class Grouping:
         group = self._from_systemd() or self._below_own()
         if group is None:
             return None
+        from rootless.cgroup import group as groups
+
         try:
             group.make()
             groups.enter(group.helpers, self._keeper)

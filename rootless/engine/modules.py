@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 
 from rootless import config, log
 from rootless.errors import NotFoundError, UsageError
-from rootless.model import envfile, mountspec
+from rootless.model import envfile, mountflags, mountspec
 from rootless.model.mountspec import BIND, DeviceSpec, MountSpec
 from rootless.model.names import is_name
 from rootless.model.site import expand, texts
@@ -201,7 +201,7 @@ def _mounts_of(text: str, place: str, environ: Mapping[str, str]) -> Iterator[Mo
 def _mount(source: str, rest: str, place: str) -> MountSpec:
     """rest: `TARGET[:OPTIONS]`, or "" for the same path inside."""
     try:
-        made = mountspec.parse_volume(f"/x:{rest or source}", "/")
+        made = mountflags.parse_volume(f"/x:{rest or source}", "/")
     except UsageError as error:
         raise UsageError(f"{place}: {error.message}") from None
     return MountSpec(BIND, os.path.normpath(source), made.target, made.options)

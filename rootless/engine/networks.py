@@ -6,7 +6,6 @@ from rootless import log
 from rootless.engine import trials
 from rootless.errors import HostError
 from rootless.model import network as network_model
-from rootless.model import ports as port_model
 from rootless.model.network import NetworkChoice
 from rootless.net import drivers
 
@@ -40,6 +39,8 @@ def choose(spec: ContainerSpec, config: dict[str, Any], verdicts: Verdicts) -> D
     """
     ports = list(spec.ports)
     if spec.publish_all:
+        from rootless.model import ports as port_model
+
         ports += port_model.exposed_ports(config)
     if spec.network not in _ANY:
         return drivers.make(network_model.parse_network(spec.network), ports, dns=spec.dns)

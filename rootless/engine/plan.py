@@ -5,7 +5,7 @@ Nothing is read or made here; `--dry-run` prints the outcome and `engine.run` ap
 
 from __future__ import annotations
 
-from rootless.engine import plan_mounts, plan_process, plan_users, plan_view, storage, userns
+from rootless.engine import plan_mounts, plan_process, plan_view, storage, userns
 from rootless.errors import HostError, UsageError
 from rootless.model import mountspec, security
 from rootless.model.container import joined_container
@@ -373,6 +373,8 @@ def _files(
             ),
         )  # fmt: skip
     if namespace.default_user:
+        from rootless.engine import plan_users
+
         passwd = plan_users.with_user(image.passwd, namespace.default_user, facts.user)
         if passwd != image.passwd:
             files["/etc/passwd"] = ("passwd", passwd)

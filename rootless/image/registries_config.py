@@ -6,17 +6,19 @@ On the start path: without a file that says anything, no TOML reader is imported
 from __future__ import annotations
 
 from rootless import config
-from rootless.model.registries import Registries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.model.reference import Reference
+    from rootless.model.registries import Registries
 
 _NAME = "registries.toml"
 
 
 def load() -> Registries:
     """The merged configuration. Raises UsageError that names the file and the key or line."""
+    from rootless.model.registries import Registries
+
     registries = Registries()
     for path in config.user_files(_NAME):
         registries.merge(config.load(path), path)

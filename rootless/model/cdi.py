@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from rootless.errors import UsageError
-from rootless.model import mountspec
+from rootless.model import mountflags, mountspec
 from rootless.model.mountspec import BIND, DeviceSpec, MountSpec
 
 TYPE_CHECKING = False
@@ -125,7 +125,7 @@ def _mount(mount: Any, place: str) -> MountSpec:
     target = _path(mount.get("containerPath"), place)
     options = ",".join(str(one) for one in _list(mount, "options", place))
     try:
-        made = mountspec.parse_volume(f"/x:/x:{options}" if options else "/x:/x", "/")
+        made = mountflags.parse_volume(f"/x:/x:{options}" if options else "/x:/x", "/")
     except UsageError as error:
         raise UsageError(f"{place}: {target}: {error.message}") from None
     return MountSpec(BIND, source, target, made.options)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from rootless.errors import UsageError
 from rootless.model.digits import number
-from rootless.model.ports import is_address
 from rootless.model.value import Value
 
 TYPE_CHECKING = False
@@ -112,6 +111,8 @@ def _wanted(kind: str, value: str) -> str:
 
 
 def _is_ipv4_network(text: str) -> bool:
+    from rootless.model.ports import is_address
+
     address, _, bits = text.partition("/")
     # slirp4netns needs room for its addresses .2, .3 and .100 (slirp4netns(1), "--cidr").
     return ":" not in address and is_address(address) and number(bits, 1, 25) is not None

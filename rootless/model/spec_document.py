@@ -6,20 +6,12 @@ Only what differs from the defaults is in it: a later version reads what an earl
 from __future__ import annotations
 
 from rootless.model.container import ContainerSpec
-from rootless.model.mountspec import DeviceSpec, MountSpec
-from rootless.model.ports import PortMapping
 from rootless.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
-
-_CLASSES: dict[str, type[Value]] = {
-    "mounts": MountSpec,
-    "devices": DeviceSpec,
-    "ports": PortMapping,
-}
 
 
 def to_document(spec: ContainerSpec) -> dict[str, Any]:
@@ -31,8 +23,14 @@ def to_document(spec: ContainerSpec) -> dict[str, Any]:
 
 def from_document(document: Mapping[str, Any]) -> ContainerSpec:
     """The spec that `document` was made of; fields that this version does not know are left out."""
+    from rootless.model.mountspec import DeviceSpec, MountSpec
+    from rootless.model.ports import PortMapping
+
+    classes: dict[str, type[Value]] = {
+        "mounts": MountSpec, "devices": DeviceSpec, "ports": PortMapping,
+    }  # fmt: skip
     known = {name: document[name] for name in ContainerSpec.__slots__ if name in document}
-    for name, made_of in _CLASSES.items():
+    for name, made_of in classes.items():
         if name in known:
             known[name] = [made_of(**_tuples(row)) for row in known[name]]
     if "add_hosts" in known:

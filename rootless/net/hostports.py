@@ -11,7 +11,6 @@ import errno
 import os
 
 from rootless.errors import NetworkSetupError
-from rootless.model.ports import find_conflict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +27,10 @@ def resolve(ports: Sequence[PortMapping], *, both_families: bool) -> list[PortMa
 
     both_families: whether "all addresses" includes IPv6, as it does for pasta.
     """
+    if not ports:
+        return []
+    from rootless.model.ports import find_conflict
+
     conflict = find_conflict(ports)
     if conflict:
         raise NetworkSetupError(f"-p {conflict[1]}: the same host port as -p {conflict[0]}")

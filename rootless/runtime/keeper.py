@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 
-from rootless.cgroup.group import Group
 from rootless.errors import EXIT_ENGINE, RlError
 from rootless.kernel import libc, signals
 from rootless.kernel.channel import close_all_but, close_all_of, null_fd, wait_readable
@@ -20,9 +19,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from rootless.cgroup.group import Group
     from rootless.kernel import pty
     from rootless.kernel.channel import Channel
-    from rootless.runtime.messages import Request
+    from rootless.runtime.messages import CgroupRequest, Request
     from rootless.runtime.oom import OomWatch
     from rootless.runtime.stdio import Stdio
 
@@ -162,7 +162,7 @@ def _oom_watch(request: Request, init_pid: int) -> OomWatch | None:
     from rootless.runtime import oom
 
     try:
-        return oom.OomWatch(cgroup["container"], Group(cgroup["top"]).payload, init_pid)
+        return oom.OomWatch(cgroup["container"], _group(cgroup).payload, init_pid)
     except OSError:
         return None  # no memory controller has been delegated
 
@@ -177,7 +177,7 @@ def _end_orphans(
 
     if request["cgroup"] is not None:
         try:
-            Group(request["cgroup"]["top"]).kill()
+            _group(request["cgroup"]).kill()
         except OSError:
             pass  # one by one, then
     orphans.end(*(made.server_pids if made else ()), *services.pids())
@@ -349,13 +349,19 @@ def _leave_cgroup(request: Request) -> None:
     cgroup = request["cgroup"]
     if cgroup is None:
         return
-    group = Group(cgroup["top"])
+    group = _group(cgroup)
     if not cgroup["leave"]:
         _clear(group)
         return
     from rootless.cgroup import subtree
 
     subtree.remove(group, leave=True)
+
+
+def _group(cgroup: CgroupRequest) -> Group:
+    from rootless.cgroup.group import Group
+
+    return Group(cgroup["top"])
 
 
 def _clear(group: Group) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 
-from rootless.cgroup import group
 from rootless.errors import HostError
 from rootless.kernel import libc
 
@@ -158,6 +157,8 @@ def enter_cgroup(request: Request) -> None:
     """Put this process into the payload's control group: before its cgroup namespace is made,
     whose root is where it then is. Raises RlError."""
     if request["cgroup"] is not None:
+        from rootless.cgroup import group
+
         group.enter(request["cgroup"]["container"])
 
 

@@ -12,7 +12,8 @@ import os
 import time
 
 from rootless.errors import EXIT_ENGINE, InUseError, NotFoundError, StoreError
-from rootless.model import jsontext, mountspec
+from rootless.model import jsontext
+from rootless.model.mountspec import is_volume_name
 from rootless.store import files
 
 TYPE_CHECKING = False
@@ -191,7 +192,7 @@ def read_config(paths: Paths, container_id: str) -> dict[str, Any]:
 
 def trees_of(paths: Paths, container_id: str, record: Record) -> list[str]:
     """What goes with a container: its anonymous volumes, then its directory with the record."""
-    names = filter(mountspec.is_volume_name, record.get("volumes", []))
+    names = filter(is_volume_name, record.get("volumes", []))
     anonymous = [f"{paths.volumes}/{name}" for name in names]
     return [*anonymous, directory(paths, container_id)]
 

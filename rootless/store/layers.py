@@ -13,7 +13,7 @@ import os
 from rootless import log
 from rootless.errors import StoreError
 from rootless.model import jsontext
-from rootless.store import blobs, files, trees
+from rootless.store import blobs, files
 from rootless.store.paths import Paths
 from rootless.tools import idmap
 
@@ -182,6 +182,8 @@ def remove_workspace(path: str) -> None:
     except OSError as error:
         if error.errno != errno.ENOTEMPTY:
             raise files.explain(error, path) from error
+        from rootless.store import trees
+
         try:
             idmap.call(lambda: trees.remove_tree(path))
         except OSError as inner:

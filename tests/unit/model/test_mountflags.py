@@ -5,9 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rootless.errors import UsageError
-from rootless.model.mountspec import (
-    DeviceSpec,
-    MountSpec,
+from rootless.model.mountflags import (
     check_unique,
     parse_device,
     parse_mount,
@@ -15,6 +13,7 @@ from rootless.model.mountspec import (
     parse_volume,
     split_csv,
 )
+from rootless.model.mountspec import DeviceSpec, MountSpec
 
 CWD = "/here/now"
 
