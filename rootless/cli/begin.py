@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def launch(*, detached: bool, keep_output: bool = False, joined: Joined | None = None) -> Launch:
     """Fork the keeper and, for a container that nobody waits for, its supervisor.
 
-    keep_output: see runtime.stdio. joined: of other containers.
+    keep_output: see runtime.stdio. joined: of other containers. Raises HostError.
     """
     import gc
 
@@ -25,7 +25,13 @@ def launch(*, detached: bool, keep_output: bool = False, joined: Joined | None =
         # What we need as well as a supervisor: once, and its pages are shared.
         from rootless.engine import ending  # noqa: F401
         from rootless.store import paths  # noqa: F401
-    return Launch(_supervise if detached else None, keep_output=keep_output, joined=joined)
+    begun = Launch(_supervise if detached else None, keep_output=keep_output, joined=joined)
+    try:
+        begun.request_maps()
+    except BaseException:
+        begun.abandon()
+        raise
+    return begun
 
 
 def load_for_many() -> None:

@@ -92,27 +92,38 @@ class Place:
         containers.claim_name(self.paths, self.id, self.id)
         return self.id
 
-    def fill(self, plan: Plan, record: dict[str, Any]) -> list[tuple[str, str]]:
-        """Write the container's files, and make its volumes for a start.
+    def keep(self, plan: Plan, record: dict[str, Any]) -> None:
+        """Write the record of a start, and what the root file system is made of."""
+        # Node-local, and another one where RL_RUNTIME_DIR says so.
+        self._write_record({**record, "runtime": self.paths.running})
+        self._make_layers(plan.image)
+
+    def fill(self, plan: Plan) -> list[tuple[str, str]]:
+        """Write the container's other files, and make its volumes for a start.
 
         Returns the volumes that start with the image's content: (directory, path in the image).
         """
-        # Node-local, and another one where RL_RUNTIME_DIR says so.
-        self.write(plan, {**record, "runtime": self.paths.running})
+        self._write_files(plan)
         return self._make_volumes(plan)
 
     def write(self, plan: Plan, record: dict[str, Any]) -> None:
-        """Write the container's files."""
+        """Write the files of a container that is not started yet."""
+        self._write_record(record)
+        self._make_layers(plan.image)
+        self._write_files(plan)
+
+    def _write_record(self, record: dict[str, Any]) -> None:
         self._record = record
         if self._before is None:
             containers.write_record(self.paths, record)
         else:
             self._change_record(self._before)
+
+    def _write_files(self, plan: Plan) -> None:
         for name, text in plan.files.items():
             # Words of the command line may be bytes that are no UTF-8: out as they came in.
             content = text.encode(errors="surrogateescape")
             files.write_atomic(f"{self.directory}/{name}", content)
-        self._make_layers(plan.image)
 
     def _change_record(self, before: dict[str, Any]) -> None:
         """What others have changed since the look at `before`, such as the name, stays.

@@ -8,6 +8,7 @@ from rootless.engine import answered, plan_view
 from rootless.kernel import proc
 from rootless.model import spec_document
 from rootless.model.idmap import size_of
+from rootless.runtime import namespaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rootless.model.idmap import IdMaps
     from rootless.net.drivers import Driver
     from rootless.runtime.joined import Joined
-    from rootless.runtime.messages import CgroupRequest, ForeignRequest, Request
+    from rootless.runtime.messages import CgroupRequest, ForeignRequest, Ground, Request
     from rootless.store.images import StoredImage
 
 
@@ -175,27 +176,12 @@ def _auto_range(spec: ContainerSpec, inner: IdMaps | None) -> list[int] | None:
     return [inner.uids[0][1], size_of(inner.uids)]
 
 
-def build(
-    spec: ContainerSpec,
-    made: Plan,
-    host: HostFacts,
-    programs: tuple[bytes, bytes, bytes],
-    network: Driver,
-    copy_up: list[tuple[str, str]],
-    remove: list[str],
-    cgroup: CgroupRequest | None,
-    joined: Joined | None = None,
-    *,
-    detached: bool,
-    foreign: ForeignRequest | None,
-) -> Request:
-    """The message to the keeper. programs: the seccomp filters of the payload, of the view's
-    server and of that for system calls. remove: what it removes at the end. joined: what it has of
-    other containers. detached: its caller does not wait for it. foreign: see Request."""
-    inner = made.namespace.inner
-    emulation = answered.emulation(single=made.namespace.is_of_one_id)
+def ground(made: Plan, host: HostFacts, *, detached: bool) -> Ground:
+    """What the keeper begins with. detached: its caller does not wait for the container."""
+    spaces = made.document["linux"]["namespaces"]
     return {
-        "document": made.document,
+        "detached": detached,
+        "namespaces": namespaces.early(spaces, is_nested=made.namespace.inner is not None),
         "rootfs": {
             "driver": made.driver,
             "path": made.place.directory,
@@ -205,6 +191,30 @@ def build(
             "gid_shift": made.namespace.shift.gids,
             "squash": made.image.squash,
         },
+    }
+
+
+def build(
+    spec: ContainerSpec,
+    made: Plan,
+    programs: tuple[bytes, bytes, bytes],
+    network: Driver,
+    copy_up: list[tuple[str, str]],
+    remove: list[str],
+    cgroup: CgroupRequest | None,
+    joined: Joined | None = None,
+    *,
+    early: int,
+    foreign: ForeignRequest | None,
+) -> Request:
+    """The message to the keeper. programs: the seccomp filters of the payload, of the view's
+    server and of that for system calls. remove: what it removes at the end. joined: what it has of
+    other containers. early, foreign: see Request."""
+    inner = made.namespace.inner
+    emulation = answered.emulation(single=made.namespace.is_of_one_id)
+    return {
+        "document": made.document,
+        "early": early,
         "inner_maps": (inner.uids, inner.gids) if inner else None,
         "cgroup": cgroup,
         "seccomp": programs[0],
@@ -212,7 +222,6 @@ def build(
         "give": made.give,
         "loopback": network.loopback_by_us,
         "interactive": spec.interactive,
-        "detached": detached,
         "init": spec.init,
         "keep_groups": made.keep_groups,
         "most_cpus": _most_cpus(spec),

@@ -22,7 +22,6 @@ from rootless.engine.undo import Undo
 from rootless.errors import EXIT_ENGINE, HostError, NotFoundError, RlError, UsageError
 from rootless.runtime import seccomp
 from rootless.store import containers, files, paths, verdicts
-from rootless.tools import idmap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,8 +82,7 @@ class Start:
             from rootless.engine import foreign
 
             foreign.check(spec)
-        maps = idmap.canonical_maps()
-        self.launch.request_maps(maps)
+        maps = self.launch.request_maps()
         self.paths.choose_layers(single=maps.is_single)
         self._check_kind(maps)
         known = verdicts.Verdicts(self.paths)
@@ -170,7 +168,12 @@ class Start:
             )
             if made.driver == storage.VFS and not self._number:
                 storage.tell_cost(image_facts.layers)
-            copy_up = place.fill(made, record)
+            place.keep(made, record)
+        ground = request.ground(made, host, detached=watched)
+        is_quick = made.driver != storage.VFS
+        if is_quick:
+            self.launch.begin(ground, place.lock.fd)
+        copy_up = place.fill(made)
         document = seccomp_document(made)
         cache = self.paths.cache
         place.write_config(made.document, document)
@@ -182,10 +185,13 @@ class Start:
         self.timeline.mark("control group made")
         foreign = self._hand_to_other(made, document, cgroup) if spec.runtime else None
         wanted = request.build(
-            spec, made, host, programs, self._network, copy_up, self.remove, cgroup,
-            self.launch.joined, detached=watched, foreign=foreign,
+            spec, made, programs, self._network, copy_up, self.remove, cgroup,
+            self.launch.joined, early=ground["namespaces"], foreign=foreign,
         )  # fmt: skip
-        self.launch.send(wanted, place.lock.fd)
+        if not is_quick:
+            # Copies have owners whom `discard`, above, could not remove.
+            self.launch.begin(ground, place.lock.fd)
+        self.launch.send(wanted)
         if self._record is None:
             place.tell("create")
 
@@ -237,6 +243,9 @@ class Start:
                 error.hint = self._hint_of_platform()
             raise
         self.place.tell("start")
+        for pid in self.launch.server_pids:
+            # Forked before the group was there, maybe.
+            self.grouping.add_helper(pid)
         self.timeline.mark("command started")
 
     def _hint_of_platform(self) -> str:

@@ -117,9 +117,8 @@ def _run_foreign(
 
 def _enter_namespaces(request: Request, setup: Channel) -> None:
     spaces = request["document"]["linux"]["namespaces"]
-    made = namespaces.early(request)
-    namespaces.enter(spaces, made=made)
-    if not made:
+    namespaces.enter(spaces, made=request["early"])
+    if not request["early"]:
         setup.send(messages.NETWORK)
     if request["loopback"]:
         _loopback_up()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rootless.cgroup.group import Group
     from rootless.kernel import pty
     from rootless.kernel.channel import Channel
-    from rootless.runtime.messages import CgroupRequest, Request
+    from rootless.runtime.messages import CgroupRequest, Ground, Request
     from rootless.runtime.oom import OomWatch
     from rootless.runtime.stdio import Stdio
 
@@ -39,21 +39,22 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
     if received is None:
         return
     # The lock's descriptor comes along and stays open: see Place.claim.
+    made, failure = _lay(received[0][0])
+    received = control.receive()
+    if received is None:
+        if made is not None:
+            made.unmount(discard=True)
+        return
     request: Request = received[0][0]
-    if request["detached"]:
-        # The caller's streams, for whose end somebody may wait, and its directory.
-        _to_null(0, 1, 2)
-        os.chdir("/")
     request["started_ns"] = request["started_ns"] or time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    made = root = None
+    root = None
     services = Services()
     has_orphans = _adopts(request)
     try:
-        leave_mounts_of_host(also=namespaces.early(request))
-        joined = _take_joined(request, received[1][1:])
+        if made is None:
+            raise failure or RuntimeError
+        joined = _take_joined(request, received[1])
         _load_the_rest(request)
-        # First what has a program to be started by the kernel meanwhile.
-        made = rootfs.make(request["rootfs"])
         services.begin(request)
         for path, uid, gid in request["give"]:
             rootfs.give(path, uid, gid)
@@ -64,6 +65,19 @@ def main(control: Channel, setup: Channel, stdio: Stdio) -> None:
     if has_orphans:
         _end_orphans(request, made, services, root)
     _unwind(control, request, made, services)
+
+
+def _lay(ground: Ground) -> tuple[rootfs.Rootfs | None, BaseException | None]:
+    """The root file system, or why there is none."""
+    if ground["detached"]:
+        # The caller's streams, for whose end somebody may wait, and its directory.
+        _to_null(0, 1, 2)
+        os.chdir("/")
+    try:
+        leave_mounts_of_host(also=ground["namespaces"])
+        return rootfs.make(ground["rootfs"]), None
+    except BaseException as error:
+        return None, error
 
 
 def _get_ready(*kept: int) -> None:

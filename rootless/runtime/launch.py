@@ -7,7 +7,7 @@ import os
 from rootless.errors import HostError, RlError, RuntimeSetupError
 from rootless.kernel import channel, libc, signals
 from rootless.model.idmap import IdMaps
-from rootless.runtime import messages, namespaces
+from rootless.runtime import messages
 from rootless.runtime.stdio import Stdio
 from rootless.tools import idmap, spawn
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rootless.model.idmap import IdMap
     from rootless.runtime.joined import Joined
-    from rootless.runtime.messages import Request
+    from rootless.runtime.messages import Ground, Request
 
 
 _MAP, _MAPPED, _WAKE = "map", "mapped", "wake"
@@ -78,6 +78,7 @@ class Launch:
         self.init_pid = 0
         self.waiting_pid = 0  # with another runtime: who waits for init
         self._init_fd = -1
+        self._maps: IdMaps | None = None
         self._has_early_network = False
         self._is_let_go = False
         self.server_pids: list[int] = []
@@ -107,20 +108,31 @@ class Launch:
 
         keeper.main(self._keeper_control, self._init_setup, self.stdio)
 
-    def request_maps(self, maps: IdMaps) -> None:
-        """Start writing the id maps. Raises HostError where user namespaces are forbidden."""
+    def request_maps(self) -> IdMaps:
+        """The user's canonical maps, which are being written from now on. Harmless when repeated.
+
+        Raises HostError where user namespaces are forbidden.
+        """
+        if self._maps is not None:
+            return self._maps
+        maps = self._maps = idmap.canonical_maps()
         write = _Mapper(self.supervisor).start if self.supervisor else None
         self._pending.request(maps, write)
+        return maps
 
-    def send(self, request: Request, lock_fd: int) -> None:
-        """Give the keeper its work, and the container's lock to hold as long as it lives.
+    def begin(self, ground: Ground, lock_fd: int) -> None:
+        """Have the keeper begin, with the container's lock to hold as long as it lives.
 
         Raises HostError when the maps could not be written.
         """
         self._pending.finish()
+        self.control.send(ground, fds=[lock_fd])
+
+    def send(self, request: Request) -> None:
+        """Give the keeper the rest of its work."""
         fds = list(self.joined.fds.values()) if self.joined else []
-        self.control.send(request, fds=[lock_fd, *fds])
-        self._has_early_network = bool(namespaces.early(request))
+        self.control.send(request, fds=fds)
+        self._has_early_network = bool(request["early"])
         self._close_joined()
 
     @staticmethod

@@ -2,9 +2,10 @@
 
     launcher (rl)                keeper                       init (becomes the payload)
     writes the keeper's id maps
-    ── request (the lock, …) ──▶
-                                 makes the network's namespace
+    ── ground (the lock) ──────▶
+    plans the rest               makes the network's namespace
                                  mounts the root file system
+    ── request ────────────────▶
                                  ── forks ──────────────────▶
     ◀─ INIT pids (init's pidfd) ─  init's, the helpers'        unshares the other namespaces
     starts the network                                        mounts, enters the root
@@ -21,7 +22,7 @@
     ◀─ UNWOUND ─────────────────
 
 Left of the keeper runs the *control* channel, between launcher and init the *setup* channel.
-Where init makes the network's namespace (see namespaces.early) it sends NETWORK when it has. On
+Where init makes the network's namespace (see Ground) it sends NETWORK when it has. On
 either, FAILED (name of the error class, message, hint, exit code) can come instead of the next
 message. With --sysinfo, or with a single id mapped, a third one carries one message from init to
 keeper, before init drops its privileges: the listener of a filter. When the launcher dies, the
@@ -71,6 +72,13 @@ if TYPE_CHECKING:
         gid_shift: IdMap
         squash: tuple[str, str] | None
 
+    class Ground(TypedDict):
+        """What the keeper begins with. Where no request follows it unmakes what it has made."""
+
+        detached: bool  # nobody reads what the keeper says
+        namespaces: int  # those that it makes besides its mount namespace: flags of unshare(2)
+        rootfs: RootfsRequest
+
     class CgroupRequest(TypedDict):
         """The container's control group, made and limited; the keeper is in it already.
 
@@ -109,10 +117,10 @@ if TYPE_CHECKING:
         env: dict[str, str]
 
     class Request(TypedDict):
-        """Everything that keeper and init need; all of it decided before anything is made."""
+        """Everything else that keeper and init need."""
 
         document: dict[str, Any]  # the OCI runtime document, linux.seccomp taken out
-        rootfs: RootfsRequest
+        early: int  # Ground's namespaces
         inner_maps: tuple[IdMap, IdMap] | None  # of a nested user namespace (--userns keep-id)
         cgroup: CgroupRequest | None
         seccomp: bytes  # the compiled filter, empty for none
@@ -120,7 +128,6 @@ if TYPE_CHECKING:
         give: list[tuple[str, int, int]]  # trees to chown first: path, canonical uid and gid
         loopback: bool  # bring lo up
         interactive: bool  # the payload gets our standard input
-        detached: bool  # nobody reads what the keeper says
         init: bool  # run the payload under a reaper
         keep_groups: bool
         most_cpus: int  # to be pinned to as many CPUs; 0 for all that there are

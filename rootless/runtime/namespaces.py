@@ -37,12 +37,14 @@ _LIMITS = {
 }  # fmt: skip
 
 
-def early(request: Request) -> int:
+def early(spaces: list[Namespace], *, is_nested: bool) -> int:
     """Flags of unshare(2) for what the keeper makes and init is born into: the network, which
-    takes long to set up. In a user namespace of its own init makes it itself: it owns it then."""
-    if request["inner_maps"] is not None:
+    takes long to set up.
+
+    is_nested: init has a user namespace of its own, and makes the network itself to own it.
+    """
+    if is_nested:
         return 0
-    spaces = request["document"]["linux"]["namespaces"]
     is_new = any(space["type"] == "network" and "path" not in space for space in spaces)
     return libc.CLONE_NEWNET if is_new else 0
 
