@@ -61,10 +61,6 @@ class Launch:
         keep_output: bool = False,
         joined: Joined | None = None,
     ) -> None:
-        self.supervisor: channel.Channel | None = None
-        self.supervisor_pid = 0
-        if supervise is not None:
-            self._fork_supervisor(supervise)
         self.stdio = Stdio(keep=keep_output, detached=supervise is not None)
         self.control, self._keeper_control = channel.pair()
         self.setup, self._init_setup = channel.pair()
@@ -75,6 +71,11 @@ class Launch:
         self._keeper_control.close()
         self._init_setup.close()
         self.keeper_pid = self._pending.pid
+        self.supervisor: channel.Channel | None = None
+        self.supervisor_pid = 0
+        if supervise is not None:
+            # After the keeper, which has more to do: the first gets the processor that is free.
+            self._fork_supervisor(supervise)
         self.init_pid = 0
         self.waiting_pid = 0  # with another runtime: who waits for init
         self._init_fd = -1
@@ -95,9 +96,6 @@ class Launch:
 
     def _prepare_keeper(self) -> None:
         """While the launcher still plans and the maps are being written."""
-        if self.supervisor is not None:
-            # Its end is what a supervisor without a container waits for.
-            self.supervisor.close()
         self.control.close()
         self.setup.close()
         self.stdio.close_launcher_side()
