@@ -211,6 +211,11 @@ def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 
     return _check(_libc.prctl(option, long(arg2), long(arg3), long(arg4), long(arg5)))
 
 
+def current_cpu() -> int:
+    """sched_getcpu(3): the processor that this is running on."""
+    return int(_libc.sched_getcpu())
+
+
 def prctl_name(name: str) -> None:
     """PR_SET_NAME: the thread's name in `ps`, cut at 15 bytes."""
     _check(_libc.prctl(PR_SET_NAME, ctypes.c_char_p(name.encode()), 0, 0, 0))

@@ -65,12 +65,14 @@ class Launch:
         self.control, self._keeper_control = channel.pair()
         self.setup, self._init_setup = channel.pair()
         self.joined = joined
+        self._cpus = os.sched_getaffinity(0)
         self._pending = idmap.begin(
             self._keeper, joined.user_fd if joined else -1, self._prepare_keeper
         )
         self._keeper_control.close()
         self._init_setup.close()
         self.keeper_pid = self._pending.pid
+        self._leave_us_the_cpu(self.keeper_pid)
         self.supervisor: channel.Channel | None = None
         self.supervisor_pid = 0
         if supervise is not None:
@@ -90,9 +92,20 @@ class Launch:
         ours, theirs = channel.pair()
         pid = os.fork()
         if pid == 0:
-            _become_supervisor(supervise, theirs)
+            _become_supervisor(supervise, theirs, self._run_anywhere)
         theirs.close()
+        self._leave_us_the_cpu(pid)
         self.supervisor, self.supervisor_pid = ours, pid
+
+    def _leave_us_the_cpu(self, pid: int) -> None:
+        """Have the child `pid` run on another processor than we, until it says `_run_anywhere`: the
+        kernel may leave both on one for ten milliseconds while another has nothing to do."""
+        others = self._cpus - {libc.current_cpu()}
+        if others:
+            os.sched_setaffinity(pid, others)
+
+    def _run_anywhere(self) -> None:
+        os.sched_setaffinity(0, self._cpus)
 
     def _prepare_keeper(self) -> None:
         """While the launcher still plans and the maps are being written."""
@@ -104,6 +117,7 @@ class Launch:
     def _keeper(self) -> None:
         from rootless.runtime import keeper
 
+        self._run_anywhere()
         keeper.main(self._keeper_control, self._init_setup, self.stdio)
 
     def request_maps(self) -> IdMaps:
@@ -289,7 +303,9 @@ def _write_maps(launcher: channel.Channel, pid: int, uids: IdMap, gids: IdMap) -
 
 
 def _become_supervisor(
-    supervise: Callable[[channel.Channel], None], mine: channel.Channel
+    supervise: Callable[[channel.Channel], None],
+    mine: channel.Channel,
+    run_anywhere: Callable[[], None],
 ) -> NoReturn:
     code = 1
     try:
@@ -307,6 +323,7 @@ def _become_supervisor(
             _write_maps(mine, *received[0][1:])
             received = mine.receive()
         if received is not None:
+            run_anywhere()
             supervise(mine)
         code = 0
     finally:
