@@ -10,7 +10,7 @@ import os
 import time
 
 from rootless.errors import EXIT_ENGINE, RlError
-from rootless.kernel import libc, signals
+from rootless.kernel import libc, processors, signals
 from rootless.kernel.channel import close_all_but, close_all_of, null_fd, wait_readable
 from rootless.runtime import messages, namespaces, rootfs
 from rootless.runtime.services import Services
@@ -75,7 +75,10 @@ def _lay(ground: Ground) -> tuple[rootfs.Rootfs | None, BaseException | None]:
         os.chdir("/")
     try:
         leave_mounts_of_host(also=ground["namespaces"])
-        return rootfs.make(ground["rootfs"]), None
+        made = rootfs.make(ground["rootfs"])
+        for pid in made.server_pids:
+            processors.begin_elsewhere(pid)
+        return made, None
     except BaseException as error:
         return None, error
 
@@ -145,6 +148,8 @@ def _run_init(
         services.serve()  # there the keeper itself opens what the view has
     init_pid = _start_init(request, made.path, control, setup, stdio, private)
     services.serve()  # after the fork of init, which has much to do before it asks for the view
+    for pid in made.server_pids:
+        processors.run_anywhere(pid)
     services.init_is_forked()
     close_all_of(joined)
     _close_setup_side(setup, stdio)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless.errors import HostError, RlError, RuntimeSetupError
-from rootless.kernel import channel, libc, signals
+from rootless.kernel import channel, libc, processors, signals
 from rootless.model.idmap import IdMaps
 from rootless.runtime import messages
 from rootless.runtime.stdio import Stdio
@@ -65,14 +65,13 @@ class Launch:
         self.control, self._keeper_control = channel.pair()
         self.setup, self._init_setup = channel.pair()
         self.joined = joined
-        self._cpus = os.sched_getaffinity(0)
         self._pending = idmap.begin(
             self._keeper, joined.user_fd if joined else -1, self._prepare_keeper
         )
         self._keeper_control.close()
         self._init_setup.close()
         self.keeper_pid = self._pending.pid
-        self._leave_us_the_cpu(self.keeper_pid)
+        processors.begin_elsewhere(self.keeper_pid)
         self.supervisor: channel.Channel | None = None
         self.supervisor_pid = 0
         if supervise is not None:
@@ -92,20 +91,10 @@ class Launch:
         ours, theirs = channel.pair()
         pid = os.fork()
         if pid == 0:
-            _become_supervisor(supervise, theirs, self._run_anywhere)
+            _become_supervisor(supervise, theirs)
         theirs.close()
-        self._leave_us_the_cpu(pid)
+        processors.begin_elsewhere(pid)
         self.supervisor, self.supervisor_pid = ours, pid
-
-    def _leave_us_the_cpu(self, pid: int) -> None:
-        """Have the child `pid` run on another processor than we, until it says `_run_anywhere`: the
-        kernel may leave both on one for ten milliseconds while another has nothing to do."""
-        others = self._cpus - {libc.current_cpu()}
-        if others:
-            os.sched_setaffinity(pid, others)
-
-    def _run_anywhere(self) -> None:
-        os.sched_setaffinity(0, self._cpus)
 
     def _prepare_keeper(self) -> None:
         """While the launcher still plans and the maps are being written."""
@@ -117,7 +106,7 @@ class Launch:
     def _keeper(self) -> None:
         from rootless.runtime import keeper
 
-        self._run_anywhere()
+        processors.run_anywhere()
         keeper.main(self._keeper_control, self._init_setup, self.stdio)
 
     def request_maps(self) -> IdMaps:
@@ -303,9 +292,7 @@ def _write_maps(launcher: channel.Channel, pid: int, uids: IdMap, gids: IdMap) -
 
 
 def _become_supervisor(
-    supervise: Callable[[channel.Channel], None],
-    mine: channel.Channel,
-    run_anywhere: Callable[[], None],
+    supervise: Callable[[channel.Channel], None], mine: channel.Channel
 ) -> NoReturn:
     code = 1
     try:
@@ -323,7 +310,7 @@ def _become_supervisor(
             _write_maps(mine, *received[0][1:])
             received = mine.receive()
         if received is not None:
-            run_anywhere()
+            processors.run_anywhere()
             supervise(mine)
         code = 0
     finally:
