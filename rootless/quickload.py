@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import marshal
 import sys
-from _frozen_importlib import ModuleSpec
+from _frozen_importlib import BuiltinImporter, FrozenImporter, ModuleSpec
 from _frozen_importlib_external import MAGIC_NUMBER
 from posix import O_CLOEXEC, O_RDONLY, close, pread, stat
 from posix import open as open_file
@@ -56,7 +56,8 @@ def forget() -> None:
     """Find no module any more, neither by a path nor in the file: the files here are an image's
     from now on."""
     sys.path.clear()
-    sys.meta_path[:] = [one for one in sys.meta_path if not isinstance(one, Finder)]
+    # Packages that are loaded have paths of their own.
+    sys.meta_path[:] = [one for one in sys.meta_path if one in (BuiltinImporter, FrozenImporter)]
 
 
 class Finder:

@@ -87,10 +87,9 @@ def _run_detached(
     spec: ContainerSpec, launch: Launch, progress: Any, explain: Callable[[str], None] | None
 ) -> int:
     from rootless.cli import output
-    from rootless.engine import detach, linger
+    from rootless.engine import detach
 
     output.write_line(detach.run(spec, launch, progress=progress, explain=explain))
-    linger.warn_once()
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rootless.engine import linger
 from rootless.engine.ending import Ending
 from rootless.engine.start import Start
 from rootless.engine.timeline import Timeline
@@ -44,6 +45,7 @@ def run(
         timeline.add(launch.times)
         for line in timeline.lines():
             explain(line)
+    linger.warn_once(begun.grouping.choice)
     return begun.place.id
 
 

@@ -5,17 +5,25 @@ from __future__ import annotations
 import os
 
 from rootless import log
-from rootless.cgroup import choice as choices
 from rootless.store import files, paths
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.cgroup.choice import Choice
 
 _LINGERING = "/var/lib/systemd/linger"
 _MARK = "linger-was-said"
 
 
-def warn_once() -> None:
-    """Say, once after each boot, that the end of the session is the end of the containers."""
+def warn_once(choice: Choice) -> None:
+    """Say, once after each boot, that the end of the session is the end of the containers.
+
+    choice: who makes their groups.
+    """
+    if not choice.is_systemd:
+        return
     mark = f"{paths.find_runtime()}/{_MARK}"
-    if os.path.exists(mark) or not choices.choose().is_systemd:
+    if os.path.exists(mark):
         return
     import pwd
 

@@ -1,7 +1,7 @@
 """Which processor a new process begins on.
 
 The kernel may leave a fork behind its parent, on one processor, for as long as that has something
-to do, while another idles: up to ten milliseconds, a quarter of a start (decision 0045).
+to do, while another idles: up to ten milliseconds, a quarter of a start (decision 0048).
 """
 
 from __future__ import annotations

@@ -90,6 +90,80 @@ def test_a_module_that_is_gone_is_not_found(tree: Tree) -> None:
     assert "ModuleNotFoundError" in caught.value.stderr
 
 
+LOG = """
+import sys
+sys.path[:0] = [{tree!r}]
+from rootless import quickload
+quickload.install({file!r})
+finder = sys.meta_path[0]
+found = []
+plain = quickload.Finder.find_spec
+quickload.Finder.find_spec = lambda self, name, *rest: found.append(name) or plain(self, name)
+import rootless.model.user
+thing = sys.modules["rootless.model.thing"]
+import rootless.model.thing as again
+print(found, thing is again, rootless.model.thing is again, thing.__name__, thing.__package__,
+      thing.__file__, type(thing.__spec__.loader).__name__, rootless.model.user.SEEN)
+"""
+
+
+def test_a_module_comes_with_those_that_it_imports(tree: Tree) -> None:
+    """Loaded beforehand, each is what an import would have made of it."""
+    folder = tree.root / "rootless/model"
+    folder.joinpath("user.py").write_text("from rootless.model.thing import VALUE\nSEEN = VALUE\n")
+    tree.write()
+    program = LOG.format(tree=str(tree.root), file=str(tree.file))
+    done = subprocess.run(
+        [sys.executable, "-ISc", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    expected = (
+        "['rootless.model', 'rootless.model.user'] True True rootless.model.thing rootless.model"
+        f" {folder}/thing.py Finder 1\n"
+    )
+    assert done.stdout == expected
+
+
+def test_one_of_them_that_has_changed_counts(tree: Tree) -> None:
+    folder = tree.root / "rootless/model"
+    folder.joinpath("user.py").write_text("from rootless.model.thing import VALUE\n")
+    tree.write()
+    folder.joinpath("thing.py").write_text("VALUE = 22\n")
+    assert tree.show("model.user")[::2] == ["Finder", "22"]
+
+
+def test_one_of_them_that_fails_leaves_nothing(tree: Tree) -> None:
+    folder = tree.root / "rootless/model"
+    folder.joinpath("thing.py").write_text("raise ImportError('broken')\n")
+    folder.joinpath("user.py").write_text(
+        "import sys\ntry:\n    from rootless.model import thing\nexcept ImportError:\n"
+        "    VALUE = 'rootless.model.thing' in sys.modules\n"
+    )
+    tree.write()
+    assert tree.show("model.user")[::2] == ["Finder", "False"]
+
+
+FORGET = """
+import sys
+sys.path[:0] = [{tree!r}]
+from rootless import quickload
+quickload.install({file!r})
+quickload.forget()
+try:
+    import rootless.model.thing
+except ModuleNotFoundError as error:
+    print(error.name)
+"""
+
+
+def test_what_is_forgotten_finds_nothing_any_more(tree: Tree) -> None:
+    tree.write()
+    program = FORGET.format(tree=str(tree.root), file=str(tree.file))
+    done = subprocess.run(
+        [sys.executable, "-ISc", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "rootless.model\n"
+
+
 @pytest.mark.parametrize("content", [b"", b"something else", quickload.HEAD, quickload.HEAD[:5]])
 def test_another_file_in_its_place_does_not_count(tree: Tree, content: bytes) -> None:
     tree.file.write_bytes(content)
