@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -43,7 +44,8 @@ class Engine:
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     engine = Engine()
     # No keeper is forked for a container that never comes.
-    monkeypatch.setattr("rootless.runtime.launch.Launch", lambda *_, **__: object())
+    launch = SimpleNamespace(request_maps=list)
+    monkeypatch.setattr("rootless.runtime.launch.Launch", lambda *_, **__: launch)
     monkeypatch.setattr(engine_run, "run", engine.run)
     monkeypatch.setattr(engine_run, "describe", engine.describe)
     return engine

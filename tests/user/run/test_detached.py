@@ -55,6 +55,18 @@ def is_running(rl: Rl, container_id: str) -> bool:
     return container_id[:12] in rl("ps", "-q").stdout
 
 
+def test_no_process_stays_where_it_began(rl: Rl, detach: Detach) -> None:
+    """See kernel.processors: some begin on another processor than their parent."""
+    container_id = detach("exec sleep 1000", "--net=slirp4netns")
+    state: Any = containers.read_state(rl.paths, container_id)
+    pids = {name: int(pid) for name, (pid, _) in state["processes"].items()}
+    keeper = Path(f"/proc/{pids['keeper']}/task/{pids['keeper']}/children").read_text()
+    for pid in {*pids.values(), *map(int, keeper.split())}:
+        assert os.sched_getaffinity(pid) == os.sched_getaffinity(0), Path(
+            f"/proc/{pid}/comm"
+        ).read_text()
+
+
 def test_run_d_prints_the_id_and_returns(rl: Rl, detach: Detach, leftovers: Leftovers) -> None:
     container_id = detach("echo out; echo err >&2; exec sleep 1000", "--name", "box")
     assert [container_id] == leftovers.containers() and len(container_id) == 64
