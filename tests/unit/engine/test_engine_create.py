@@ -102,7 +102,8 @@ def test_a_wished_name_that_is_taken_leaves_nothing(store: Paths) -> None:
 def test_files_and_layers(store: Paths) -> None:
     place = claimed(store, "web")
     made = plan_of("-v", "named:/data", "-v", "/anonymous")
-    copy_up = place.fill(made, record())
+    place.keep(made, record())
+    copy_up = place.fill(made)
     folder = Path(place.directory)
     assert json.loads((folder / "container.json").read_text()) == {
         **record(),
@@ -120,7 +121,7 @@ def test_files_and_layers(store: Paths) -> None:
 def test_volumes_that_are_not_filled(store: Paths) -> None:
     place = claimed(store, "web")
     os.makedirs(f"{store.volumes}/used/_data/x")
-    assert place.fill(plan_of("-v", "used:/u", "-v", "new:/n:nocopy"), record()) == []
+    assert place.fill(plan_of("-v", "used:/u", "-v", "new:/n:nocopy")) == []
 
 
 def test_discard_takes_everything_back_but_what_others_may_use(store: Paths) -> None:
@@ -128,10 +129,9 @@ def test_discard_takes_everything_back_but_what_others_may_use(store: Paths) -> 
     Path(store.volumes, "before/_data/precious").touch()
     place = claimed(store, "web")
     made = plan_of("-v", "before:/b", "-v", "named:/n", "-v", "/anonymous")
-    place.fill(
-        made,
-        {**request.record_of(spec_of(), made, None, network=network("none")), "id": CONTAINER_ID},
-    )
+    record_of_it = request.record_of(spec_of(), made, None, network=network("none"))
+    place.keep(made, {**record_of_it, "id": CONTAINER_ID})
+    place.fill(made)
     assert len(os.listdir(store.volumes)) == 3, "the anonymous one was there to be taken back"
     place.discard()
     left = [path for path in everything(store.root) if not path.startswith(store.locks)]
