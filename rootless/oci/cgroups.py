@@ -14,7 +14,7 @@ from rootless import log
 from rootless.cgroup import group as groups
 from rootless.cgroup import hierarchy as hierarchies
 from rootless.cgroup import resources as limits
-from rootless.errors import HostError, RlError, UsageError
+from rootless.errors import HostError, UsageError, describe_os_error
 from rootless.kernel import signals
 from rootless.model.idmap import parse_map, to_outside
 
@@ -111,8 +111,10 @@ def make(wish: Wish, pid: int) -> str:
         return _without(wish, "no cgroup v2 of this host may be used")
     try:
         directory = _scope(wish, pid) if wish.manager == SYSTEMD else _directory(wish, pid)
-    except (OSError, HostError) as error:
-        return _without(wish, error.message if isinstance(error, RlError) else str(error))
+    except HostError as error:
+        return _without(wish, error.message)
+    except OSError as error:
+        return _without(wish, describe_os_error(error))
     if not directory:
         return ""  # nobody has named a place, or needs one
     try:

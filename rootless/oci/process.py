@@ -263,7 +263,7 @@ def confine(process: Process) -> None:
 
     check_proc()  # a volume in its place could swallow what we write (CVE-2019-16884)
     if process.get("apparmorProfile"):
-        payload.confine_on_exec(process["apparmorProfile"])
+        payload.confine_on_exec(process["apparmorProfile"], "process.apparmorProfile ")
     if process.get("selinuxLabel"):
         try:
             with open("/proc/self/attr/exec", "w") as file:

@@ -135,14 +135,15 @@ def give_up_powers(
         _filter_calls(seccomp)
 
 
-def confine_on_exec(profile: str) -> None:
-    """Change to an AppArmor profile at the exec (aa_change_onexec(3))."""
+def confine_on_exec(profile: str, asked: str = "--security-opt apparmor=") -> None:
+    """Change to an AppArmor profile at the exec (aa_change_onexec(3)). Raises RuntimeSetupError,
+    which says how it was `asked` for."""
     try:
         with open("/proc/self/attr/apparmor/exec", "w") as file:
             file.write(f"exec {profile}")
     except OSError as error:
         raise RuntimeSetupError(
-            f"--security-opt apparmor={profile}: {error.strerror}: is it loaded on this host?"
+            f"{asked}{profile}: {error.strerror}: is it loaded on this host?"
         ) from error
 
 
