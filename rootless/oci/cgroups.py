@@ -13,6 +13,7 @@ import time
 from rootless import log
 from rootless.cgroup import group as groups
 from rootless.cgroup import hierarchy as hierarchies
+from rootless.cgroup import properties as unit_properties
 from rootless.cgroup import resources as limits
 from rootless.errors import HostError, UsageError, describe_os_error
 from rootless.kernel import signals
@@ -41,8 +42,8 @@ class Wish:
         self.manager = manager
         self.path = str(linux.get("cgroupsPath") or "")
         self.resources = limits_of(linux["resources"])
-        if not self.path and manager == CGROUPFS and self.needs_group:
-            self.path = f"rl-{container_id}"
+        if not self.path and manager == CGROUPFS:
+            self.path = self._path_of_choice(container_id)
         self.slice_name, self.scope = "", ""
         if manager == SYSTEMD:
             self._read_systemd(container_id)
@@ -55,6 +56,13 @@ class Wish:
         self.slice_name, prefix, name = words if self.path else ("", "rl", container_id)
         is_slice = name.endswith(".slice")
         self.scope = name if is_slice else (f"{prefix}-{name}.scope" if prefix else f"{name}.scope")
+
+    def _path_of_choice(self, container_id: str) -> str:
+        """Below the top where that is ours, as crun has it: our own group may well have processes
+        in it, and passes no controllers on then."""
+        if os.access(f"{hierarchies.discover().mount}/cgroup.subtree_control", os.W_OK):
+            return f"/rl-{container_id}"
+        return f"rl-{container_id}" if self.needs_group else ""
 
     @property
     def settings(self) -> list[Setting]:
@@ -140,13 +148,21 @@ def _scope(wish: Wish, pid: int) -> str:
         ("Description", "s", f"OCI container {wish.scope}"),
         ("Delegate", "b", True),
         ("CollectMode", "s", "inactive-or-failed"),
-        ("TasksMax", "t", _UNKNOWN),
     ]
     if wish.slice_name:
         properties.append(("Slice", "s", wish.slice_name))
-    properties += [(name, "t", value) for name, value in limits.weights(wish.resources).items()]
+    # Else DefaultTasksMax, 15 % of what the machine can have.
+    told = {"TasksMax": ("TasksMax", "t", _UNKNOWN), **known_to_systemd(wish.resources)}
+    properties += told.values()
     systemd_of_user(15.0).start_scope(wish.scope, [pid], properties).wait()
     return hierarchies.directory(hierarchies.discover().mount, hierarchies.group_of(pid))
+
+
+def known_to_systemd(resources: dict[str, Any]) -> dict[str, Property]:
+    """What a unit's properties can say of `resources`: its reload lifts all other limits."""
+    weights = limits.weights(resources)
+    told = {name: (name, "t", value) for name, value in weights.items()}
+    return {**unit_properties.of_settings(limits.settings(resources)), **told}
 
 
 def systemd_of_user(seconds: float) -> Manager:
@@ -222,15 +238,25 @@ def _refused(directory: str, setting: Setting, error: OSError) -> HostError:
     controller = setting.file.partition(".")[0]
     available = hierarchies.read_words(f"{directory}/cgroup.controllers")
     if controller not in (*available, "cgroup"):
-        return HostError(f"the requested cgroup controller `{controller}` is not available")
+        return HostError(
+            f"the requested cgroup controller `{controller}` is not available in {directory}",
+            hint="rl-oci --systemd-cgroup …",
+        )
     reason = (error.strerror or "").lower()
     return HostError(f"write {setting.text!r} to {directory}/{setting.file}: {reason}")
 
 
+def place_beside(directory: str, first: int) -> str:
+    """Where a new process of the container goes: into its group, or, where the container has
+    divided that (no process may be in it then), to its first process."""
+    if not hierarchies.read_words(f"{directory}/cgroup.subtree_control"):
+        return directory
+    place = hierarchies.directory(hierarchies.discover().mount, hierarchies.group_of(first))
+    return place if place.startswith(f"{directory}/") else directory
+
+
 def join(directory: str, scope: str, pid: int) -> None:
-    """Move the process of an exec into the container's group, as far as that can be."""
-    if not directory:
-        return
+    """Move the process of an exec into the group `directory`, as far as that can be."""
     try:
         groups.enter(directory, pid)
         return

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from rootless.oci.planning import Options
 
 
+# Whose this is, theirs are all control groups: each container gets one then, as with crun.
+_TOP_CONTROL = "/sys/fs/cgroup/cgroup.subtree_control"
+
+
 class Made:
     """A container that was made. channel: to its first process; terminal: the leader of its
     pseudo-terminal, -1 without one or where the console socket has it; listener: for what it says
@@ -178,7 +182,9 @@ def _run_hooks(job: Job) -> None:
 def _wants_group(job: Job, options: Options) -> bool:
     """Whether one was named, or may be needed: only then it is worth a look at the host's."""
     linux = job.document["linux"]
-    return bool(options.manager == "systemd" or linux.get("cgroupsPath") or linux["resources"])
+    if options.manager == "systemd" or linux.get("cgroupsPath") or linux["resources"]:
+        return True
+    return os.access(_TOP_CONTROL, os.W_OK)
 
 
 def _make_group(job: Job, options: Options, pid: int) -> None:

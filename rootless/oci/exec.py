@@ -144,6 +144,8 @@ def _bring_up(record: Record, options: Options, pid: int, channel: Channel) -> i
         place = os.path.normpath(f"{directory}/{options.cgroup.lstrip('/')}")
         if not f"{place}/".startswith(f"{directory}/"):
             raise RlError(f"--cgroup {options.cgroup}: leads out of the container's group")
+        if place == directory:
+            place = cgroups.place_beside(directory, record.pid)
         cgroups.join(place, record.status.get("scope", ""), pid)
     if not options.detached:
         foreground.hold_signals()

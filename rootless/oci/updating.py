@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rootless.oci.statedir import Record
-    from rootless.tools.systemd import Property
 
 
 def update(record: Record, wanted: dict[str, Any]) -> None:
@@ -21,11 +20,6 @@ def update(record: Record, wanted: dict[str, Any]) -> None:
         raise RlError(f"cannot update container {record.id}: it is {STOPPED}", "rl-oci list")
     part = cgroups.limits_of(wanted)
     cgroups.write(record.status.get("cgroup", ""), limits.settings(part))
-    _tell_systemd(record.status.get("scope", ""), limits.weights(part))
-
-
-def _tell_systemd(scope: str, weights: dict[str, int]) -> None:
-    """Weights count between scopes, and a reload of systemd would put its own back."""
-    if scope and weights:
-        properties: list[Property] = [(name, "t", weight) for name, weight in weights.items()]
-        cgroups.systemd_of_user(15.0).set_properties(scope, properties)
+    scope, told = record.status.get("scope", ""), cgroups.known_to_systemd(part)
+    if scope and told:
+        cgroups.systemd_of_user(15.0).set_properties(scope, list(told.values()))

@@ -1,6 +1,6 @@
-"""Runs one of crun's tests with those parts that it leaves out when it does not run as root.
+"""Runs tests of crun's with those parts that they leave out when they do not run as root.
 
-usage: as_root.py TEST.py
+usage: as_root.py TEST.py…
 """
 
 from __future__ import annotations
@@ -14,4 +14,5 @@ sys.path.insert(0, os.path.dirname(sys.argv[1]))
 import tests_utils  # type: ignore[import-not-found]
 
 tests_utils.is_rootless = lambda: False
-runpy.run_path(sys.argv[1], run_name="__main__")
+for path in sys.argv[1:]:
+    runpy.run_path(path, run_name="__main__")

@@ -1,4 +1,4 @@
-"""The tables of docs/conformance.md, one for each suite, as the tests have seen it."""
+"""What tests say in TAP, and the tables of it in docs/conformance.md, one for each suite."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from pathlib import Path
 Outcomes = dict[str, str]
 DOCUMENT = Path(__file__).parents[2] / "docs/conformance.md"
 
+_SEE_BELOW = "no control group of this user's on the test host: see below"
 _NODES = "a user namespace makes no device nodes"
 _VERSION_1 = "knows control groups of version 1 only, and this user has none on the test host"
 _SIGPIPE = "crun 1.8 may die of SIGPIPE when a hook ends without having read its state"
 
 # Why a test fails or is left out, whichever runtime runs; by how its name begins.
 _CRUN = {
-    "resources": "no control group of this user's on the test host",
-    "limit": "no control group of this user's on the test host",
-    "test-update": "no control group of this user's on the test host",
+    "resources": _SEE_BELOW,
+    "limit": _SEE_BELOW,
+    "test-update": "looks for cgroup v1",
     "owner-device": _NODES,
     "mknod-device": _NODES,
     "deny-devices": "device filters (BPF) take the host's root",
@@ -45,9 +46,18 @@ _RUNTIME_TOOLS = {
     "process_rlimits": "its program, as all in Go, raises the soft limit before it looks",
     "start": "wants the start of a container without a process to succeed",
 }
-_REASONS = {"crun": _CRUN, "runtime-tools": _RUNTIME_TOOLS}
+_REASONS = {"crun": _CRUN, "crun in the virtual machine": _CRUN, "runtime-tools": _RUNTIME_TOOLS}
+_LINE = re.compile(r"^(not ok|ok) \d+ - ([\w-]+)( #SKIP)?", re.M)
 _OUTCOME = "(passed|failed|left out|varies)"
 _ROW = re.compile(rf"^\| ([\w-]+) \| {_OUTCOME} \| {_OUTCOME} \|", re.M)
+
+
+def outcomes_of(said: str) -> Outcomes:
+    """What became of each test; of one that is told of twice, what was told last."""
+    return {
+        test: "left out" if skipped else "passed" if verdict == "ok" else "failed"
+        for verdict, test, skipped in _LINE.findall(said)
+    }
 
 
 def write_or_compare(suite: str, theirs: Outcomes, ours: Outcomes) -> None:

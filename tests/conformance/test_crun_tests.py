@@ -7,7 +7,6 @@ the table in docs/conformance.md; RL_WRITE_CONFORMANCE=1 writes it anew.
 
 from __future__ import annotations
 
-import re
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +17,8 @@ import pytest
 from tests.conformance import crun_source, running
 from tests.conformance.running import CRUN, HERE
 from tests.conformance.source_package import NotToBeHad
-from tests.conformance.table import Outcomes, write_or_compare
+from tests.conformance.table import Outcomes, outcomes_of, write_or_compare
 
-LINE = re.compile(r"^(not ok|ok) \d+ - ([\w-]+)( #SKIP)?")
 # Nobody without privileges can pass these, and Debian has no CRIU.
 LEFT_OUT = {"test_checkpoint_restore.py"}
 # crun waits 30 seconds for something there.
@@ -71,12 +69,7 @@ class Suite:
             variables={"OCI_RUNTIME": runtime, "INIT": str(self.source / "tests/init")},
             limit=110,
         )
-        found = {}
-        for line in done.stdout.splitlines():
-            match = LINE.match(line)
-            if match:
-                verdict, test, skipped = match.groups()
-                found[test] = "left out" if skipped else "passed" if verdict == "ok" else "failed"
+        found = outcomes_of(done.stdout)
         assert found, (name, done.stdout, done.stderr)
         return found
 

@@ -17,7 +17,7 @@ missing=$(sh /opt/rl/packaging/setup-system.sh --check run "$1" | grep -v ' /dev
 [ -z "$missing" ] || { echo "$missing" >&2; exit 1; }
 
 PIP_NO_INDEX=1 PIP_FIND_LINKS=/tmp/wheels sh /opt/rl/packaging/setup-python.sh run
-ln -s /opt/rl/.venv/bin/rl /usr/local/bin/rl
+ln -s /opt/rl/.venv/bin/rl /opt/rl/.venv/bin/rl-oci /usr/local/bin/
 rm -r /tmp/wheels
 
 mkdir -p /var/lib/systemd/linger
@@ -50,5 +50,11 @@ systemctl --quiet mask systemd-networkd-wait-online.service systemd-resolved.ser
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
     e2scrub_reap.service fstrim.timer man-db.timer systemd-tmpfiles-clean.timer \
     serial-getty@ttyS0.service getty@tty1.service
+printf '[storage]\ndriver = "overlay"\n' >/etc/containers/storage.conf
+# podman-restart would run podman at the start of every user's manager.
+for whose in --system --global; do
+    systemctl --quiet $whose disable podman.service podman.socket podman-auto-update.service \
+        podman-auto-update.timer podman-restart.service
+done
 # The tests that want them start them.
 systemctl --quiet disable lxcfs nfs-server rpcbind.service rpcbind.socket nfs-client.target

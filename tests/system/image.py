@@ -39,6 +39,9 @@ PACKAGES = (
 )  # fmt: skip
 # A home on a network file system: the guest serves it to itself.
 SERVERS = ("nfs-kernel-server",)
+# A caller of rl-oci, and the runtime that it is compared with. The network stack is named, so that
+# the smaller of two is taken; nobody here uses it.
+CALLERS = ("podman", "netavark", "catatonit", "crun")
 # What the view of /proc is shown to, and what it is compared with.
 READERS = ("procps", "htop", "python3", "default-jre-headless", "nodejs", "lxcfs")
 USERS = ("rl-linger", "rl-su", "rl-ssh")
@@ -249,7 +252,8 @@ def _hooks(stage: str, commands: tuple[str, ...]) -> list[str]:
 def _packages(release: Release) -> list[str]:
     """All of them at once, and by the outer apt, which alone may know how to reach a mirror."""
     rows = (line.split("#")[0].split() for line in PACKAGE_LIST.read_text().splitlines())
-    return [*PACKAGES, *SERVERS, *READERS, release.kernel_package, *(row[0] for row in rows if row)]
+    names = (*PACKAGES, *SERVERS, *CALLERS, *READERS, release.kernel_package)
+    return [*names, *(row[0] for row in rows if row)]
 
 
 def _make_disk(work: Path, image: Image) -> None:
