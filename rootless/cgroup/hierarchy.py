@@ -68,6 +68,15 @@ def directory(mount: str, group: str) -> str:
     return mount + group.rstrip("/")
 
 
+def place_beside(directory: str, first: int) -> str:
+    """Where a new process of a container goes: into its group `directory`, or, where the container
+    has divided that (no process may be in it then), to its process `first`."""
+    if not read_words(f"{directory}/cgroup.subtree_control"):
+        return directory
+    place = discover().mount + group_of(first)
+    return place if place.startswith(f"{directory}/") else directory
+
+
 def read_words(path: str) -> list[str]:
     """The words in a file of a group; none when it cannot be read."""
     try:

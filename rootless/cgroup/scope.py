@@ -51,9 +51,12 @@ def set_weights(group: Group, weights: dict[str, int | None]) -> None:
         systemd.Manager().set_properties(unit, properties)
 
 
-def enter(group: Group, pid: int) -> None:
-    """Have systemd move a process of ours beside a running container's. Raises HostError."""
-    _attach(os.path.basename(group.top), group.container, pid, _PATIENCE_FOR_LIMITS)
+def enter(group: Group, pid: int, place: str) -> None:
+    """Have systemd move a process of ours into `place`, a group of a running container's.
+
+    Raises HostError.
+    """
+    _attach(os.path.basename(group.top), place, pid, _PATIENCE_FOR_LIMITS)
 
 
 def _attach(unit: str, directory: str, pid: int, seconds: float) -> None:

@@ -8,6 +8,7 @@ import select
 from rootless import config, log
 from rootless.cgroup import choice as choices
 from rootless.cgroup import group as groups
+from rootless.cgroup import hierarchy as hierarchies
 from rootless.engine import answered, exec_plan, live, plan_process, streams
 from rootless.engine.pump import poll
 from rootless.engine.supervise import Signals
@@ -245,14 +246,15 @@ def _group(found: Live, pid: int) -> None:
     group = found.group
     if group is None:
         return
+    place = hierarchies.place_beside(group.container, found.pid("init"))
     try:
-        groups.enter(group.container, pid)
+        groups.enter(place, pid)
     except HostError as error:
         if found.manager != choices.SYSTEMD:
             raise _outside(found, error) from error
         from rootless.cgroup import scope
 
-        scope.enter(group, pid)
+        scope.enter(group, pid, place)
 
 
 def _outside(found: Live, error: HostError) -> HostError:

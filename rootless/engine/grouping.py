@@ -184,6 +184,9 @@ class Grouping:
         try:
             group.make()
             groups.enter(group.helpers, self._keeper)
+            # What the keeper has forked since it is in the scope.
+            for pid in groups.read(f"{group.top}/cgroup.procs").split():
+                groups.enter(group.helpers, int(pid))
             group.delegate()
         except OSError as error:
             raise HostError(f"cgroup {group.top}: {error.strerror}") from error

@@ -246,15 +246,6 @@ def _refused(directory: str, setting: Setting, error: OSError) -> HostError:
     return HostError(f"write {setting.text!r} to {directory}/{setting.file}: {reason}")
 
 
-def place_beside(directory: str, first: int) -> str:
-    """Where a new process of the container goes: into its group, or, where the container has
-    divided that (no process may be in it then), to its first process."""
-    if not hierarchies.read_words(f"{directory}/cgroup.subtree_control"):
-        return directory
-    place = hierarchies.directory(hierarchies.discover().mount, hierarchies.group_of(first))
-    return place if place.startswith(f"{directory}/") else directory
-
-
 def join(directory: str, scope: str, pid: int) -> None:
     """Move the process of an exec into the group `directory`, as far as that can be."""
     try:

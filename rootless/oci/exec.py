@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from rootless import quickload
+from rootless.cgroup import hierarchy as hierarchies
 from rootless.errors import RlError, RuntimeSetupError
 from rootless.kernel import libc, proc
 from rootless.kernel.channel import Channel, close_all_but, pair
@@ -145,7 +146,7 @@ def _bring_up(record: Record, options: Options, pid: int, channel: Channel) -> i
         if not f"{place}/".startswith(f"{directory}/"):
             raise RlError(f"--cgroup {options.cgroup}: leads out of the container's group")
         if place == directory:
-            place = cgroups.place_beside(directory, record.pid)
+            place = hierarchies.place_beside(directory, record.pid)
         cgroups.join(place, record.status.get("scope", ""), pid)
     if not options.detached:
         foreground.hold_signals()

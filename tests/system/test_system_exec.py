@@ -51,6 +51,18 @@ def test_a_command_counts_for_the_containers_limits(guest: Guest) -> None:
         assert "fork" in done.stderr
 
 
+def test_a_command_in_a_container_that_divides_its_group(guest: Guest) -> None:
+    """As a systemd in it does: no process may be in a group that passes controllers on."""
+    divide = (
+        "cd /sys/fs/cgroup; mkdir init; echo 1 >init/cgroup.procs;"
+        " echo +memory >cgroup.subtree_control; exec sleep 300"
+    )
+    with background(guest, f"sh -c '{divide}'", "--privileged", name="divided", kind="ssh") as box:
+        file = f"{box.group}/payload/container/cgroup.subtree_control"
+        box.user.run(f"until grep -q memory {file}; do sleep 0.2; done")
+        assert box.rl("exec divided cat /proc/self/cgroup").stdout == "0::/init\n"
+
+
 def test_a_paused_container_is_not_entered(guest: Guest) -> None:
     with background(guest, "sleep 300", name="still") as box:
         box.rl("pause still")

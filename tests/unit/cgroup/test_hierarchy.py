@@ -148,3 +148,22 @@ def test_words(tmp_path: Path) -> None:
     assert hierarchies.read_words(f"{tmp_path}/empty") == []
     assert hierarchies.read_words(f"{tmp_path}/no-such") == []
     assert hierarchies.read_words(str(tmp_path)) == []
+
+
+def test_a_new_process_goes_beside_the_first_in_a_divided_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = tmp_path / "box"
+    group.mkdir()
+    monkeypatch.setattr(hierarchies, "discover", lambda: Hierarchy(V2, str(tmp_path), "/"))
+    monkeypatch.setattr(hierarchies, "group_of", {7: "/box/init", 8: "/boxes", 0: ""}.__getitem__)
+    control = group / "cgroup.subtree_control"
+    control.write_text("\n")
+    assert hierarchies.place_beside(str(group), 7) == str(group)
+    control.write_text("memory pids\n")
+    assert hierarchies.place_beside(str(group), 7) == f"{group}/init"
+    assert (
+        hierarchies.place_beside(str(group), 8)
+        == hierarchies.place_beside(str(group), 0)
+        == str(group)
+    )

@@ -132,7 +132,8 @@ def test_attach_names_the_group_below_the_unit(manager: Manager) -> None:
 
 
 def test_a_process_enters_a_running_container(manager: Manager) -> None:
-    scope.enter(Group(f"/cg{OURS}"), 78)
+    group = Group(f"/cg{OURS}")
+    scope.enter(group, 78, group.container)
     assert manager.asked == [("attach", "rl-1.scope", "/payload/container", [78])]
 
 
