@@ -184,9 +184,7 @@ class Grouping:
         try:
             group.make()
             groups.enter(group.helpers, self._keeper)
-            # What the keeper has forked since it is in the scope.
-            for pid in groups.read(f"{group.top}/cgroup.procs").split():
-                groups.enter(group.helpers, int(pid))
+            _move_forked(group)
             group.delegate()
         except OSError as error:
             raise HostError(f"cgroup {group.top}: {error.strerror}") from error
@@ -227,6 +225,22 @@ class Grouping:
             self._group, self._resources, self.choice, strict=self._is_strict
         ):
             log.warn(f"not enforced: {problem.message}")
+
+
+def _move_forked(group: Group) -> None:
+    """What the keeper has forked since it is in the scope goes where the keeper is: no process may
+    be in a group that is divided. Raises OSError."""
+    from rootless.cgroup import group as groups
+
+    for _ in range(10):  # they fork too
+        found = groups.read(f"{group.top}/cgroup.procs").split()
+        if not found:
+            return
+        for pid in found:
+            try:
+                groups.enter(group.helpers, int(pid))
+            except HostError:
+                continue  # it has ended
 
 
 def _description(name: str, source: str) -> str:
