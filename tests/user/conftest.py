@@ -44,7 +44,8 @@ SECONDS_TO_END = 3.0
 # What this session's processes are known by: a limit, which every one of them inherits whatever
 # else it gives up, and which limits nothing (31 years of a real-time process' CPU time, in
 # microseconds).
-MARK = 10**15 + os.getpid()
+# (Even numbers: a test needs another one, and sessions may run side by side.)
+MARK = 10**15 + 2 * os.getpid()
 
 
 @pytest.fixture(scope="session", autouse=True)
