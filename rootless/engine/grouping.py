@@ -169,6 +169,20 @@ class Grouping:
         except RlError as error:
             log.effect(f"process {pid} stays outside of the container's group: {error.message}")
 
+    def add_forked(self, pids: list[int]) -> None:
+        """The same for those that the keeper may have forked before it was in the group itself."""
+        if self._group is None:
+            return
+        from rootless.cgroup import group as groups
+
+        try:
+            inside = groups.read(f"{self._group.helpers}/cgroup.procs").split()
+        except OSError:
+            return  # the command has ended, and everything with it
+        for pid in pids:
+            if str(pid) not in inside:
+                self.add_helper(pid)
+
     def facts(self) -> dict[str, str]:
         """What is to be remembered: the manager, the group's directory; empty without a group."""
         if self._group is None:

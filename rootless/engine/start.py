@@ -243,9 +243,7 @@ class Start:
                 error.hint = self._hint_of_platform()
             raise
         self.place.tell("start")
-        for pid in self.launch.server_pids:
-            # Forked before the group was there, maybe.
-            self.grouping.add_helper(pid)
+        self.grouping.add_forked(self.launch.server_pids)
         self.timeline.mark("command started")
 
     def _hint_of_platform(self) -> str:

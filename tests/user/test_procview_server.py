@@ -59,6 +59,7 @@ class View:
             return fork(lambda: serve(self.connection, root))
 
         self.watched = Watched(self.connection, start, **limits)
+        self.watched.begin()
 
     def start(self, function: Callable[[], Any]) -> Task:
         return Task(function, self.connection)

@@ -52,7 +52,9 @@ def made(group: Path) -> View:
         "view": str(place), "cgroup": cgroup, "started_ns": started_ns, "most_cpus": 0,
         "view_seccomp": seccomp.compile_filter(confined.DOCUMENT),
     }  # fmt: skip
-    return View(request)
+    view = View(request)
+    view.serve()
+    return view
 
 
 def look(view: View, group: Path) -> dict[str, list[float]]:

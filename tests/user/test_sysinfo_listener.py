@@ -90,6 +90,7 @@ class Container:
             purpose="sysinfo",
             max_deaths=max_deaths,
         )
+        self.watched.begin()
 
     def wait(self) -> Any:
         """What the functions return; servers that die meanwhile are replaced."""
