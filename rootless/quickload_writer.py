@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import CodeType
 
-# What each start needs of the standard library and Python has not built in.
 _PACKAGE = "rootless."
+# What each start needs of the standard library and Python has not built in.
 _OF_PYTHON = ("__future__", "ctypes", "ctypes._endian", "struct", "types")
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.conformance import crun_source, running
 from tests.conformance.running import CRUN, HERE
-from tests.conformance.source_package import NotToBeHad
+from tests.conformance.source_package import or_skip
 from tests.conformance.table import Outcomes, outcomes_of, write_or_compare
 
 # Nobody without privileges can pass these, and Debian has no CRIU.
@@ -30,10 +30,7 @@ LARGE_PID = "exec_write_pid_file"
 
 @pytest.fixture(scope="module")
 def source(normal_user: None) -> Path:
-    try:
-        return crun_source.tests()
-    except NotToBeHad as reason:
-        pytest.skip(f"needs crun's source package: {reason}")
+    return or_skip(crun_source.tests, "crun's")
 
 
 class Suite:

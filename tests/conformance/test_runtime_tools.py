@@ -16,7 +16,7 @@ import pytest
 
 from tests.conformance import running, tools_source
 from tests.conformance.running import CRUN
-from tests.conformance.source_package import NotToBeHad
+from tests.conformance.source_package import or_skip
 from tests.conformance.table import Outcomes, read, write_or_compare
 
 CHECK = re.compile(r"^(not ok|ok) \d+ (-|# [A-Z]+) (.*)$", re.M)
@@ -35,10 +35,7 @@ AGAIN = 3
 
 @pytest.fixture(scope="module")
 def programs(normal_user: None) -> Path:
-    try:
-        return tools_source.programs()
-    except NotToBeHad as reason:
-        pytest.skip(f"needs runtime-tools' source package: {reason}")
+    return or_skip(tools_source.programs, "runtime-tools'")
 
 
 class Report:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.conformance import crun_source, place
-from tests.conformance.source_package import NotToBeHad
+from tests.conformance.source_package import or_skip
 from tests.conformance.table import Outcomes, outcomes_of, write_or_compare
 from tests.system.guest import Guest, Session
 from tests.system.image import release_or_default
@@ -33,10 +33,7 @@ SCOPE = "systemd-run --user --scope --quiet -p Delegate=yes"
 @pytest.fixture
 def user(guest: Guest) -> Iterator[Session]:
     """One in whose guest there are crun's tests, and what they run with."""
-    try:
-        source = crun_source.tests()
-    except NotToBeHad as reason:
-        pytest.skip(f"needs crun's source package: {reason}")
+    source = or_skip(crun_source.tests, "crun's")
     session = guest.as_user("ssh")
     argv = session.argv(f"mkdir -p {FOLDER}/bin && tar -xf - -C {FOLDER}")
     subprocess.run(argv, input=_packed(source), check=True)
